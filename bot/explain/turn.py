@@ -1,0 +1,53 @@
+"""A turn as it was recorded: everything needed to explain a reply, and to replay it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..predict.engine import Finish, ModelIdentity, Timings
+from ..predict.prompt import Prompt
+from ..predict.sampling import Sampling
+from ..predict.schedule import Schedule
+from ..predict.step import Step
+
+Status = Literal["pending", "ok", "stopped", "error", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The steps of one reply, and the bytes of each step's token (so the model need not be at hand)."""
+
+    steps: tuple[Step, ...]
+    pieces: tuple[bytes, ...]
+    k: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """prompt + sampling + seed + trace + outcome + timings.
+
+    ``first_step`` > 0 marks a branch that kept the first ``first_step`` tokens of another turn's reply: those
+    are at the end of ``prompt.ids``. ``prompt_pieces`` are the bytes of each prompt token. ``verifiable`` is
+    False once an erasure tombstoned part of what went in.
+    """
+
+    id: int
+    session: int
+    model: ModelIdentity
+    prompt: Prompt
+    prompt_pieces: tuple[bytes, ...]
+    sampling: Sampling
+    seed: int
+    first_step: int
+    trace: Trace
+    schedule: Schedule
+    status: Status
+    finish: Finish | None
+    error: str | None
+    reply: str
+    reasoning: str
+    n_cached: int
+    timings: Timings | None
+    created_us: int
+    app_version: str
+    parent_turn: int | None = None
+    verifiable: bool = True

@@ -1,0 +1,123 @@
+"""The interface of an engine: the one seam between a model and everything that uses it.
+
+Two implementations are meant: the local one over llama.cpp, and one over an OpenAI-compatible server.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from ..errors import UserError
+from .sampling import Sampling
+from .schedule import Schedule
+from .step import Score, Step
+
+Finish = Literal["stop", "length", "stopped", "error"]
+"""stop: the model ended its turn, or a stop string appeared. length: max_tokens, or the context was full.
+stopped: the reader closed the reply. error: a named fault."""
+
+
+class EngineError(UserError):
+    """A reply could not go on. ``reason`` is a stable word for records; the message is for people."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class QueueFull(EngineError):
+    """The engine takes no more waiting replies, in all or of this user."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("queue_full", message)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """Everything that decides the numbers besides the input: recorded with each turn."""
+
+    name: str
+    sha256: str
+    quantization: str
+    n_vocab: int
+    n_ctx_train: int
+    template_sha256: str
+    llamacpp_build: str
+    adapter_sha256: str | None = None
+    adapter_scale: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Durations in microseconds from a monotonic clock."""
+
+    queue_us: int
+    ttft_us: int
+    """From submission to the first step."""
+    gen_us: int
+    """From the first step to the last."""
+
+
+class Generation(Protocol):
+    """A running reply: iterate for its steps; ``aclose()`` stops decoding within one step.
+
+    An end-of-generation token is yielded as the last step. A fault raises EngineError after the steps made so far.
+    """
+
+    def __aiter__(self) -> AsyncIterator[Step]: ...
+    async def __anext__(self) -> Step: ...
+    async def aclose(self) -> None: ...
+
+    @property
+    def place(self) -> int:
+        """How many replies are ahead in the queue; 0 once running."""
+        ...
+
+    @property
+    def n_cached(self) -> int:
+        """Prompt tokens whose KV was reused instead of computed."""
+        ...
+
+    @property
+    def finish(self) -> Finish | None:
+        """How it ended; None while it runs."""
+        ...
+
+    @property
+    def schedule(self) -> Schedule:
+        """Kernel classes of all positions computed so far, reused ones included."""
+        ...
+
+    @property
+    def timings(self) -> Timings: ...
+
+
+class Engine(Protocol):
+    """Token ids in, predictions out."""
+
+    @property
+    def model(self) -> ModelIdentity: ...
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens one sequence may hold, prompt and reply together."""
+        ...
+
+    def generate(
+        self, prompt: Sequence[int], sampling: Sampling, seed: int, *, first_step: int = 0, user: str = ""
+    ) -> Generation:
+        """Start a reply to ``prompt``.
+
+        ``first_step`` is the index of the first new token in its reply, for continuing one whose first tokens
+        are already at the end of ``prompt``: draws are positional. ``user`` is whose turn it is in a fair queue.
+        Raises QueueFull.
+        """
+        ...
+
+    async def score(self, tokens: Sequence[int], *, first: int = 1, k: int = 10) -> list[Score]:
+        """Teacher forcing: one Score for each of ``tokens[first:]``, each given all before it (``first`` >= 1)."""
+        ...
+
+    async def aclose(self) -> None:
+        """End every running reply with a named reason and free the model."""
+        ...

@@ -1,6 +1,7 @@
 """A turn as it was recorded: everything needed to explain a reply, and to replay it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ..predict.engine import Finish, ModelIdentity, Timings
@@ -14,11 +15,17 @@ Status = Literal["pending", "ok", "stopped", "error", "interrupted"]
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The steps of one reply, and the bytes of each step's token (so the model need not be at hand)."""
+    """The steps of one reply, and the bytes of each step's token (so the model need not be at hand).
+
+    ``candidate_pieces`` are the bytes of every id that stands in some step's ``top``, by id. ``fault`` says in
+    words what of the record could not be read; ``steps`` are then those that could.
+    """
 
     steps: tuple[Step, ...]
     pieces: tuple[bytes, ...]
     k: int
+    candidate_pieces: Mapping[int, bytes] = field(default_factory=dict)
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

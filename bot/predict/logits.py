@@ -1,0 +1,132 @@
+"""A row of logits, read in a few vectorised passes: hash, normaliser, entropy, the likeliest tokens, ranks.
+
+A row is one f32 for each token of the vocabulary (49 thousand to 262 thousand). No pass sorts it.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from .engine import EngineError
+from .step import Candidate, Score
+
+Logits = NDArray[np.float32]
+Ids = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+_BLOCKS = 64
+_FLOOR = -87.0  # exp of it is the smallest normal f32: below, exp would be slow (denormal) and add nothing
+
+
+class BadLogits(EngineError):
+    """The model computed something that is no distribution (NaN, +inf, or nothing finite)."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__("bad_logits", f"the model computed no probabilities for this token: {what} in its logits")
+
+
+class Scratch:
+    """Buffers of one row's size, reused from step to step; owned by one thread."""
+
+    def __init__(self, n_vocab: int) -> None:
+        self.shifted: Logits = np.empty(n_vocab, np.float32)
+        self.exponentials: Logits = np.empty(n_vocab, np.float32)
+        self.working: Logits = np.empty(n_vocab, np.float32)
+        """For the sampler: the row after its stages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a row says, before any sampling. ``ids`` are the likeliest tokens by logit, then id; nats throughout."""
+
+    hash: int
+    log_normaliser: float
+    entropy: float
+    ids: Ids
+    logits: Floats
+
+    def candidates(self, k: int) -> tuple[Candidate, ...]:
+        """The first ``k`` of ``ids``, none of them removed."""
+        logprobs = self.logits[:k] - self.log_normaliser
+        return tuple(map(Candidate, self.ids[:k].tolist(), logprobs.tolist()))
+
+
+def capture(logits: Logits, k: int, scratch: Scratch | None = None) -> Row:
+    """Read a row, with its ``k`` likeliest tokens. Raises BadLogits.
+
+    The normaliser and the entropy are good to about 1e-6 nats: f32 exponentials, summed in f64.
+    """
+    scratch = scratch or Scratch(logits.size)
+    row_hash = hash_row(logits)
+    shift, total = _exponentials(logits, scratch)
+    weighted = np.multiply(scratch.shifted, scratch.exponentials, out=scratch.shifted)
+    entropy = math.log(total) - float(weighted.sum(dtype=np.float64)) / total
+    ids = largest(logits, k)
+    return Row(row_hash, shift + math.log(total), max(entropy, 0.0), ids, logits[ids].astype(np.float64))
+
+
+def hash_row(logits: Logits) -> int:
+    """XXH3-64 of the row's bytes (f32, little-endian)."""
+    return xxhash.xxh3_64_intdigest(np.ascontiguousarray(logits, "<f4").data)
+
+
+def log_sum_exp(logits: Logits, scratch: Scratch) -> float:
+    """log Σ exp(logit) over the row, in nats. Raises BadLogits."""
+    shift, total = _exponentials(logits, scratch)
+    return shift + math.log(total)
+
+
+def _exponentials(logits: Logits, scratch: Scratch) -> tuple[float, float]:
+    """The row's maximum and Σ exp(logit - maximum); both arrays stay in ``scratch``."""
+    shift = float(logits.max())
+    if not math.isfinite(shift):
+        raise BadLogits("NaN" if math.isnan(shift) else "+inf" if shift > 0 else "nothing finite")
+    with np.errstate(over="ignore"):  # -3e38 - 3e38 is -inf, and floored
+        np.subtract(logits, np.float32(shift), out=scratch.shifted)
+    np.maximum(scratch.shifted, np.float32(_FLOOR), out=scratch.shifted)
+    np.exp(scratch.shifted, out=scratch.exponentials)
+    return shift, float(scratch.exponentials.sum(dtype=np.float64))
+
+
+def largest(logits: Logits, n: int) -> Ids:
+    """The ids of the ``n`` largest logits, by logit, then id; exact, also among equals.
+
+    The n-th largest of the maxima of disjoint parts is a lower bound of the n-th largest logit. What reaches it
+    is little more than n in practice, and at most 64 n plus equals of the bound, of which the first n suffice.
+    """
+    n = min(n, logits.size)
+    width = logits.size // _BLOCKS
+    if n == 0:
+        return np.empty(0, np.int64)
+    if n > width:
+        bound = np.partition(logits, logits.size - n)[logits.size - n]
+    else:
+        maxima = logits[: _BLOCKS * width].reshape(_BLOCKS, width).max(axis=0)
+        bound = np.partition(maxima, width - n)[width - n]
+    ids = np.flatnonzero(logits >= bound)
+    if ids.size > 2 * n:
+        ids = np.union1d(np.flatnonzero(logits > bound), np.flatnonzero(logits == bound)[:n])
+    order = np.argsort(-logits[ids], kind="stable")  # ids ascend, so equals stay by id
+    return ids[order[:n]].astype(np.int64, copy=False)
+
+
+def rank(logits: Logits, token: int) -> int:
+    """The place of ``token`` in the row, 1 for the largest; equal logits rank by id."""
+    logit = logits[token]
+    return 1 + int(np.count_nonzero(logits > logit)) + int(np.count_nonzero(logits[:token] == logit))
+
+
+def score(logits: Logits, token: int, k: int, scratch: Scratch | None = None) -> Score:
+    """What the model thought of a given token. Raises BadLogits."""
+    row = capture(logits, k, scratch)
+    return Score(
+        id=token,
+        logprob=float(logits[token]) - row.log_normaliser,
+        rank=rank(logits, token),
+        entropy=row.entropy,
+        top=row.candidates(k),
+        row_hash=row.hash,
+    )

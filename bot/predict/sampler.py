@@ -1,0 +1,257 @@
+"""Sampling: from a row of logits and a draw to one token, with a record of how.
+
+The stages mean what llama.cpp's samplers of these names mean; they run in the order of ``Sampling.stages`` over
+*working* logits. Only what a stage asks for is ever sorted.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ..errors import UserError
+from .draw import TICKETS
+from .logits import Floats, Ids, Logits, Scratch, capture, largest, log_sum_exp, rank
+from .sampling import Sampling, StageName
+from .step import Candidate, Stage, Step
+
+
+def check(sampling: Sampling, n_vocab: int) -> None:
+    """Raise UserError for settings that mean nothing for a vocabulary of this size."""
+    limits: tuple[tuple[str, float, float, float], ...] = (
+        ("temperature", sampling.temperature, 0.0, 100.0),
+        ("top_k", sampling.top_k, 0, math.inf),
+        ("top_p", sampling.top_p, 0.0, 1.0),
+        ("min_p", sampling.min_p, 0.0, 1.0),
+        ("repetition_penalty", sampling.repetition_penalty, 1e-3, 1e3),
+        ("presence_penalty", sampling.presence_penalty, -1e3, 1e3),
+        ("frequency_penalty", sampling.frequency_penalty, -1e3, 1e3),
+        ("penalty_window", sampling.penalty_window, -1, math.inf),
+        ("max_tokens", sampling.max_tokens, 1, math.inf),
+    )
+    for name, value, low, high in limits:
+        if not low <= value <= high:
+            raise UserError(f"{name} is {value}: it has to be between {low} and {high}")
+    for token, bias in sampling.logit_bias:
+        if not 0 <= token < n_vocab:
+            raise UserError(f"logit_bias names token {token}: this model has the tokens 0 to {n_vocab - 1}")
+        if math.isnan(bias) or bias == math.inf:
+            raise UserError(f"logit_bias of token {token} is {bias}: it has to be a number or -inf")
+    if len(set(sampling.stages)) != len(sampling.stages):
+        raise UserError(f"stages names one stage twice: {', '.join(sampling.stages)}")
+
+
+def sample(
+    logits: Logits, sampling: Sampling, history: Sequence[int], u: float, k: int, *, scratch: Scratch | None = None
+) -> Step:
+    """Pick a token with the draw ``u``. ``history`` is prompt and reply so far; ``logits`` is left as it is.
+
+    Raises BadLogits. ``scratch`` saves allocating three rows a step.
+    """
+    scratch = scratch or Scratch(logits.size)
+    asked = sampling.top_k if "top_k" in sampling.stages else 0
+    row = capture(logits, max(k, asked), scratch)
+    pool = _Pool(logits, scratch, row.log_normaliser, row.ids, row.logits)
+    listed = row.ids[:k].tolist()
+    removed: dict[int, StageName] = {}
+    stages: list[Stage] = []
+    for name in sampling.stages:
+        before = pool.count
+        if not _run(name, pool, sampling, history):
+            continue
+        stages.append(Stage(name, pool.count, pool.log_normaliser))
+        if pool.count < before:
+            for token in pool.missing(listed):
+                removed.setdefault(token, name)
+    chosen, logit, interval = pool.draw(u)
+    return Step(
+        id=chosen,
+        logprob=float(logits[chosen]) - row.log_normaliser,
+        rank=listed.index(chosen) + 1 if chosen in listed else rank(logits, chosen),
+        entropy=row.entropy,
+        log_normaliser=row.log_normaliser,
+        top=tuple(Candidate(c.id, c.logprob, removed.get(c.id)) for c in row.candidates(k)),
+        u=u,
+        interval=interval,
+        p_final=min(1.0, math.exp(logit - pool.log_normaliser)),
+        stages=tuple(stages),
+        row_hash=row.hash,
+    )
+
+
+def _run(name: StageName, pool: "_Pool", sampling: Sampling, history: Sequence[int]) -> bool:
+    """Run one stage; False if its setting is neutral, so that nothing was done."""
+    if name == "logit_bias":
+        return _bias(pool, sampling)
+    if name == "penalties":
+        return _penalise(pool, sampling, history)
+    acts = {
+        "top_k": sampling.top_k != 0,
+        "top_p": sampling.top_p != 1,
+        "min_p": sampling.min_p != 0,
+        "temperature": sampling.temperature != 1,
+    }[name]
+    if not acts:
+        return False
+    if name == "top_k":
+        pool.keep(sampling.top_k)
+    elif name == "top_p":
+        pool.keep(pool.nucleus(sampling.top_p))
+    elif name == "min_p":
+        pool.keep(pool.at_least(sampling.min_p))
+    elif sampling.temperature == 0:
+        pool.keep(1)
+    else:
+        pool.divide(sampling.temperature)
+    return True
+
+
+def _bias(pool: "_Pool", sampling: Sampling) -> bool:
+    total: dict[int, float] = {}
+    for token, bias in sampling.logit_bias:
+        total[token] = total.get(token, 0.0) + bias
+    if not total:
+        return False
+    biases = np.array(list(total.values()), np.float64)
+    pool.change(np.array(list(total), np.int64), lambda logits, places: logits + biases[places])
+    return True
+
+
+def penalty_counts(sampling: Sampling, history: Sequence[int]) -> dict[int, int]:
+    """How often each token occurs in the penalties' window; empty if the penalties are neutral."""
+    window = len(history) if sampling.penalty_window == -1 else sampling.penalty_window
+    neutral = sampling.repetition_penalty == 1 and sampling.presence_penalty == sampling.frequency_penalty == 0
+    return {} if neutral or window == 0 else dict(Counter(history[-window:]))
+
+
+def _penalise(pool: "_Pool", sampling: Sampling, history: Sequence[int]) -> bool:
+    seen = penalty_counts(sampling, history)
+    if not seen:
+        return False
+    repetition = sampling.repetition_penalty
+    less = np.array(list(seen.values()), np.float64) * sampling.frequency_penalty + sampling.presence_penalty
+
+    def penalised(logits: Floats, places: Ids) -> Floats:
+        return np.where(logits <= 0, logits * repetition, logits / repetition) - less[places]
+
+    pool.change(np.array(list(seen), np.int64), penalised)
+    return True
+
+
+class _Pool:
+    """The tokens that can still be drawn, and their working logits.
+
+    While ``row`` is set these are all tokens of a finite logit in it, and ``ids`` knows the likeliest of them; once
+    it is None they are exactly ``ids``. ``ids`` are by working logit, then id.
+    """
+
+    def __init__(self, row: Logits, scratch: Scratch, log_normaliser: float, ids: Ids, logits: Floats) -> None:
+        self.row: Logits | None = row
+        self.scratch = scratch
+        self.log_normaliser = log_normaliser
+        self.count = int(np.count_nonzero(row > -np.inf))
+        self.ids, self.logits = ids[: self.count], logits[: self.count]
+
+    def know(self, n: int) -> None:
+        """Have at least the ``n`` likeliest in ``ids``."""
+        n = min(n, self.count)
+        if self.row is not None and self.ids.size < n:
+            self.ids = largest(self.row, n)
+            self.logits = self.row[self.ids].astype(np.float64)
+
+    def keep(self, n: int) -> None:
+        """Remove all but the ``n`` likeliest."""
+        if n >= self.count:
+            return
+        self.know(n)
+        self._settle(self.ids[:n], self.logits[:n])
+
+    def missing(self, tokens: list[int]) -> list[int]:
+        """Those of ``tokens`` that cannot be drawn any more."""
+        if self.row is not None:
+            return [token for token in tokens if self.row[token] == -np.inf]
+        left = set(self.ids.tolist())
+        return [token for token in tokens if token not in left]
+
+    def nucleus(self, top_p: float) -> int:
+        """How many of the likeliest it takes to hold ``top_p`` of the probability."""
+        known = 64
+        while True:
+            self.know(known)
+            mass = np.cumsum(np.exp(self.logits - self.log_normaliser))
+            if mass[-1] >= top_p or self.ids.size >= self.count:
+                return min(int(np.searchsorted(mass, top_p)) + 1, self.count)
+            known *= 8
+
+    def at_least(self, min_p: float) -> int:
+        """How many have at least ``min_p`` times the probability of the likeliest."""
+        least = float(self.logits[0]) + math.log(min_p)
+        if self.logits[-1] < least or self.row is None:
+            return int(np.count_nonzero(self.logits >= least))
+        return max(1, int(np.count_nonzero(self.row >= least)))
+
+    def change(self, tokens: Ids, new: Callable[[Floats, Ids], Floats]) -> None:
+        """Give ``tokens`` other working logits: ``new(logits, places)``, with their places in ``tokens``."""
+        if self.row is None:
+            _, mine, theirs = np.intersect1d(self.ids, tokens, assume_unique=True, return_indices=True)
+            logits = self.logits.copy()
+            logits[mine] = new(logits[mine], theirs)
+            finite = logits > -np.inf
+            ids, logits = self.ids[finite], logits[finite]
+            order = np.lexsort((ids, -logits))
+            self._settle(ids[order], logits[order])
+            return
+        row = self._own_row()
+        row[tokens] = new(row[tokens].astype(np.float64), np.arange(tokens.size))
+        self._rescan(row)
+
+    def divide(self, temperature: float) -> None:
+        """Divide every working logit."""
+        if self.row is None:
+            self._settle(self.ids, self.logits / temperature)
+            return
+        row = self._own_row()
+        np.divide(row, np.float32(temperature), out=row)
+        self._rescan(row)
+
+    def draw(self, u: float) -> tuple[int, float, tuple[float, float]]:
+        """The token whose interval holds ``u``, its working logit, and the interval.
+
+        Cumulative probabilities are rounded up to tickets, so that the intervals share [0, 1) without gap or
+        overlap; the last survivor's ends at 1.
+        """
+        ticket = int(u * TICKETS)
+        known = 64
+        while True:
+            self.know(known)
+            mass = np.cumsum(np.exp(self.logits - self.log_normaliser))
+            ends = np.minimum(np.ceil(mass * TICKETS), TICKETS).astype(np.int64)
+            if self.ids.size >= self.count:
+                ends[-1] = TICKETS
+            place = int(np.searchsorted(ends, ticket, side="right"))
+            if place < ends.size:
+                start = int(ends[place - 1]) if place else 0
+                interval = (start / TICKETS, int(ends[place]) / TICKETS)
+                return int(self.ids[place]), float(self.logits[place]), interval
+            known *= 8
+
+    def _settle(self, ids: Ids, logits: Floats) -> None:
+        self.row = None
+        self.ids, self.logits, self.count = ids, logits, ids.size
+        top = float(logits[0])
+        self.log_normaliser = top + math.log(float(np.exp(logits - top).sum()))
+
+    def _own_row(self) -> Logits:
+        """The row in a buffer that may be written to."""
+        if self.row is not None and self.row is not self.scratch.working:
+            np.copyto(self.scratch.working, self.row)
+        return self.scratch.working
+
+    def _rescan(self, row: Logits) -> None:
+        known = self.ids.size
+        self.row = row
+        self.log_normaliser = log_sum_exp(row, self.scratch)
+        self.count = int(np.count_nonzero(row > -np.inf))
+        self.ids = largest(row, min(known, self.count))
+        self.logits = row[self.ids].astype(np.float64)

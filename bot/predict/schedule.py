@@ -1,15 +1,22 @@
 """The schedule: in which kernel class each position of a reply's sequence was computed.
 
-llama.cpp rounds differently when a position is computed alone (``one`` row of its sequence in the ubatch) or
-among others of its sequence (``many``). Within a class the chunking does not matter. A replay that follows the
-schedule gets the same bits; that is all the record a proof needs.
+llama.cpp rounds differently when a position is computed among others of its sequence (``many``: a prefill chunk)
+or as the only one of its sequence (``one``: a decode step). Within a class the chunking does not matter. A replay
+that follows the schedule gets the same bits; that is all the record a proof needs.
+
+Some weight kernels (F16, the K quants) also tell how many rows of other sequences share the decode step, at 2, 4
+and 8 rows, and whether a row is in one of the blocks of four that are multiplied together or in what is left
+over. For models that have such weights, and only for them, a decode step beside others is one of ``few``,
+``block``, ``wide``, ``tail``.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Rows = Literal["one", "many"]
+Rows = Literal["one", "many", "few", "block", "wide", "tail"]
+"""few: beside up to 6 others, left over after the blocks of four. block: beside 3 to 6 others, in a block of four.
+wide: beside 7 or more, in a block of four. tail: beside 8 or more, left over."""
 
 
 @dataclass(frozen=True, slots=True)

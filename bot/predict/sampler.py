@@ -12,9 +12,17 @@ import numpy as np
 
 from ..errors import UserError
 from .draw import TICKETS
+from .engine import EngineError
 from .logits import Floats, Ids, Logits, Scratch, capture, largest, log_sum_exp, rank
 from .sampling import Sampling, StageName
 from .step import Candidate, Stage, Step
+
+
+class NothingLeft(EngineError):
+    """The settings ban every token that could have come."""
+
+    def __init__(self) -> None:
+        super().__init__("nothing_left", "the sampling settings leave no token to draw: logit_bias bans them all")
 
 
 def check(sampling: Sampling, n_vocab: int) -> None:
@@ -47,7 +55,7 @@ def sample(
 ) -> Step:
     """Pick a token with the draw ``u``. ``history`` is prompt and reply so far; ``logits`` is left as it is.
 
-    Raises BadLogits. ``scratch`` saves allocating three rows a step.
+    Raises BadLogits and NothingLeft. ``scratch`` saves allocating three rows a step.
     """
     scratch = scratch or Scratch(logits.size)
     asked = sampling.top_k if "top_k" in sampling.stages else 0
@@ -237,6 +245,8 @@ class _Pool:
             known *= 8
 
     def _settle(self, ids: Ids, logits: Floats) -> None:
+        if ids.size == 0:
+            raise NothingLeft
         self.row = None
         self.ids, self.logits, self.count = ids, logits, ids.size
         top = float(logits[0])
@@ -251,7 +261,9 @@ class _Pool:
     def _rescan(self, row: Logits) -> None:
         known = self.ids.size
         self.row = row
-        self.log_normaliser = log_sum_exp(row, self.scratch)
         self.count = int(np.count_nonzero(row > -np.inf))
+        if self.count == 0:
+            raise NothingLeft
+        self.log_normaliser = log_sum_exp(row, self.scratch)
         self.ids = largest(row, min(known, self.count))
         self.logits = row[self.ids].astype(np.float64)

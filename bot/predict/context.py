@@ -1,0 +1,159 @@
+"""A llama_context with one KV stream per sequence: the only file that decodes, reads rows and moves KV.
+
+The cache is not unified and flash attention is off: in this layout a reply's numbers do not depend on who else is
+served. Everything is checked before llama.cpp sees it, because its assertions end the process. One thread owns a
+Context.
+"""
+
+import os
+
+# Waiting threads of ggml must not spin: on a busy machine spinning costs a hundredfold. Read once, as it loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import ctypes
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import llama_cpp.llama_cpp as llama
+import numpy as np
+from numpy.typing import NDArray
+
+from .engine import EngineError
+from .logits import Logits
+
+MAX_STREAMS = 256
+"""More give no context at all."""
+
+
+class Place(NamedTuple):
+    """One row of a batch: a token at a position of a stream; ``flagged`` rows have logits afterwards."""
+
+    token: int
+    position: int
+    stream: int
+    flagged: bool
+
+
+class DecodeFailed(EngineError):
+    """llama_decode refused or failed; the streams are as they were before."""
+
+
+class Context:
+    """``streams`` sequences of up to ``n_ctx`` positions each, all on one loaded model."""
+
+    def __init__(self, pointer: Any, *, n_ctx: int, streams: int, threads: int, n_batch: int) -> None:
+        if not 1 <= streams <= MAX_STREAMS:
+            raise EngineError("bad_settings", f"{streams} streams asked for: 1 to {MAX_STREAMS} are possible")
+        cells = 256 * math.ceil(n_ctx / 256)
+        params = llama.llama_context_default_params()
+        params.n_ctx = cells * streams
+        params.n_seq_max = streams
+        params.n_batch = params.n_ubatch = n_batch
+        params.n_threads = params.n_threads_batch = threads
+        params.flash_attn_type = llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        params.kv_unified = False
+        params.swa_full = True  # a sliding window's cache would forget what a trimmed prefix needs
+        params.no_perf = True
+        self._context = llama.llama_init_from_model(pointer, params)
+        if not self._context:
+            raise EngineError("no_memory", f"there is no memory for {streams} replies of {n_ctx} tokens")
+        self.n_ctx = n_ctx
+        self.cells = int(llama.llama_n_ctx_seq(self._context))
+        self.streams = streams
+        self.n_batch = n_batch
+        self.n_vocab = int(llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(pointer)))
+        self._memory = llama.llama_get_memory(self._context)
+        self._batch = llama.llama_batch_init(n_batch, 0, 1)
+        self._token = np.ctypeslib.as_array(self._batch.token, (n_batch,))
+        self._position = np.ctypeslib.as_array(self._batch.pos, (n_batch,))
+        self._flag = np.ctypeslib.as_array(self._batch.logits, (n_batch,))
+        np.ctypeslib.as_array(self._batch.n_seq_id, (n_batch,))[:] = 1
+        self._length = [0] * streams
+
+    def length(self, stream: int) -> int:
+        """Positions held by the stream."""
+        return self._length[stream]
+
+    def decode(self, rows: Sequence[Place]) -> None:
+        """Compute the rows in one call. Each stream's rows continue it. Raises DecodeFailed."""
+        if not 0 < len(rows) <= self.n_batch:
+            raise DecodeFailed("bad_batch", f"a batch of {len(rows)} rows: 1 to {self.n_batch} are possible")
+        after = list(self._length)
+        seq_id = self._batch.seq_id
+        for i, (token, position, stream, flagged) in enumerate(rows):
+            if not 0 <= token < self.n_vocab:
+                raise DecodeFailed("bad_token", f"token {token} does not exist: the vocabulary has {self.n_vocab}")
+            if position != after[stream]:
+                raise DecodeFailed("bad_batch", f"position {position} does not follow {after[stream]} in its reply")
+            if position >= self.cells:
+                raise DecodeFailed("out_of_kv", f"the context of {self.cells} tokens is full")
+            after[stream] = position + 1
+            self._token[i], self._position[i], self._flag[i] = token, position, flagged
+            seq_id[i][0] = stream
+        self._batch.n_tokens = len(rows)
+        code = llama.llama_decode(self._context, self._batch)
+        if code != 0:
+            for stream in {row.stream for row in rows}:
+                self.trim(stream, self._length[stream])
+            raise DecodeFailed(
+                "out_of_kv" if code == 1 else "decode_failed", f"llama_decode failed with code {code}"
+            )
+        self._length = after
+
+    def row(self, i: int) -> Logits:
+        """The logits of the batch's i-th row: a view that the next decode overwrites."""
+        pointer = llama.llama_get_logits_ith(self._context, i)
+        if not pointer:
+            raise DecodeFailed("no_logits", f"row {i} of the batch has no logits")
+        return np.ctypeslib.as_array(pointer, (self.n_vocab,))
+
+    def trim(self, stream: int, length: int) -> bool:
+        """Forget the positions from ``length`` on. False if the model cannot forget a part: then all is gone."""
+        kept = length
+        if length > 0 and not llama.llama_memory_seq_rm(self._memory, stream, length, -1):
+            kept = 0
+        if kept == 0:
+            llama.llama_memory_seq_rm(self._memory, stream, -1, -1)
+        self._length[stream] = kept
+        return kept == length
+
+    def snapshot(self, stream: int) -> NDArray[np.uint8]:
+        """The stream's whole state, as bytes in host memory."""
+        size = llama.llama_state_seq_get_size(self._context, stream)
+        data = np.empty(size, np.uint8)
+        written = llama.llama_state_seq_get_data(self._context, _bytes_at(data), size, stream)
+        if written != size:
+            raise EngineError("no_snapshot", f"the state of a reply has {size} bytes, {written} were read")
+        return data
+
+    def restore(self, stream: int, data: NDArray[np.uint8], length: int) -> bool:
+        """Put a snapshot of ``length`` positions into the stream. False, and an empty stream, if it does not fit.
+
+        Only bytes that are known to be a snapshot of this very model may come here.
+        """
+        self.trim(stream, 0)
+        if not 0 < length <= self.cells:
+            return False
+        read = llama.llama_state_seq_set_data(self._context, _bytes_at(data), data.size, stream)
+        whole = read == data.size and llama.llama_memory_seq_pos_max(self._memory, stream) == length - 1
+        if not whole:
+            self.trim(stream, 0)
+            return False
+        self._length[stream] = length
+        return True
+
+    def set_threads(self, threads: int) -> None:
+        """Use so many threads from the next decode on; this changes no bits."""
+        llama.llama_set_n_threads(self._context, threads, threads)
+
+    def close(self) -> None:
+        """Free the context; it must not be used afterwards."""
+        if self._context:
+            llama.llama_batch_free(self._batch)
+            llama.llama_free(self._context)
+            self._context = None
+
+
+def _bytes_at(data: NDArray[np.uint8]) -> Any:
+    return data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))

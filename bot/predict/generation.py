@@ -1,0 +1,132 @@
+"""The event loop's side of a reply: steps arrive from the engine's thread, and nobody waits for it."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from .engine import Finish, Timings
+from .queue import FairQueue
+from .reply import End, Reply
+from .schedule import Schedule
+from .step import Step
+
+
+class Mailbox:
+    """Carries calls from the engine's thread to the event loop, many in one wake-up."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._calls: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._lock = threading.Lock()
+        self._ringing = False
+
+    def post(self, call: Callable[..., None], *args: Any) -> None:
+        """Have the event loop do ``call(*args)``; from any thread. A loop that is gone hears nothing."""
+        with self._lock:
+            self._calls.append((call, args))
+            if self._ringing:
+                return
+            self._ringing = True
+        try:
+            self._loop.call_soon_threadsafe(self._empty)
+        except RuntimeError:  # the loop is closed
+            self._calls.clear()
+
+    def _empty(self) -> None:
+        with self._lock:
+            calls, self._calls = self._calls, deque()
+            self._ringing = False
+        for call, args in calls:
+            call(*args)
+
+
+class LocalGeneration:
+    """Implements ``engine.Generation``. Dropping the last reference to it closes it."""
+
+    def __init__(self, queue: FairQueue, wake: Callable[[], None]) -> None:
+        self._queue = queue
+        self._wake = wake
+        self._reply: Reply | None = None
+        self._steps: deque[Step] = deque()
+        self._end: End | None = None
+        self._ended = asyncio.Event()
+        self._news = asyncio.Event()
+        self._closed = False
+
+    def attach(self, reply: Reply) -> None:
+        """Before anything else: the reply this is the handle of."""
+        self._reply = reply
+
+    def receive(self, news: Step | End) -> None:
+        """On the event loop: the engine made a step, or ended the reply."""
+        if isinstance(news, Step):
+            self._steps.append(news)
+        elif self._end is None:
+            self._end = news
+            self._ended.set()
+        self._news.set()
+
+    def __aiter__(self) -> "LocalGeneration":
+        return self
+
+    async def __anext__(self) -> Step:
+        while not self._closed:
+            if self._steps:
+                return self._steps.popleft()
+            if self._end is not None:
+                self._closed = True
+                if self._end.error is not None:
+                    raise self._end.error
+                break
+            self._news.clear()
+            await self._news.wait()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Stop decoding within one step. Returns when the engine has let go of the reply."""
+        self._closed = True
+        self._news.set()
+        if self._end is None:
+            self._cancel()
+            await self._ended.wait()
+
+    def _cancel(self) -> None:
+        if self._reply is not None and not self._reply.cancelled:
+            self._reply.cancelled = True
+            self._wake()
+
+    def __del__(self) -> None:
+        self._cancel()
+
+    @property
+    def place(self) -> int:
+        """How many replies will have begun when this one has: 1 is next, 0 once running."""
+        return self._queue.place(self._its)
+
+    @property
+    def n_cached(self) -> int:
+        """Prompt tokens whose KV was reused instead of computed."""
+        return self._its.n_cached
+
+    @property
+    def finish(self) -> Finish | None:
+        """How it ended; None while it runs."""
+        return self._end.finish if self._end is not None else None
+
+    @property
+    def schedule(self) -> Schedule:
+        """Kernel classes of all positions computed so far, reused ones included."""
+        return self._its.schedule
+
+    @property
+    def timings(self) -> Timings:
+        """As far as they are known yet."""
+        return self._its.timings
+
+    @property
+    def _its(self) -> Reply:
+        if self._reply is None:
+            raise RuntimeError("no reply is attached")
+        return self._reply

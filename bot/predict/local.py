@@ -1,0 +1,137 @@
+"""The local engine: llama.cpp in this process, on a thread of its own."""
+
+import asyncio
+import os
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .context import Context
+from .engine import EngineError, ModelIdentity
+from .generation import LocalGeneration, Mailbox
+from .model import Model
+from .queue import FairQueue
+from .reply import End, Reply
+from .sampler import check
+from .sampling import Sampling
+from .scoring import ScoreJob
+from .step import Score, Step
+from .worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """``n_ctx``: tokens a reply may hold with its prompt, 0 for the model's own limit or 4096, what is less.
+    ``max_running`` replies are made at once, ``max_waiting`` may wait, one user has ``max_per_user`` of both.
+    ``k`` candidates are recorded with each step. ``threads`` 0 asks the machine."""
+
+    n_ctx: int = 0
+    max_running: int = 8
+    max_waiting: int = 64
+    max_per_user: int = 4
+    k: int = 10
+    threads: int = 0
+    n_batch: int = 256
+
+
+class LocalEngine:
+    """Implements ``engine.Engine``. Made and used on one event loop."""
+
+    def __init__(self, model: Model, settings: EngineSettings | None = None) -> None:
+        self._settings = settings = settings or EngineSettings()
+        if not 1 <= settings.k <= 50:
+            raise EngineError("bad_settings", f"k is {settings.k}: it has to be between 1 and 50")
+        self._model = model
+        trained = model.identity.n_ctx_train
+        self._n_ctx = settings.n_ctx or min(4096, trained)
+        if not 16 <= self._n_ctx <= max(16, trained):
+            raise EngineError("bad_settings", f"n_ctx is {self._n_ctx}: this model can do 16 to {trained}")
+        context = Context(
+            model.pointer,
+            n_ctx=self._n_ctx,
+            streams=settings.max_running + 1,  # one for scoring
+            threads=settings.threads or len(os.sched_getaffinity(0)),
+            n_batch=settings.n_batch,
+        )
+        self._mailbox = Mailbox(asyncio.get_running_loop())
+        self._queue = FairQueue(settings.max_waiting, settings.max_per_user)
+        self._worker = Worker(model, context, self._queue, self._mailbox, k=settings.k, tells=False)
+        self._closed = False
+        self._worker.start()
+
+    @property
+    def model(self) -> ModelIdentity:
+        """What decides the numbers besides the input."""
+        return self._model.identity
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens one sequence may hold, prompt and reply together."""
+        return self._n_ctx
+
+    def generate(
+        self, prompt: Sequence[int], sampling: Sampling, seed: int, *, first_step: int = 0, user: str = ""
+    ) -> LocalGeneration:
+        """Start a reply; see ``engine.Engine``. Raises EngineError for what cannot be done, QueueFull."""
+        self._check_open()
+        check(sampling, self.model.n_vocab)
+        ids = self._checked(prompt, self._n_ctx)
+        if not 0 <= seed < 1 << 53 or first_step < 0:
+            raise EngineError(
+                "bad_request", f"seed {seed}, first step {first_step}: 0 <= seed < 2**53, steps from 0"
+            )
+        generation = LocalGeneration(self._queue, self._worker.wake)
+        weak = weakref.WeakMethod(generation.receive)
+        mailbox = self._mailbox
+
+        def deliver(news: Step | End) -> None:
+            mailbox.post(_receive, weak, news)
+
+        stops = tuple(stop.encode() for stop in sampling.stop if stop)
+        reply = Reply(ids, sampling, seed, first_step, user, deliver, stops)
+        generation.attach(reply)
+        self._queue.put(reply)
+        self._worker.wake()
+        return generation
+
+    async def score(self, tokens: Sequence[int], *, first: int = 1, k: int = 10) -> list[Score]:
+        """Teacher forcing; see ``engine.Engine``."""
+        self._check_open()
+        ids = self._checked(tokens, self._n_ctx + 1)
+        if first < 1 or not 1 <= k <= 50:
+            raise EngineError("bad_request", f"first {first}, k {k}: first from 1, k between 1 and 50")
+        if first >= len(ids):
+            return []
+        future: asyncio.Future[list[Score]] = asyncio.get_running_loop().create_future()
+        self._worker.score_later(ScoreJob(ids, first, k, future))
+        return await future
+
+    async def aclose(self) -> None:
+        """End every running reply with a named reason and free the model."""
+        if not self._closed:
+            self._closed = True
+            self._worker.stop(EngineError("engine_closed", "the engine was shut down"))
+        await asyncio.to_thread(self._worker.join)
+        self._model.close()
+
+    def _check_open(self) -> None:
+        if self._closed or not self._worker.is_alive():
+            raise EngineError("engine_closed", "the engine is not running")
+
+    def _checked(self, tokens: Sequence[int], most: int) -> list[int]:
+        ids = [int(token) for token in tokens]
+        if not ids:
+            raise EngineError("bad_request", "a prompt needs at least one token")
+        if len(ids) > most:
+            raise EngineError("prompt_too_long", f"{len(ids)} tokens do not fit: the context holds {most}")
+        n_vocab = self.model.n_vocab
+        for token in ids:
+            if not 0 <= token < n_vocab:
+                raise EngineError("bad_token", f"token {token} does not exist: the vocabulary has {n_vocab}")
+        return ids
+
+
+def _receive(weak: "weakref.WeakMethod[Callable[[Step | End], None]]", news: Step | End) -> None:
+    receive = weak()
+    if receive is not None:
+        receive(news)

@@ -1,0 +1,82 @@
+"""A reply while it is made: what the engine's thread knows of it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .engine import EngineError, Finish, Timings
+from .sampling import Sampling
+from .schedule import Rows, Run, Schedule, join
+from .step import Step
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a reply ended; ``error`` where a fault ended it."""
+
+    finish: Finish
+    error: EngineError | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Reply:
+    """Written by the engine's thread alone, but for ``cancelled``.
+
+    ``ids`` are the prompt and what was generated; the first ``computed`` of them are in the KV stream. Fields that
+    the event loop reads are replaced whole, never changed in place.
+    """
+
+    ids: list[int]
+    sampling: Sampling
+    seed: int
+    first_step: int
+    user: str
+    deliver: Callable[[Step | End], None]
+    stops: tuple[bytes, ...] = ()
+    cancelled: bool = False
+    stream: int = -1
+    computed: int = 0
+    n_cached: int = 0
+    n_steps: int = 0
+    schedule: Schedule = ()
+    tail: bytes = b""
+    submitted_us: int = field(default_factory=lambda: now_us())
+    admitted_us: int = 0
+    first_us: int = 0
+    last_us: int = 0
+
+    def count(self, rows: Rows, n: int) -> None:
+        """``n`` more positions were computed."""
+        self.computed += n
+        last = self.schedule[-1] if self.schedule else None
+        if last is not None and last.rows == rows:
+            self.schedule = (*self.schedule[:-1], Run(rows, last.count + n))
+        else:
+            self.schedule = join((*self.schedule, Run(rows, n)))
+
+    def stamp(self) -> None:
+        """A step was made just now."""
+        self.last_us = now_us()
+        self.first_us = self.first_us or self.last_us
+
+    def stopped_by(self, piece: bytes) -> bool:
+        """Whether a stop string is whole with this piece."""
+        if not self.stops:
+            return False
+        text = self.tail + piece
+        self.tail = text[1 - max(map(len, self.stops)) or len(text) :]
+        return any(stop in text for stop in self.stops)
+
+    @property
+    def timings(self) -> Timings:
+        """Zero for what has not happened."""
+        return Timings(
+            queue_us=max(0, self.admitted_us - self.submitted_us),
+            ttft_us=max(0, self.first_us - self.submitted_us),
+            gen_us=self.last_us - self.first_us,
+        )
+
+
+def now_us() -> int:
+    """Microseconds of a monotonic clock."""
+    return time.monotonic_ns() // 1000

@@ -1,0 +1,246 @@
+"""The engine's one thread: admits, prefills, decodes and samples, round after round."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+
+from .batch import LEAST_CHUNK, chunk, decode_classes
+from .context import Context, DecodeFailed, Place
+from .draw import draw
+from .engine import EngineError, Finish
+from .generation import Mailbox
+from .logits import Scratch
+from .model import Model
+from .queue import FairQueue
+from .reply import End, Reply, now_us
+from .sampler import sample
+from .scoring import ScoreJob, Scorer
+from .step import Score
+
+log = logging.getLogger(__name__)
+
+GAP_S = 0.15
+"""How long a prefill chunk may keep running replies waiting."""
+ALONE_S = 0.3
+"""And how long it may take where nobody waits: a newcomer or a cancellation does."""
+
+
+class Worker(threading.Thread):
+    """Owns the context. The event loop speaks to it through the queue, ``score_later``, ``wake`` and ``stop``."""
+
+    def __init__(
+        self, model: Model, context: Context, queue: FairQueue, mailbox: Mailbox, *, k: int, tells: bool
+    ) -> None:
+        super().__init__(name="glasshead-engine", daemon=True)
+        self._model = model
+        self._context = context
+        self._queue = queue
+        self._mailbox = mailbox
+        self._k = k
+        self._tells = tells
+        self._can_trim = not model.is_recurrent
+        self._scratch = Scratch(context.n_vocab)
+        self._scorer = Scorer(context, context.streams - 1, self._can_trim)
+        self._jobs: deque[ScoreJob] = deque()
+        self._free = list(range(context.streams - 1))
+        self._prefilling: deque[Reply] = deque()
+        self._decoding: list[Reply] = []
+        self._row_s = 0.004
+        self._news = threading.Event()
+        self._stopped: EngineError | None = None
+
+    # From the event loop
+
+    def wake(self) -> None:
+        """There is something new to see."""
+        self._news.set()
+
+    def score_later(self, job: ScoreJob) -> None:
+        """Score as soon as there is time."""
+        self._jobs.append(job)
+        self.wake()
+
+    def stop(self, reason: EngineError) -> None:
+        """End everything with this reason, and the thread."""
+        self._stopped = reason
+        self.wake()
+
+    # The thread
+
+    def run(self) -> None:
+        """Work until stopped; wait without spinning while there is none."""
+        try:
+            while self._stopped is None:
+                self._news.clear()
+                if not self._round():
+                    self._news.wait()
+            fault = self._stopped
+        except Exception as error:
+            log.exception("the engine failed")
+            fault = EngineError("engine_failed", f"the engine failed: {error}")
+            self._stopped = fault
+        self._end_all(fault)
+        self._context.close()
+
+    def _round(self) -> bool:
+        """A chunk, a step, and whatever comes first. False if there was nothing to do."""
+        self._drop_cancelled()
+        self._admit()
+        worked = self._score() or self._prefill()
+        return self._decode() or worked
+
+    def _drop_cancelled(self) -> None:
+        for reply in [reply for reply in (*self._prefilling, *self._decoding) if reply.cancelled]:
+            self._finish(reply, "stopped")
+
+    def _admit(self) -> None:
+        while self._free and (reply := self._queue.get()):
+            reply.admitted_us = now_us()
+            if reply.cancelled:
+                self._queue.done(reply)
+                reply.deliver(End("stopped"))
+                continue
+            reply.stream = min(self._free)
+            self._free.remove(reply.stream)
+            self._prefilling.append(reply)
+
+    def _limit(self) -> int:
+        """Rows of a prefill chunk, by how long they take just now."""
+        seconds = GAP_S if self._decoding else ALONE_S
+        return min(self._context.n_batch, max(LEAST_CHUNK, int(seconds / self._row_s)))
+
+    def _measure(self, rows: int, began: float) -> None:
+        self._row_s += 0.5 * ((time.monotonic() - began) / rows - self._row_s)
+
+    def _score(self) -> bool:
+        if not self._jobs:
+            return False
+        job = self._jobs[0]
+        began, before = time.monotonic(), job.computed
+        try:
+            done = job.future.cancelled() or self._scorer.advance(job, self._limit())
+        except EngineError as error:
+            self._jobs.popleft()
+            self._scorer.forget()
+            self._mailbox.post(_settle, job.future, error)
+            return True
+        if job.computed > before:
+            self._measure(job.computed - before, began)
+        if done:
+            self._jobs.popleft()
+            self._mailbox.post(_settle, job.future, job.scores)
+        return True
+
+    def _prefill(self) -> bool:
+        """One chunk of one newcomer; they take turns."""
+        if not self._prefilling:
+            return False
+        reply = self._prefilling.popleft()
+        left = len(reply.ids) - reply.computed
+        room = self._context.cells - len(reply.ids) if self._can_trim else 0
+        part = chunk(left, self._limit(), room)
+        if part is None:
+            self._decoding.append(reply)  # what is left goes in decode steps
+            self._decoding.sort(key=lambda other: other.stream)
+            return True
+        start, stop = reply.computed, reply.computed + part.rows
+        last = stop == len(reply.ids)
+        ids = reply.ids[start:stop] + reply.ids[:1] * part.padding
+        began = time.monotonic()
+        try:
+            self._context.decode(
+                [Place(t, start + i, reply.stream, last and start + i == stop - 1) for i, t in enumerate(ids)]
+            )
+        except DecodeFailed as error:
+            self._finish(reply, "error", error)
+            return True
+        self._measure(len(ids), began)
+        reply.count("many", part.rows)
+        if last:
+            self._sample(reply, part.rows - 1)
+        if part.padding:
+            self._context.trim(reply.stream, stop)
+        if reply.stream < 0:
+            return True
+        if last:
+            self._decoding.append(reply)
+            self._decoding.sort(key=lambda other: other.stream)
+        else:
+            self._prefilling.append(reply)
+        return True
+
+    def _decode(self) -> bool:
+        """One row of every running reply."""
+        running = list(self._decoding)
+        if not running:
+            return False
+        try:
+            self._step(running)
+        except DecodeFailed:
+            # Whose fault it was shows when each goes alone.
+            for reply in running:
+                try:
+                    self._step([reply])
+                except DecodeFailed as error:
+                    self._finish(reply, "error", error)
+        return True
+
+    def _step(self, running: list[Reply]) -> None:
+        self._context.decode([Place(r.ids[r.computed], r.computed, r.stream, True) for r in running])
+        classes = decode_classes([reply.stream for reply in running], self._tells)
+        for reply, rows in zip(running, classes, strict=True):
+            reply.count(rows, 1)
+        for i, reply in enumerate(running):
+            if reply.computed == len(reply.ids):
+                self._sample(reply, i)
+
+    def _sample(self, reply: Reply, row: int) -> None:
+        """Draw the next token from the batch's row, and see whether it is the last."""
+        sampling = reply.sampling
+        try:
+            u = draw(reply.seed, reply.first_step + reply.n_steps)
+            step = sample(self._context.row(row), sampling, reply.ids, u, self._k, scratch=self._scratch)
+        except EngineError as error:
+            self._finish(reply, "error", error)
+            return
+        reply.ids.append(step.id)
+        reply.n_steps += 1
+        reply.stamp()
+        reply.deliver(step)
+        vocabulary = self._model.vocabulary
+        if vocabulary.is_end(step.id) or (reply.stops and reply.stopped_by(vocabulary.piece(step.id))):
+            self._finish(reply, "stop")
+        elif reply.n_steps >= sampling.max_tokens or len(reply.ids) > self._context.n_ctx:
+            self._finish(reply, "length")
+
+    def _finish(self, reply: Reply, finish: Finish, error: EngineError | None = None) -> None:
+        """Let go of a running reply."""
+        if reply in self._decoding:
+            self._decoding.remove(reply)
+        elif reply in self._prefilling:
+            self._prefilling.remove(reply)
+        self._context.trim(reply.stream, 0)
+        self._free.append(reply.stream)
+        reply.stream = -1
+        self._queue.done(reply)
+        reply.deliver(End(finish, error))
+
+    def _end_all(self, fault: EngineError) -> None:
+        for reply in (*self._prefilling, *self._decoding):
+            self._finish(reply, "error", fault)
+        while waiting := self._queue.get():
+            self._queue.done(waiting)
+            waiting.deliver(End("error", fault))
+        while self._jobs:
+            self._mailbox.post(_settle, self._jobs.popleft().future, fault)
+
+
+def _settle(future: "asyncio.Future[list[Score]]", outcome: list[Score] | EngineError) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, EngineError):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

@@ -1,0 +1,59 @@
+"""The one place that starts llama.cpp: its log and its version."""
+
+import ctypes
+import logging
+import threading
+from collections import deque
+
+import llama_cpp
+from llama_cpp._ggml import libggml
+
+log = logging.getLogger("glasshead.llama.cpp")
+
+# enum ggml_log_level: 0 none, 1 info, 2 warn, 3 error, 4 debug, 5 continues the line before. llama.cpp's "info" is
+# a flood at every load, so it counts as debug here, and its warnings (most are about metadata) as info.
+_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.DEBUG}
+_ERROR = 3
+
+_started = threading.Lock()
+_is_started = False
+_errors: deque[str] = deque(maxlen=8)
+
+
+@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
+def _on_log(level: int, text: bytes, _: ctypes.c_void_p) -> None:
+    line = text.decode(errors="replace").strip()
+    if not line:
+        return
+    if level == _ERROR:
+        _errors.append(line)
+    log.log(_LEVELS.get(level, logging.DEBUG), "%s", line)
+
+
+def start() -> None:
+    """Send llama.cpp's log to logging and start its backends. Safe to call again, and from any thread."""
+    global _is_started  # noqa: PLW0603
+    with _started:
+        if _is_started:
+            return
+        llama_cpp.llama_log_set(_on_log, ctypes.c_void_p(0))
+        llama_cpp.llama_backend_init()
+        _is_started = True
+
+
+def forget_errors() -> None:
+    """Begin a new account of errors, before a call whose failure is to be explained."""
+    _errors.clear()
+
+
+def last_error() -> str:
+    """The latest error line llama.cpp logged, or an empty string."""
+    return _errors[-1] if _errors else ""
+
+
+def build() -> str:
+    """What computes the numbers, for the record: ``llama-cpp-python 0.3.36, llama.cpp …, ggml …``."""
+    for function in (libggml.ggml_version, libggml.ggml_commit):
+        function.restype = ctypes.c_char_p
+    ggml = f"{libggml.ggml_version().decode()} ({libggml.ggml_commit().decode()})"
+    return f"llama-cpp-python {llama_cpp.__version__}, llama.cpp {llama_cpp.llama_version().decode()}, ggml {ggml}"

@@ -1,0 +1,117 @@
+"""A loaded model: one llama.cpp model, what it is, and its vocabulary."""
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import llama_cpp
+
+from ..errors import UserError
+from . import gguf, library
+from .engine import ModelIdentity
+from .vocabulary import Vocabulary
+
+_RACY_NS = 2_000_000_000
+
+
+class Model:
+    """Owns one ``llama_model*``. ``pointer`` and ``vocabulary`` are void after ``close()``."""
+
+    def __init__(self, pointer: Any, path: Path, header: gguf.Header, identity: ModelIdentity) -> None:
+        self.pointer = pointer
+        self.path = path
+        self.header = header
+        self.identity = identity
+        self.vocabulary = Vocabulary(llama_cpp.llama_model_get_vocab(pointer))
+        self.template: str | None = header.text("tokenizer.chat_template") or None
+        self.is_recurrent: bool = bool(
+            llama_cpp.llama_model_is_recurrent(pointer) or llama_cpp.llama_model_is_hybrid(pointer)
+        )
+
+    @classmethod
+    def load(cls, path: Path, *, name: str = "", vocab_only: bool = False, n_gpu_layers: int = 0) -> "Model":
+        """Load a GGUF file. ``n_gpu_layers`` -1 means all.
+
+        ``vocab_only`` leaves the weights on disk: enough to render and tokenise. Raises UserError, before
+        llama.cpp sees the file where that is possible.
+        """
+        header = gguf.read(path)
+        if not header.tensors and not vocab_only:
+            raise UserError(f"{path}: holds a vocabulary only, no weights: it cannot answer")
+        if header.text("tokenizer.ggml.model") in (None, "none", "no_vocab"):
+            raise UserError(f"{path}: holds no vocabulary")
+        sha256 = file_sha256(path)
+        library.start()
+        params = llama_cpp.llama_model_default_params()
+        params.vocab_only = vocab_only
+        params.n_gpu_layers = n_gpu_layers
+        library.forget_errors()
+        pointer = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
+        if not pointer:
+            raise UserError(f"{path}: llama.cpp cannot load it: {library.last_error() or 'it gave no reason'}")
+        if not vocab_only and (
+            llama_cpp.llama_model_has_encoder(pointer) or not llama_cpp.llama_model_has_decoder(pointer)
+        ):
+            llama_cpp.llama_model_free(pointer)
+            raise UserError(f"{path}: {header.architecture} is not a decoder-only model: it cannot chat")
+        template = header.text("tokenizer.chat_template") or ""
+        identity = ModelIdentity(
+            name=name or path.stem,
+            sha256=sha256,
+            quantization=header.quantization,
+            n_vocab=llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(pointer)),
+            n_ctx_train=header.n_ctx_train or 0,
+            template_sha256=hashlib.sha256(template.encode()).hexdigest(),
+            llamacpp_build=library.build(),
+        )
+        return cls(pointer, path, header, identity)
+
+    def close(self) -> None:
+        """Free the model. Safe to call again."""
+        if self.pointer is not None:
+            llama_cpp.llama_model_free(self.pointer)
+            self.pointer = None
+
+    def __enter__(self) -> "Model":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex; kept beside it in ``<file>.sha256`` so that a start need not read gigabytes.
+
+    What is kept counts only while size, modification, change time and inode are those it was computed for. A folder
+    that cannot be written to costs the time again, nothing else.
+    """
+    before = path.stat()
+    kept_in = path.with_name(path.name + ".sha256")
+    stamp = [before.st_size, before.st_mtime_ns, before.st_ctime_ns, before.st_ino]
+    try:
+        kept = json.loads(kept_in.read_bytes())
+        if kept["stamp"] == stamp and len(kept["sha256"]) == 64:
+            return str(kept["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    after = path.stat()
+    if [after.st_size, after.st_mtime_ns, after.st_ctime_ns, after.st_ino] != stamp:
+        raise UserError(f"{path}: the file changed while it was read")
+    # A file written to within a clock tick of now may change again without its times changing.
+    if time.time_ns() - max(after.st_mtime_ns, after.st_ctime_ns) > _RACY_NS:
+        _keep(kept_in, {"sha256": digest, "stamp": stamp})
+    return digest
+
+
+def _keep(path: Path, record: dict[str, Any]) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(json.dumps(record))
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)

@@ -34,7 +34,8 @@ class Turn:
 
     ``first_step`` > 0 marks a branch that kept the first ``first_step`` tokens of another turn's reply: those
     are at the end of ``prompt.ids``. ``prompt_pieces`` are the bytes of each prompt token. ``verifiable`` is
-    False once an erasure tombstoned part of what went in.
+    False once an erasure tombstoned part of what went in. ``prompt_message`` is the logged message it answers,
+    ``reply_message`` the one it became.
     """
 
     id: int
@@ -58,3 +59,5 @@ class Turn:
     app_version: str
     parent_turn: int | None = None
     verifiable: bool = True
+    prompt_message: int | None = None
+    reply_message: int | None = None

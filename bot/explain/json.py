@@ -1,0 +1,187 @@
+"""The stable JSON of an explanation: docs/json.md describes every field, and changes only by addition."""
+
+import math
+from typing import Any
+
+from ..predict.prompt import Span
+from ..predict.step import Step
+from .branches import Comparison, ReplyToken
+from .explanation import Explanation
+from .turn import Turn
+from .visible import text
+
+FORMAT = 1
+
+Json = dict[str, Any]
+
+
+def explanation_json(explanation: Explanation) -> Json:
+    """Everything recorded of a turn, ready for `json.dumps(…, allow_nan=False)`.
+
+    Nats, except where a key says bits.
+    """
+    turn = explanation.turn
+    return {
+        "format": FORMAT,
+        "turn": turn.id,
+        "session": turn.session,
+        "parent_turn": turn.parent_turn,
+        "status": turn.status,
+        "finish": turn.finish,
+        "error": turn.error,
+        "verifiable": turn.verifiable,
+        "trace_fault": turn.trace.fault,
+        "created_us": turn.created_us,
+        "app_version": turn.app_version,
+        "model": model_json(turn),
+        "sampling": sampling_json(turn),
+        "seed": turn.seed,
+        "first_step": turn.first_step,
+        "prompt_ids": list(turn.prompt.ids),
+        "prompt_bytes": [piece.hex() for piece in turn.prompt_pieces],
+        "spans": [span_json(span) for span in turn.prompt.spans],
+        "dropped_turns": turn.prompt.dropped_turns,
+        "dropped_tokens": turn.prompt.dropped_tokens,
+        "n_cached": turn.n_cached,
+        "reply": turn.reply,
+        "reasoning": turn.reasoning,
+        "k": turn.trace.k,
+        "steps": [_step_json(explanation, index) for index in range(len(explanation.tokens))],
+        "groups": [[group.first, group.last] for group in explanation.groups],
+        "whole": whole_json(explanation),
+        "schedule": [{"rows": run.rows, "count": run.count} for run in turn.schedule],
+        "timings": None
+        if turn.timings is None
+        else {
+            "queue_us": turn.timings.queue_us,
+            "ttft_us": turn.timings.ttft_us,
+            "gen_us": turn.timings.gen_us,
+        },
+    }
+
+
+def model_json(turn: Turn) -> Json:
+    model = turn.model
+    return {
+        "name": model.name,
+        "sha256": model.sha256,
+        "quantization": model.quantization,
+        "n_vocab": model.n_vocab,
+        "n_ctx_train": model.n_ctx_train,
+        "template_sha256": model.template_sha256,
+        "llamacpp_build": model.llamacpp_build,
+        "adapter_sha256": model.adapter_sha256,
+        "adapter_scale": model.adapter_scale,
+    }
+
+
+def sampling_json(turn: Turn) -> Json:
+    sampling = turn.sampling
+    return {
+        "temperature": sampling.temperature,
+        "top_k": sampling.top_k,
+        "top_p": sampling.top_p,
+        "min_p": sampling.min_p,
+        "repetition_penalty": sampling.repetition_penalty,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "penalty_window": sampling.penalty_window,
+        "logit_bias": [[token, number(bias)] for token, bias in sampling.logit_bias],
+        "stages": list(sampling.stages),
+        "max_tokens": sampling.max_tokens,
+        "stop": list(sampling.stop),
+    }
+
+
+def span_json(span: Span) -> Json:
+    return {
+        "start": span.start,
+        "end": span.end,
+        "kind": span.kind,
+        "role": span.role,
+        "message": span.message,
+    }
+
+
+def _step_json(explanation: Explanation, index: int) -> Json:
+    turn = explanation.turn
+    step: Step = turn.trace.steps[index]
+    names = turn.trace.candidate_pieces
+    piece = turn.trace.pieces[index]
+    shown = explanation.step(index)
+    final = {candidate.id: candidate.p_final for candidate in shown.candidates}
+    return {
+        "index": index,
+        "id": step.id,
+        "bytes": piece.hex(),
+        "text": text(piece),
+        "logprob": number(step.logprob),
+        "rank": step.rank,
+        "entropy": step.entropy,
+        "log_normaliser": step.log_normaliser,
+        "u": step.u,
+        "interval": list(step.interval),
+        "p_final": step.p_final,
+        "greedy": shown.greedy,
+        "stages": [
+            {"name": stage.name, "survivors": stage.survivors, "log_normaliser": number(stage.log_normaliser)}
+            for stage in step.stages
+        ],
+        "row_hash": f"{step.row_hash:016x}",
+        "top": [
+            {
+                "id": candidate.id,
+                "bytes": names[candidate.id].hex() if candidate.id in names else None,
+                "text": text(names[candidate.id]) if candidate.id in names else None,
+                "logprob": number(candidate.logprob),
+                "p_final": final[candidate.id],
+                "removed_by": candidate.removed_by,
+            }
+            for candidate in step.top
+        ],
+        "remainder": shown.remainder,
+        "final_remainder": shown.final_remainder,
+    }
+
+
+def whole_json(explanation: Explanation) -> Json:
+    whole = explanation.whole
+    return {
+        "tokens": whole.tokens,
+        "perplexity": whole.perplexity,
+        "total_surprisal_bits": whole.total_surprisal_bits,
+        "mean_entropy_bits": whole.mean_entropy_bits,
+        "first_choice_share": whole.first_choice_share,
+        "least_certain": list(whole.least_certain),
+        "overruled": list(whole.overruled),
+        "ms_per_token": whole.ms_per_token,
+    }
+
+
+def comparison_json(comparison: Comparison) -> Json:
+    return {
+        "format": FORMAT,
+        "same_prompt": comparison.same_prompt,
+        "parts_at": comparison.parts_at,
+        "meets_at": list(comparison.meets_at) if comparison.meets_at else None,
+        "stretches": [
+            {"same": stretch.same, "left": list(stretch.left), "right": list(stretch.right)}
+            for stretch in comparison.stretches
+        ],
+        "left": [_reply_token_json(token) for token in comparison.left],
+        "right": [_reply_token_json(token) for token in comparison.right],
+    }
+
+
+def _reply_token_json(token: ReplyToken) -> Json:
+    return {
+        "id": token.id,
+        "bytes": token.bytes.hex(),
+        "text": text(token.bytes),
+        "logprob": None if token.logprob is None else number(token.logprob),
+    }
+
+
+def number(value: float) -> float | None:
+    """JSON has no infinities: log 0 becomes null."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,285 @@
+"""An explanation as text: for a pipe, for `/explain` in a chat, and as parts of the full screen."""
+
+from .explanation import Explanation
+from .lines import Line, plain, reply_lines, width
+from .scale import LAYER_LEVELS, MARKS, Layer
+from .tokens import PromptPart
+from .view import Candidate, StepView
+from .visible import ELLIPSIS, neutral, visible
+
+_BAR = "█"
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+_ENDINGS = {
+    "stop": "ended by itself",
+    "length": "cut at its length limit",
+    "stopped": "stopped by a person",
+    "error": "ended by a fault",
+}
+_STATUS = {"pending": "still running", "interrupted": "interrupted"}
+_UNITS: dict[Layer, str] = {"probability": " %", "surprisal": " bits", "entropy": " bits", "rank": ""}
+
+
+def percent(p: float) -> str:
+    """A probability with three digits that mean something, never rounded to 0 or 100."""
+    share = 100 * p
+    if p <= 0:
+        return "0 %"
+    if share < 0.001:
+        return "<0.001 %"
+    if 99.9 < share < 100:
+        return ">99.9 %"
+    digits = 3 if share < 0.1 else 2 if share < 1 else 1
+    return f"{share:.{digits}f} %"
+
+
+def quoted(piece: bytes, columns: int = 24) -> str:
+    """A token in quotes, whitespace visible, cut to ``columns``."""
+    text = visible(piece)
+    if width(text) > columns:
+        while text and width(text) > columns - 1:
+            text = text[:-1]
+        text += ELLIPSIS
+    return f"“{text}”"
+
+
+def pad(text: str, columns: int) -> str:
+    return text + " " * max(0, columns - width(text))
+
+
+def bar(share: float, columns: int) -> str:
+    """A bar of eighths of a column; anything above zero shows."""
+    eighths = max(round(min(max(share, 0.0), 1.0) * columns * 8), 1 if share > 0 else 0)
+    return (_BAR * (eighths // 8) + _EIGHTHS[eighths % 8]).rstrip()
+
+
+def outcome(explanation: Explanation) -> str:
+    """How the reply ended, in words."""
+    turn = explanation.turn
+    if turn.status in _STATUS:
+        return _STATUS[turn.status]
+    ending = _ENDINGS.get(turn.finish or "", turn.status)
+    return f"{ending}: {neutral(turn.error)}" if turn.error else ending
+
+
+def headline(explanation: Explanation) -> list[str]:
+    turn = explanation.turn
+    sampling = turn.sampling
+    settings = [f"temperature {sampling.temperature:g}"]
+    settings += [f"top_k {sampling.top_k}"] if sampling.top_k else []
+    settings += [f"top_p {sampling.top_p:g}"] if sampling.top_p < 1 else []
+    settings += [f"min_p {sampling.min_p:g}"] if sampling.min_p else []
+    penalties = (
+        ("repetition", sampling.repetition_penalty, 1.0),
+        ("presence", sampling.presence_penalty, 0.0),
+        ("frequency", sampling.frequency_penalty, 0.0),
+    )
+    settings += [f"{name} penalty {value:g}" for name, value, neutral_value in penalties if value != neutral_value]
+    settings += [f"bias on {len(sampling.logit_bias)} tokens"] if sampling.logit_bias else []
+    out = [
+        f"Turn {turn.id} · {neutral(turn.model.name)} · {outcome(explanation)}",
+        " · ".join([*settings, f"seed {turn.seed}"]),
+    ]
+    if turn.first_step:
+        parent = f" of turn {turn.parent_turn}" if turn.parent_turn else ""
+        out.append(f"A what-if: keeps the first {turn.first_step} tokens{parent}.")
+    if turn.trace.fault:
+        out.append(f"The record is damaged: {neutral(turn.trace.fault)}")
+    if not turn.verifiable:
+        out.append("Part of what went in was erased: this turn can be read, not replayed.")
+    return out
+
+
+def legend(layer: Layer = "probability") -> str:
+    """What the marks mean on this layer."""
+    borders = LAYER_LEVELS[layer]
+    scale = 100 if layer == "probability" else 1
+    sign = "≥" if layer == "probability" else "≤"
+    parts = [
+        f"{mark or 'none'} {sign} {border * scale:g}{_UNITS[layer]}"
+        for mark, border in zip(MARKS, borders, strict=False)
+    ]
+    return f"{layer.capitalize()}: " + "   ".join(
+        [*parts, f"{MARKS[-1]} {'below' if layer == 'probability' else 'above'}"]
+    )
+
+
+def whole(explanation: Explanation) -> list[str]:
+    """The reply in a few numbers."""
+    numbers = explanation.whole
+    if not numbers.tokens:
+        return ["No token was recorded."]
+    assert numbers.perplexity is not None  # there are tokens
+    assert numbers.mean_entropy_bits is not None and numbers.first_choice_share is not None
+    speed = f" · {numbers.ms_per_token:.1f} ms a token" if numbers.ms_per_token is not None else ""
+    return [
+        f"{numbers.tokens} tokens · perplexity {numbers.perplexity:.2f} · mean entropy "
+        f"{numbers.mean_entropy_bits:.2f} bits{speed}",
+        f"the model's first choice in {percent(numbers.first_choice_share)} of the steps; "
+        f"sampling overruled it in {len(numbers.overruled)}",
+    ]
+
+
+def least_certain(explanation: Explanation) -> list[str]:
+    """The least certain steps, each with what else it might have been."""
+    out: list[str] = []
+    for index in explanation.whole.least_certain:
+        step = explanation.step(index)
+        others = [c for c in step.candidates if not c.chosen][:2]
+        instead = ", ".join(f"{quoted(c.bytes, 14)} {percent(c.p)}" for c in others)
+        name = pad(quoted(step.bytes, 18), 20)
+        out.append(f"  step {index:<4} {name} {percent(step.p):>9}   rather than {instead}")
+    return out
+
+
+def overview(explanation: Explanation, layer: Layer = "probability", columns: int = 80) -> list[Line]:
+    """The reply with its marks, its numbers, and where it was least certain."""
+    lines: list[Line] = [[("", text)] for text in headline(explanation)]
+    lines += [[], [("", legend(layer))], []]
+    lines += reply_lines(explanation, layer, columns)
+    lines += [[], *([("", text)] for text in whole(explanation))]
+    if explanation.tokens:
+        lines += [[], [("bold", "Least certain")], *([("", text)] for text in least_certain(explanation))]
+    return lines
+
+
+def table(explanation: Explanation) -> list[str]:
+    """One row for each step."""
+    out = ["step  token                 probability  rank  surprisal   entropy  sampled from"]
+    overruled = set(explanation.whole.overruled)
+    out += [
+        f"{token.index:>4}  {pad(quoted(token.bytes, 18), 20)}  {percent(token.p):>11}  {token.rank:>4}"
+        f"  {token.surprisal_bits:>9.2f}  {token.entropy_bits:>8.2f}  {percent(token.p_final):>12}"
+        f"{' *' if token.index in overruled else ''}"
+        for token in explanation.tokens
+    ]
+    if overruled:
+        out.append("* temperature 0 would have picked another token here")
+    return out
+
+
+def step_lines(explanation: Explanation, index: int, columns: int = 80) -> list[Line]:
+    """One step, whole: numbers, candidates before and after sampling, stages, the draw. Raises IndexError."""
+    step = explanation.step(index)
+    lines: list[Line] = [
+        [("bold", f"Step {index} (of 0 to {len(explanation.tokens) - 1})  {quoted(step.bytes, columns - 28)}")],
+        [("", f"id {step.id} · bytes {step.bytes[:12].hex(' ') or 'none'}{_group_note(explanation, index)}")],
+        [
+            (
+                "",
+                f"probability {percent(step.p)} · rank {step.rank} · surprisal {step.surprisal_bits:.2f} bits · "
+                f"entropy {step.entropy_bits:.2f} bits",
+            )
+        ],
+        [],
+        *candidate_lines(step, columns),
+        [],
+        *stage_lines(explanation, step),
+        *draw_lines(step, columns),
+    ]
+    note = greedy_note(explanation, step)
+    return [*lines, [("bold", note)]] if note else lines
+
+
+def _group_note(explanation: Explanation, index: int) -> str:
+    group = explanation.group_of(index)
+    if group.first == group.last:
+        return " · end of turn" if explanation.tokens[index].is_end else ""
+    count = group.last - group.first + 1
+    return f" · part {index - group.first + 1} of {count} of {quoted(group.bytes, 12)}"
+
+
+def candidate_lines(step: StepView, columns: int) -> list[Line]:
+    """The candidates, predicted and sampled from side by side; the removed ones say which stage took them."""
+    room = max(4, columns - 62)
+    lines: list[Line] = [[("bold", f"    {pad('candidate', 22)}  {'predicted':>9}  {'sampled from':>12}")]]
+    for place, candidate in enumerate(step.candidates, start=1):
+        lines.append(_candidate_line(step, candidate, place, room))
+    rest = f"    {pad('all others', 22)}  {percent(step.remainder):>9}  {percent(step.final_remainder):>12}"
+    return [*lines, [("", rest)]]
+
+
+def _candidate_line(step: StepView, candidate: Candidate, place: int, room: int) -> Line:
+    number = place if candidate.listed else step.rank
+    pointer = "▶" if candidate.chosen else " "
+    after = "removed" if candidate.removed_by else percent(candidate.p_final)
+    name = pad(quoted(candidate.bytes, 20), 22)
+    text = f"{pointer}{number:>2}  {name}  {percent(candidate.p):>9}  {after:>12}  "
+    style = "bold" if candidate.chosen else "fg:ansibrightblack" if candidate.removed_by else ""
+    note = f"by {candidate.removed_by}" if candidate.removed_by else bar(candidate.p_final, room)
+    return [(style, text + note)]
+
+
+def stage_lines(explanation: Explanation, step: StepView) -> list[Line]:
+    """What each stage left, in the order they ran."""
+    if not step.stages:
+        return [[("", "sampling changed nothing: the token was drawn from the prediction itself")]]
+    names = {candidate.id: candidate.bytes for candidate in step.candidates}
+    lines: list[Line] = [[("bold", f"sampling, from {explanation.turn.model.n_vocab:,} tokens")]]
+    for stage in step.stages:
+        gone = ", ".join(quoted(names[token], 8) for token in stage.removed_listed[:3])
+        more = f" {ELLIPSIS}" if len(stage.removed_listed) > 3 else ""
+        what = f"removed {stage.removed:,}" if stage.removed else "removed none"
+        listed = f": {gone}{more}" if gone else ""
+        lines.append([("", f"  {stage.name:<12} {stage.survivors:>7,} left · {what}{listed}")])
+    return lines
+
+
+def draw_lines(step: StepView, columns: int) -> list[Line]:
+    """The draw on the cumulative bar: the chosen token's part is solid, the pointer is u."""
+    room = min(columns, 80) - 4
+    cells = ["·"] * room
+    for number, segment in enumerate(step.segments):
+        low, high = round(segment.low * room), round(segment.high * room)
+        fill = _BAR if segment.id == step.id else "░▒"[number % 2]
+        cells[low:high] = [fill] * (high - low)
+    at = min(room - 1, int(step.u * room))
+    start, end = step.interval
+    return [
+        [("", f"the draw u(seed, {step.draw_index}) = {step.u:.6f} fell in [{start:.6f}, {end:.6f})")],
+        [("", "  " + "".join(cells))],
+        [("", "  " + " " * at + "▲")],
+    ]
+
+
+def greedy_note(explanation: Explanation, step: StepView) -> str | None:
+    """What temperature 0 would have picked, where that differs."""
+    if not step.overruled:
+        return None
+    other = next((candidate for candidate in step.candidates if candidate.id == step.greedy), None)
+    name = quoted(other.bytes) if other else f"token {step.greedy}"
+    return f"temperature 0 would have picked {name}"
+
+
+def prompt_lines(explanation: Explanation, columns: int = 80) -> list[str]:
+    """What the model saw: every part of the prompt with its origin."""
+    turn = explanation.turn
+    out = [f"What the model saw: {len(turn.prompt.ids)} tokens, nothing else"]
+    if turn.prompt.dropped_turns:
+        out.append(
+            f"dropped, oldest first: {turn.prompt.dropped_turns} turns, {turn.prompt.dropped_tokens} tokens "
+            "(the conversation is longer than the model's context)"
+        )
+    for part in explanation.prompt:
+        out += ["", f"[{_origin(part)} · {len(part.ids)} tokens from position {part.start}]"]
+        text = b"".join(part.pieces)
+        shown = visible(text).replace("⏎", "⏎\n") if part.kind == "marker" else neutral(text)
+        out += shown.splitlines()
+    return out
+
+
+def _origin(part: PromptPart) -> str:
+    who = f" by {part.role}" if part.role else ""
+    message = f", message {part.message}" if part.message is not None else ""
+    return {
+        "marker": "the chat template wrote",
+        "typed": f"typed{who}{message}",
+        "generated": f"generated earlier{message}",
+        "rewritten": f"rewritten by the template{message}",
+    }[part.kind]
+
+
+def full(explanation: Explanation, columns: int = 80) -> str:
+    """Everything, for a pipe."""
+    parts = [plain(overview(explanation, columns=columns)), "\n".join(table(explanation))]
+    parts.append("\n".join(prompt_lines(explanation, columns)))
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,152 @@
+"""The reply's tokens with what the record says of each, grouped so that one visible character is one thing."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..predict.message import Role
+from ..predict.prompt import Prompt, SpanKind
+from .scale import Layer
+from .turn import Turn
+from .visible import decode, graphemes
+
+NATS_PER_BIT = math.log(2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One step in a line. ``index`` counts from the start of this record; nats, bits where a name says so."""
+
+    index: int
+    id: int
+    bytes: bytes
+    logprob: float
+    rank: int
+    entropy: float
+    p_final: float
+    is_favourite: bool
+    is_end: bool
+    """The model ended its turn here: the token is no text of the reply."""
+
+    @property
+    def p(self) -> float:
+        return math.exp(self.logprob)
+
+    @property
+    def surprisal_bits(self) -> float:
+        return max(0.0, -self.logprob / NATS_PER_BIT)
+
+    @property
+    def entropy_bits(self) -> float:
+        return self.entropy / NATS_PER_BIT
+
+    def value(self, layer: Layer) -> float:
+        """What this token shows on a layer, in the layer's unit."""
+        match layer:
+            case "probability":
+                return self.p
+            case "surprisal":
+                return self.surprisal_bits
+            case "entropy":
+                return self.entropy_bits
+            case "rank":
+                return float(self.rank)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Neighbouring tokens that no reader can tell apart: together they are one or more whole characters.
+
+    Most groups are one token. ``first`` and ``last`` are indices into the tokens, both included.
+    """
+
+    first: int
+    last: int
+    bytes: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PromptPart:
+    """A span of the prompt: its tokens, and where they came from."""
+
+    start: int
+    ids: tuple[int, ...]
+    pieces: tuple[bytes, ...]
+    kind: SpanKind
+    role: Role | None
+    message: int | None
+
+
+def tokens(turn: Turn) -> tuple[Token, ...]:
+    steps = turn.trace.steps
+    ends_itself = turn.finish == "stop" and bool(steps)
+    last = len(steps) - 1
+    return tuple(
+        Token(
+            index=index,
+            id=step.id,
+            bytes=piece,
+            logprob=step.logprob,
+            rank=step.rank,
+            entropy=step.entropy,
+            p_final=step.p_final,
+            is_favourite=step.rank == 1,
+            is_end=ends_itself and index == last and _looks_like_marker(piece),
+        )
+        for index, (step, piece) in enumerate(zip(steps, turn.trace.pieces, strict=True))
+    )
+
+
+def _looks_like_marker(piece: bytes) -> bool:
+    """Whether the last token of a reply that stopped is the end-of-turn token rather than a stop string's end.
+
+    Such tokens have no text (b"") or a marker's: <|im_end|>, </s>, <end_of_turn>, [/INST].
+    """
+    return not piece or (len(piece) > 3 and piece[:1] in b"<[" and piece[-1:] in b">]")
+
+
+def groups(pieces: Sequence[bytes]) -> tuple[Group, ...]:
+    """Cut a run of tokens where a token's border is also a border between visible characters."""
+    borders = _character_borders(b"".join(pieces))
+    out: list[Group] = []
+    first, start, offset = 0, 0, 0
+    data = b"".join(pieces)
+    for index, piece in enumerate(pieces):
+        offset += len(piece)
+        if offset in borders:
+            out.append(Group(first, index, data[start:offset]))
+            first, start = index + 1, offset
+    return tuple(out)
+
+
+def _character_borders(data: bytes) -> set[int]:
+    """Byte offsets at which one grapheme ends and the next begins, both ends included."""
+    if data.isascii() and b"\r" not in data:
+        return set(range(len(data) + 1))
+    borders, offset = {0}, 0
+    for cluster in graphemes(decode(data)):
+        offset += sum(_utf8_length(char) for char in cluster)
+        borders.add(offset)
+    return borders
+
+
+def _utf8_length(char: str) -> int:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:
+        return 1  # a half character's byte, as `decode` keeps it
+    return 1 if code < 0x80 else 2 if code < 0x800 else 3 if code < 0x10000 else 4
+
+
+def prompt_parts(prompt: Prompt, pieces: Sequence[bytes]) -> tuple[PromptPart, ...]:
+    """What the model saw, by origin."""
+    return tuple(
+        PromptPart(
+            start=span.start,
+            ids=prompt.ids[span.start : span.end],
+            pieces=tuple(pieces[span.start : span.end]),
+            kind=span.kind,
+            role=span.role,
+            message=span.message,
+        )
+        for span in prompt.spans
+    )

@@ -1,0 +1,90 @@
+"""Text as it can be trusted on a screen: control characters, bidi marks and half characters made visible.
+
+Two ways: `neutral` keeps text readable and only disarms what could act on a terminal or reorder a line; `visible`
+shows one token, whitespace included.
+"""
+
+import unicodedata
+from functools import lru_cache
+
+from wcwidth import iter_graphemes
+
+ELLIPSIS = "…"
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_JOINERS = "\u200c\u200d"
+_TAGS = range(0xE0020, 0xE0080)
+_SPACES = {" ": "·", "\t": "⇥", "\n": "⏎", "\r": "␍"}
+
+
+def decode(data: bytes) -> str:
+    """UTF-8 with every byte that belongs to no character kept as one lone surrogate (U+DC80 to U+DCFF)."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def text(data: bytes) -> str:
+    """The bytes as text; a byte that belongs to no character becomes four characters: ``\\xNN``."""
+    return data.decode("utf-8", "backslashreplace")
+
+
+def _escape(char: str) -> str:
+    """A name for a character that would not show, or would do something."""
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x20:
+        return chr(0x2400 + code)  # the control pictures: ␀ ␛ …
+    if code == 0x7F:
+        return "␡"
+    return f"⟨U+{code:04X}⟩"
+
+
+def _is_tag(char: str) -> bool:
+    return ord(char) in _TAGS
+
+
+def neutral(data: bytes | str) -> str:
+    """Readable and harmless: newlines and tabs stay; controls, bidi marks and half characters are named."""
+    chars = decode(data) if isinstance(data, bytes) else data
+    if chars.isascii() and chars.isprintable():
+        return chars
+    return "".join(_neutral(char) for char in chars)
+
+
+def _neutral(char: str) -> str:
+    if char in "\n\t" or char in _JOINERS or _is_tag(char) or char.isprintable():
+        return char
+    if char in _BIDI or unicodedata.category(char) in ("Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"):
+        return _escape(char)
+    return char
+
+
+@lru_cache(maxsize=65_536)
+def visible(data: bytes) -> str:
+    """One token, everything in it visible: spaces as ·, newlines as ⏎, half characters as ``\\xNN``.
+
+    A joiner that joins nothing is named; a combining mark without its letter sits on a dotted circle.
+    """
+    chars = decode(data)
+    if not chars:
+        return "∅"
+    out: list[str] = []
+    for index, char in enumerate(chars):
+        if char in _SPACES:
+            out.append(_SPACES[char])
+        elif char in _JOINERS:
+            joins = 0 < index < len(chars) - 1
+            out.append(char if joins else _escape(char))
+        elif index == 0 and unicodedata.category(char) in ("Mn", "Mc", "Me"):
+            out.append("◌" + char)
+        elif _is_tag(char) and index > 0:
+            out.append(char)
+        elif char.isspace():
+            out.append(_escape(char))
+        else:
+            out.append(_neutral(char))
+    return "".join(out)
+
+
+def graphemes(chars: str) -> list[str]:
+    """What a reader calls characters (extended grapheme clusters); half characters stand alone."""
+    return list(iter_graphemes(chars))

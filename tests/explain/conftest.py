@@ -1,0 +1,30 @@
+"""One real model for the room, and the turns it wrote."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from glasshead.explain.turn import Turn
+from glasshead.predict.sampling import Sampling
+
+from .recording import Recorder
+
+
+@pytest.fixture(scope="session")
+def recorder(model_path: Path) -> Iterator[Recorder]:
+    recorder = Recorder(model_path)
+    yield recorder
+    recorder.close()
+
+
+@pytest.fixture(scope="session")
+def turn(recorder: Recorder) -> Turn:
+    """A drawn reply that ended by itself."""
+    sampling = Sampling(temperature=1.2, max_tokens=60, repetition_penalty=1.1)
+    return recorder.write("Name a colour and a fruit. Be brief.", sampling, seed=5)
+
+
+@pytest.fixture(scope="session")
+def long_turn(recorder: Recorder) -> Turn:
+    """Five hundred tokens or as many as it takes to end."""
+    return recorder.write("Tell me a long story about a lighthouse.", Sampling(max_tokens=500), seed=3)

@@ -1,0 +1,132 @@
+"""What an explanation says of a real turn agrees with itself and with the record."""
+
+import dataclasses
+import math
+import time
+from itertools import pairwise
+
+import pytest
+from glasshead.explain.explanation import explain
+from glasshead.explain.turn import Trace, Turn
+from glasshead.predict.sampler import sample
+from glasshead.predict.sampling import Sampling
+
+from .recording import Recorder
+
+
+def test_every_step_sums_to_one_before_and_after_sampling(turn: Turn) -> None:
+    explanation = explain(turn)
+    for index in range(len(turn.trace.steps)):
+        step = explanation.step(index)
+        assert sum(c.p for c in step.candidates) + step.remainder == pytest.approx(1, abs=1e-9)
+        assert sum(c.p_final for c in step.candidates) + step.final_remainder == pytest.approx(1, abs=1e-9)
+
+
+def test_the_chosen_token_is_among_the_candidates_and_could_be_drawn(turn: Turn) -> None:
+    explanation = explain(turn)
+    for index, recorded in enumerate(turn.trace.steps):
+        chosen = [c for c in explanation.step(index).candidates if c.chosen]
+        assert [c.id for c in chosen] == [recorded.id]
+        assert chosen[0].removed_by is None
+        assert chosen[0].p_final == pytest.approx(recorded.p_final, abs=1e-9)
+        assert chosen[0].p == pytest.approx(math.exp(recorded.logprob), abs=1e-6)
+
+
+def test_removed_candidates_name_a_stage_that_acted(turn: Turn) -> None:
+    explanation = explain(turn)
+    removed = 0
+    for index in range(len(turn.trace.steps)):
+        step = explanation.step(index)
+        acted = {stage.name for stage in step.stages}
+        for candidate in step.candidates:
+            if candidate.removed_by:
+                removed += 1
+                assert candidate.removed_by in acted
+                assert candidate.p_final == 0
+    assert removed > 0
+
+
+def test_the_bar_has_no_overlap_and_holds_the_draw_in_the_chosen_part(turn: Turn, recorder: Recorder) -> None:
+    plain = recorder.read("Say it.", "The quick brown fox jumps over it.")
+    for explained in (explain(turn), explain(plain)):
+        for index in range(len(explained.tokens)):
+            step = explained.step(index)
+            edges = [edge for part in step.segments for edge in (part.low, part.high)]
+            assert all(after >= before - 1e-3 for before, after in pairwise(edges))
+            own = next(part for part in step.segments if part.id == step.id)
+            assert own.low <= step.u < own.high
+
+
+def test_what_temperature_zero_would_pick_is_what_it_picks(recorder: Recorder) -> None:
+    """The record's answer against sampling the same rows greedily."""
+    hot = Sampling(temperature=1.5, max_tokens=40, repetition_penalty=1.3, top_k=0, top_p=0.9, min_p=0.0)
+    cold = dataclasses.replace(hot, temperature=0.0)
+    drawn = recorder.write("List three animals.", hot, seed=11)
+    ids = [step.id for step in drawn.trace.steps]
+    rows = recorder.rows(drawn.prompt.ids, ids)
+    explanation = explain(drawn)
+    told = 0
+    for index, row in enumerate(rows):
+        greedy = explanation.step(index).greedy
+        if greedy is None:
+            continue
+        told += 1
+        history = [*drawn.prompt.ids, *ids[:index]]
+        best = sample(row, cold, history, 0.0, 10)
+        if best.top[0].logprob - best.top[1].logprob > 3:  # the teacher-forced rows are near, not equal
+            assert greedy == best.id
+    assert told > len(rows) / 2
+
+
+def test_the_whole_follows_from_the_steps(turn: Turn) -> None:
+    whole = explain(turn).whole
+    steps = turn.trace.steps
+    assert whole.tokens == len(steps)
+    assert whole.perplexity == pytest.approx(math.exp(-sum(s.logprob for s in steps) / len(steps)))
+    assert whole.first_choice_share == sum(s.rank == 1 for s in steps) / len(steps)
+    worst = min(range(len(steps)), key=lambda i: steps[i].logprob)
+    assert whole.least_certain[0] == worst
+    assert all(steps[i].interval[0] > 0 for i in whole.overruled)
+    assert whole.ms_per_token == pytest.approx(10)
+
+
+def test_a_turn_without_steps_is_explained_too(turn: Turn) -> None:
+    empty = dataclasses.replace(
+        turn, trace=Trace((), (), turn.trace.k), status="pending", finish=None, timings=None, reply=""
+    )
+    explanation = explain(empty)
+    assert explanation.groups == ()
+    assert explanation.whole.perplexity is None
+    with pytest.raises(IndexError):
+        explanation.step(0)
+
+
+def test_a_step_out_of_range_is_an_index_error(turn: Turn) -> None:
+    for index in (-1, len(turn.trace.steps)):
+        with pytest.raises(IndexError):
+            explain(turn).step(index)
+
+
+def test_the_prompt_is_shown_whole_and_in_order(turn: Turn) -> None:
+    parts = explain(turn).prompt
+    assert [token for part in parts for token in part.ids] == list(turn.prompt.ids)
+    assert b"".join(parts[1].pieces) == b"Name a colour and a fruit. Be brief."
+    assert (parts[1].kind, parts[1].role, parts[1].message) == ("typed", "user", 7)
+
+
+def test_the_end_of_turn_token_is_marked(recorder: Recorder) -> None:
+    ended = recorder.write("Why do cats purr? Answer in two sentences.", Sampling(max_tokens=90), seed=7)
+    assert ended.finish == "stop"
+    tokens = explain(ended).tokens
+    assert [token.is_end for token in tokens] == [False] * (len(tokens) - 1) + [True]
+
+
+def test_opening_a_long_reply_takes_milliseconds(long_turn: Turn) -> None:
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        explanation = explain(long_turn)
+        assert explanation.groups and explanation.whole.tokens
+        explanation.step(0)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.020

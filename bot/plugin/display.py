@@ -1,0 +1,27 @@
+"""What is done to a model's words before people see them, so that they mean what they look like."""
+
+import re
+
+_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
+_MASKED = re.compile(r"\[([^\]\n]+)\]\(<?(https?://[^\s)>]+)>?(?:\s+\"[^\"\n]*\")?\)")
+
+
+def open_links(text: str) -> str:
+    """Masked links with their address in the open: ``[words](address)`` could hide where it leads."""
+    out: list[str] = []
+    position = 0
+    for code in _CODE.finditer(text):
+        out += [_MASKED.sub(r"\1 (<\2>)", text[position : code.start()]), code.group()]
+        position = code.end()
+    return "".join(out) + _MASKED.sub(r"\1 (<\2>)", text[position:])
+
+
+def spoiler(text: str) -> str:
+    """``text`` hidden until clicked; nothing in it can end the spoiler early."""
+    inside = text.replace("|", "\\|").replace("```", "'''").replace("`", "'").strip()
+    return f"||{inside}||" if inside else ""
+
+
+def small(text: str) -> str:
+    """Discord's small print, one line."""
+    return "-# " + " ".join(text.split())

@@ -8,11 +8,15 @@ decode steps the schedule's classes say what happened.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .gguf import Header
 from .schedule import Rows
 
 BLOCK = 4
 LEAST_CHUNK = 8
 """Prefill chunks have at least so many rows, and a multiple of BLOCK."""
+
+
+_BLIND_TYPES = {2, 3, 6, 7, 8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,14 @@ def chunk(left: int, limit: int, room: int) -> Chunk | None:
         return Chunk(left, padding)
     whole = left // BLOCK * BLOCK
     return Chunk(whole, 0) if whole >= LEAST_CHUNK else None
+
+
+def tells_rows(header: Header) -> bool:
+    """Whether some weight's kernel tells how many rows it multiplies.
+
+    Those of Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 do not (measured on AVX-512 processors of two makers).
+    """
+    return any(len(tensor.shape) > 1 and tensor.type not in _BLIND_TYPES for tensor in header.tensors)
 
 
 def decode_classes(streams: Sequence[int], tells: bool) -> list[Rows]:

@@ -5,22 +5,19 @@ served. Everything is checked before llama.cpp sees it, because its assertions e
 Context.
 """
 
-import os
-
-# Waiting threads of ggml must not spin: on a busy machine spinning costs a hundredfold. Read once, as it loads.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 import ctypes
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import llama_cpp.llama_cpp as llama
 import numpy as np
 from numpy.typing import NDArray
 
+from . import library  # noqa: F401  (sets the environment that llama.cpp loads in)
 from .engine import EngineError
 from .logits import Logits
+
+import llama_cpp.llama_cpp as llama  # isort: skip  (after library)
 
 MAX_STREAMS = 256
 """More give no context at all."""
@@ -70,6 +67,7 @@ class Context:
         self._flag = np.ctypeslib.as_array(self._batch.logits, (n_batch,))
         np.ctypeslib.as_array(self._batch.n_seq_id, (n_batch,))[:] = 1
         self._length = [0] * streams
+        self.has_gpu = bool(llama.llama_supports_gpu_offload())
 
     def length(self, stream: int) -> int:
         """Positions held by the stream."""

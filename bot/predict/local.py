@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from .batch import tells_rows
 from .context import Context
 from .engine import EngineError, ModelIdentity
 from .generation import LocalGeneration, Mailbox
@@ -42,7 +43,7 @@ class LocalEngine:
         if not 1 <= settings.k <= 50:
             raise EngineError("bad_settings", f"k is {settings.k}: it has to be between 1 and 50")
         self._model = model
-        trained = model.identity.n_ctx_train
+        trained = model.identity.n_ctx_train or 4096
         self._n_ctx = settings.n_ctx or min(4096, trained)
         if not 16 <= self._n_ctx <= max(16, trained):
             raise EngineError("bad_settings", f"n_ctx is {self._n_ctx}: this model can do 16 to {trained}")
@@ -53,9 +54,10 @@ class LocalEngine:
             threads=settings.threads or len(os.sched_getaffinity(0)),
             n_batch=settings.n_batch,
         )
+        tells = context.has_gpu or tells_rows(model.header)
         self._mailbox = Mailbox(asyncio.get_running_loop())
         self._queue = FairQueue(settings.max_waiting, settings.max_per_user)
-        self._worker = Worker(model, context, self._queue, self._mailbox, k=settings.k, tells=False)
+        self._worker = Worker(model, context, self._queue, self._mailbox, k=settings.k, tells=tells)
         self._closed = False
         self._worker.start()
 

@@ -10,6 +10,11 @@ from .schedule import Rows, Run, Schedule, join
 from .step import Step
 
 
+def now_us() -> int:
+    """Microseconds of a monotonic clock."""
+    return time.monotonic_ns() // 1000
+
+
 @dataclass(frozen=True, slots=True)
 class End:
     """How a reply ended; ``error`` where a fault ended it."""
@@ -40,7 +45,7 @@ class Reply:
     n_steps: int = 0
     schedule: Schedule = ()
     tail: bytes = b""
-    submitted_us: int = field(default_factory=lambda: now_us())
+    submitted_us: int = field(default_factory=now_us)
     admitted_us: int = 0
     first_us: int = 0
     last_us: int = 0
@@ -75,8 +80,3 @@ class Reply:
             ttft_us=max(0, self.first_us - self.submitted_us),
             gen_us=self.last_us - self.first_us,
         )
-
-
-def now_us() -> int:
-    """Microseconds of a monotonic clock."""
-    return time.monotonic_ns() // 1000

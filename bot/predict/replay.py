@@ -1,0 +1,154 @@
+"""Replay: the logits rows of a recorded reply, computed again in a fresh context.
+
+``ids`` are the prompt and the reply, ``first`` the length of the prompt: step t is predicted by the row of position
+``first - 1 + t``. Every function yields (t, row) in order and owns its context while it runs.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import pairwise
+from typing import NamedTuple
+
+from ..errors import UserError
+from .batch import BLOCK, LEAST_CHUNK
+from .context import Context, Place
+from .logits import Logits
+from .model import Model
+from .schedule import Rows, Schedule, length
+
+ALWAYS = 512
+"""Level B recomputes every step up to this position,"""
+SPREAD = 16
+"""and this many of the others."""
+
+_N_BATCH = 256
+_MOST_FLAGGED = 64
+_COMPANY: dict[Rows, int] = {"one": 1, "few": 2, "block": 4, "wide": 8, "tail": 9}
+"""The smallest decode step, in rows, in which the last row is of this class."""
+
+
+class StepRow(NamedTuple):
+    """One recomputed row: f32 logits."""
+
+    step: int
+    row: Logits
+
+
+def follow(model: Model, ids: Sequence[int], first: int, schedule: Schedule, *, threads: int) -> Iterator[StepRow]:
+    """Level A: every position once, each in its logged class."""
+    with closing(_Walk(model, ids, first, schedule, threads)) as walk:
+        for step in range(len(ids) - first):
+            yield StepRow(step, walk.to(first - 1 + step))
+
+
+def again(
+    model: Model, ids: Sequence[int], first: int, schedule: Schedule, steps: Sequence[int], *, threads: int
+) -> Iterator[StepRow]:
+    """Level B: for each of ``steps`` the memory is cleared and the whole input given again, along the classes."""
+    with closing(_Walk(model, ids, first, schedule, threads)) as walk:
+        for step in steps:
+            walk.clear()
+            yield StepRow(step, walk.to(first - 1 + step))
+
+
+def forced(model: Model, ids: Sequence[int], first: int, *, threads: int) -> Iterator[StepRow]:
+    """Level C: teacher forcing, one pass over everything, all positions in class ``many``."""
+    last = len(ids) - 2
+    border = (first - 1) // BLOCK * BLOCK
+    context = Context(model.pointer, n_ctx=len(ids) + LEAST_CHUNK, streams=1, threads=threads, n_batch=_N_BATCH)
+    with closing(context):
+        for start, stop in pairwise(_cuts(border, _N_BATCH)):
+            context.decode([Place(ids[i], i, 0, False) for i in range(start, stop)])
+        for start, stop in pairwise(border + cut for cut in _cuts(last + 1 - border, _MOST_FLAGGED)):
+            # The last chunk is filled up to whole blocks; nothing comes after it.
+            filled = start + max(LEAST_CHUNK, -(-(stop - start) // BLOCK) * BLOCK)
+            context.decode([Place(ids[i] if i < stop else ids[0], i, 0, True) for i in range(start, filled)])
+            for i in range(max(start, first - 1), stop):
+                yield StepRow(i - first + 1, context.row(i - start).copy())
+
+
+def choose(first: int, n_steps: int, *, every: bool) -> list[int]:
+    """The steps level B recomputes: all up to position 512 and 16 spread over the rest, or every one."""
+    always = n_steps if every else max(0, min(n_steps, ALWAYS - first))
+    rest = n_steps - always
+    if rest <= SPREAD:
+        return list(range(n_steps))
+    return [*range(always), *(always + i * (rest - 1) // (SPREAD - 1) for i in range(SPREAD))]
+
+
+def estimate(first: int, schedule: Schedule, steps: Sequence[int], *, one_s: float, many_s: float) -> float:
+    """Seconds level B takes for ``steps``: a decode step takes ``one_s``, a prefilled position ``many_s``."""
+    costs = [0.0]
+    for run in schedule:
+        each = many_s if run.rows == "many" else one_s
+        costs += [costs[-1] + each * (i + 1) for i in range(run.count)]
+    return sum(costs[first + step] for step in steps)
+
+
+class _Walk:
+    """A context walked along a schedule. The sequence lives in the last stream, its company in those before."""
+
+    def __init__(self, model: Model, ids: Sequence[int], first: int, schedule: Schedule, threads: int) -> None:
+        if not 1 <= first <= len(ids):
+            raise UserError(f"a reply of {len(ids)} tokens in all cannot begin at {first}")
+        if length(schedule) < len(ids) - 1:
+            raise UserError(f"the schedule covers {length(schedule)} positions, the reply has {len(ids) - 1}")
+        self._ids = ids
+        self._classes: list[Rows] = [run.rows for run in schedule for _ in range(run.count)]
+        self._own = max(_COMPANY.get(rows, 1) for rows in self._classes) - 1
+        self._can_trim = not model.is_recurrent
+        self._context = Context(
+            model.pointer, n_ctx=len(ids) + LEAST_CHUNK, streams=self._own + 1, threads=threads, n_batch=_N_BATCH
+        )
+
+    def close(self) -> None:
+        """Free the context."""
+        self._context.close()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._context.trim(self._own, 0)
+
+    def to(self, position: int) -> Logits:
+        """Compute up to ``position`` and return a copy of its row."""
+        row = -1
+        while (at := self._context.length(self._own)) <= position:
+            if self._classes[at] == "many":
+                row = self._many(at, position)
+            else:
+                row = self._alone(at, flagged=at == position)
+        return self._context.row(row).copy()
+
+    def _many(self, start: int, position: int) -> int:
+        """A chunk of the run ``start`` is in; filled up to whole blocks where the run or the walk ends."""
+        stop = start
+        while stop <= position and self._classes[stop] == "many":
+            stop += 1
+        stop = start + _cuts(stop - start, _N_BATCH)[1]
+        filled = start + max(LEAST_CHUNK, -(-(stop - start) // BLOCK) * BLOCK)
+        self._context.decode(
+            [
+                Place(self._ids[i] if i < stop else self._ids[0], i, self._own, i == position)
+                for i in range(start, filled)
+            ]
+        )
+        if filled > stop and not self._context.trim(self._own, stop):
+            raise UserError("this model's state cannot be cut where the schedule asks for it")
+        return stop - 1 - start
+
+    def _alone(self, position: int, *, flagged: bool) -> int:
+        """A decode step, in the company its class calls for."""
+        company = range(self._own + 1 - _COMPANY[self._classes[position]], self._own)
+        rows = [Place(self._ids[0], 0, stream, flagged) for stream in company]
+        self._context.decode([*rows, Place(self._ids[position], position, self._own, flagged)])
+        for stream in company:
+            self._context.trim(stream, 0)
+        return len(rows)
+
+
+def _cuts(n: int, limit: int) -> list[int]:
+    """0 … n in pieces of at most ``limit``, none of them too small a chunk if that can be had."""
+    cuts = [0]
+    while (left := n - cuts[-1]) > limit:
+        cuts.append(cuts[-1] + (limit - LEAST_CHUNK if left - limit < LEAST_CHUNK else limit))
+    return [*cuts, n] if n else cuts

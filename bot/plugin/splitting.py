@@ -17,7 +17,7 @@ _BREAKS = (
     re.compile(r"(?<=[.!?…。！？])[\"'”’)\]]*\s+|(?<=[。！？])"),
     re.compile(r"\s+"),
 )
-_EARLIEST = (0.5, 0.5, 0.4, 0.3, 0.1)
+_EARLIEST = (0.3, 0.5, 0.4, 0.3, 0.1)
 """How full a message must at least be for such a cut; fuller ones are tried with a worse cut."""
 
 

@@ -1,6 +1,6 @@
-"""Models by name: the catalog, where each one comes from, and fetching it whole or not at all."""
+"""Models by name: what can be had, from where, and fetching it whole or not at all."""
 
-from .catalog import Entry, find, load_catalog, locate
-from .pull import pull
+from .catalog import Catalog, locate
+from .entry import Entry
 
-__all__ = ["Entry", "find", "load_catalog", "locate", "pull"]
+__all__ = ["Catalog", "Entry", "locate"]

@@ -1,122 +1,64 @@
-"""The catalog: names of models and adapters, where they come from, and where they are kept."""
+"""The catalog: what can be had by name, over one folder of what is there."""
 
 import difflib
-import re
-import tomllib
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import Literal
 
 from ..errors import UserError
-
-_PYPI = re.compile(r"pypi:(?P<package>[A-Za-z0-9._-]+==[A-Za-z0-9._+!-]+)/(?P<member>.+)")
-_HUB = re.compile(r"hf:(?P<repository>[\w.-]+/[\w.-]+)/(?P<file>[^:]+\.gguf)")
-
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """A member of a wheel on the Python package index; ``requirement`` is ``name==version``."""
-
-    requirement: str
-    member: str
+from .entry import HUB_FILE, Entry, LocalFile, Report, load_entries, parse_source
+from .progress import bar
+from .pull import pull
 
 
 @dataclass(frozen=True, slots=True)
-class HubFile:
-    """A file of a Hugging Face model repository (``owner/name``)."""
+class Catalog:
+    """A name is that of an entry, ``hf:OWNER/REPOSITORY/FILE.gguf``, or the path of a file."""
 
-    repository: str
-    file: str
+    entries: Mapping[str, Entry]
+    folder: Path
 
+    @classmethod
+    def load(cls, folder: Path) -> "Catalog":
+        return cls(load_entries(), folder)
 
-@dataclass(frozen=True, slots=True)
-class LocalFile:
-    path: Path
+    def entry(self, name: str) -> Entry:
+        """What ``name`` means. Raises UserError naming the nearest known name."""
+        if name in self.entries:
+            return self.entries[name]
+        if HUB_FILE.fullmatch(name):
+            return Entry(name, "model", parse_source(name), name.rpartition("/")[2])
+        path = Path(name).expanduser()
+        if path.is_file():
+            return Entry(name, "model", LocalFile(path), path.name)
+        if name.startswith("hf:"):
+            raise UserError(f"{name}: expected hf:OWNER/REPOSITORY/FILE.gguf")
+        if "/" in name or name.endswith(".gguf"):
+            raise UserError(f"{name}: no such file")
+        near = difflib.get_close_matches(name, self.entries, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(self.entries)}"
+        raise UserError(f"{name}: no such model; {hint}")
 
+    def find(self, name: str) -> Path | None:
+        """The file to load for ``name``, None if it is yet to be pulled. Raises UserError for an unknown name."""
+        entry = self.entry(name)
+        if isinstance(entry.source, LocalFile):
+            return entry.source.path
+        path = self.folder / entry.file
+        return path if path.is_file() else None
 
-Report = Callable[[int, int | None], None]
-"""Progress of a fetch: how many bytes are there, of how many (None: unknown)."""
-
-Source = Package | HubFile | LocalFile
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A model that can be had. ``sha256`` and ``size`` (bytes) are None where only the source knows them."""
-
-    name: str
-    kind: Literal["model", "adapter"]
-    source: Source
-    file: str
-    sha256: str | None = None
-    size: int | None = None
-    licence: str = "unknown"
-    notes: str = ""
-
-    def path(self, folder: Path) -> Path:
-        """Where it is, or would be, kept."""
-        return folder / self.file
-
-
-def load_catalog() -> dict[str, Entry]:
-    """All entries of models/catalog.toml, by name."""
-    package = f"{(__package__ or '').rpartition('.')[0]}.models"
-    table = tomllib.loads((resources.files(package) / "catalog.toml").read_text(encoding="utf-8"))
-    return {name: _entry(name, row) for name, row in table.items()}
-
-
-def find(name: str) -> Entry:
-    """The entry that ``name`` means: a catalog name, ``hf:owner/repository/file.gguf``, or the path of a file.
-
-    Raises UserError naming the nearest known names.
-    """
-    known = load_catalog()
-    if name in known:
-        return known[name]
-    if _HUB.fullmatch(name):
-        return Entry(name, "model", parse_source(name), name.rpartition("/")[2])
-    path = Path(name).expanduser()
-    if path.is_file():
-        return Entry(name, "model", LocalFile(path), path.name)
-    if name.startswith("hf:"):
-        raise UserError(f"{name}: expected hf:OWNER/REPOSITORY/FILE.gguf")
-    if "/" in name or name.endswith(".gguf"):
-        raise UserError(f"{name}: no such file")
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-    raise UserError(f"{name}: no such model; {hint}")
+    def pull(self, name: str, report: Report | None = None) -> Path:
+        """Fetch the file unless it is there and right. Without ``report`` a progress bar is drawn on stderr."""
+        entry = self.entry(name)
+        if report is not None:
+            return pull(entry, self.folder, report)
+        with bar(entry.name) as drawn:
+            return pull(entry, self.folder, drawn)
 
 
 def locate(name: str, folder: Path) -> Path:
-    """The file to load for ``name``; raises UserError, saying how to get it, where it is not there yet."""
-    entry = find(name)
-    if isinstance(entry.source, LocalFile):
-        return entry.source.path
-    path = entry.path(folder)
-    if not path.is_file():
-        raise UserError(f"{path}: not there yet; get it with: glasshead model pull {name}")
+    """The file to load for ``name``; raises UserError, saying how to get it, where it is not here yet."""
+    path = Catalog.load(folder).find(name)
+    if path is None:
+        raise UserError(f"{name}: not here yet; get it with: glasshead model pull {name}")
     return path
-
-
-def parse_source(text: str) -> Source:
-    if found := _PYPI.fullmatch(text):
-        return Package(found["package"], found["member"])
-    if found := _HUB.fullmatch(text):
-        return HubFile(found["repository"], found["file"])
-    raise UserError(f"{text}: expected pypi:PACKAGE==VERSION/MEMBER or hf:OWNER/REPOSITORY/FILE.gguf")
-
-
-def _entry(name: str, row: dict[str, object]) -> Entry:
-    size = row.get("size")
-    return Entry(
-        name=name,
-        kind="adapter" if row.get("adapter") is True else "model",
-        source=parse_source(str(row["source"])),
-        file=str(row["file"]),
-        sha256=str(row["sha256"]) if "sha256" in row else None,
-        size=size if isinstance(size, int) else None,
-        licence=str(row["licence"]),
-        notes=str(row.get("notes", "")),
-    )

@@ -21,7 +21,7 @@ from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from ..errors import UserError
-from .catalog import HubFile, Report
+from .entry import HubFile, Report
 
 _SHA256_DIGITS = 64
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..predict import gguf
-from . import hub, pypi
-from .catalog import Entry, HubFile, LocalFile, Package, Report
+from ..predict.model import file_sha256
+from . import pypi
+from .entry import Entry, HubFile, LocalFile, Package, Report
 
 _CHUNK = 1 << 20
 _SPARE = 64 << 20  # bytes left free beside the model: the log has to live too
@@ -24,8 +25,8 @@ _SPARE = 64 << 20  # bytes left free beside the model: the log has to live too
 
 def pull(entry: Entry, folder: Path, report: Report = lambda done, total: None) -> Path:
     """Bring the entry's file into ``folder`` unless it is there and right; return its path. Raises UserError."""
-    target = entry.path(folder)
-    if target.is_file() and (entry.sha256 is None or sha256_of(target) == entry.sha256):
+    target = folder / entry.file
+    if target.is_file() and (entry.sha256 is None or file_sha256(target) == entry.sha256):
         gguf.check(target)
         return target
     try:
@@ -36,23 +37,13 @@ def pull(entry: Entry, folder: Path, report: Report = lambda done, total: None) 
         raise UserError(f"{error.filename or target}: {error.strerror or error}") from None
 
 
-def sha256_of(path: Path, report: Report = lambda done, total: None) -> str:
-    """The file's SHA-256 as hexadecimal digits."""
-    total = path.stat().st_size
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            report(file.tell(), total)
-    return digest.hexdigest()
-
-
 def _pull(entry: Entry, folder: Path, target: Path, report: Report) -> Path:
     part, expected = _fetch(entry, folder, report)
     try:
         # `expected` is what the source says, for an entry that names no checksum of its own.
         wanted = entry.sha256 or expected
-        found = sha256_of(part)
+        with part.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
         if wanted is not None and found != wanted:
             raise UserError(
                 f"{entry.name}: wrong checksum: expected {wanted}, got {found}; nothing was kept, try again"
@@ -72,6 +63,8 @@ def _fetch(entry: Entry, folder: Path, report: Report) -> tuple[Path, str | None
     part = folder / f".{entry.file}.part"
     match entry.source:
         case HubFile():
+            from . import hub  # noqa: PLC0415 - importing the hub's client takes 0.2 s that others need not wait
+
             metadata = hub.look(entry.source)
             expected = hub.sha256_of(metadata)
             # The name carries the version, so that no half of an older one is continued.

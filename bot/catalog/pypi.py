@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import UserError
-from .catalog import Package, Report
+from .entry import Package, Report
 
 _CHUNK = 1 << 20
 _RAW_PROGRESS = re.compile(rb"Progress (\d+) of (\d+)")

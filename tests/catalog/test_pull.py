@@ -7,8 +7,9 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from glasshead.catalog import Entry, find, pull
-from glasshead.catalog.catalog import HubFile, LocalFile, Package
+from glasshead.catalog import Catalog, Entry
+from glasshead.catalog.entry import HubFile, LocalFile, Package
+from glasshead.catalog.pull import pull
 from glasshead.errors import UserError
 
 from .conftest import Site, digest, small_gguf
@@ -150,7 +151,7 @@ class TestFromTheHub:
 
 class TestFromAPath:
     def test_a_real_model_is_copied(self, model_path: Path, tmp_path: Path) -> None:
-        copy = pull(find(str(model_path)), tmp_path)
+        copy = Catalog.load(tmp_path).pull(str(model_path))
         assert copy.stat().st_size == model_path.stat().st_size
         assert names(tmp_path) == [model_path.name]
 

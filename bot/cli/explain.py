@@ -1,0 +1,93 @@
+"""`glasshead explain`: open a logged reply. Full-screen on a terminal, plain text in a pipe, or a file."""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from prompt_toolkit import print_formatted_text
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.output import ColorDepth
+
+from ..config import load_settings
+from ..errors import UserError
+from ..explain.explanation import Explanation
+from ..explain.explanation import explain as explain_turn
+from ..explain.json import explanation_json
+from ..explain.lines import Line, plain
+from ..explain.text import full, overview, step_lines
+from ..explain.turn import Turn
+from ..store.store import Store
+
+WIDEST = 100
+"""Columns beyond which a line of prose is no longer read with ease."""
+
+
+def explain(
+    turn: Annotated[int, typer.Argument(help="The turn's number, as `glasshead log show` lists it.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Everything recorded, as docs/json.md describes.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option(help="Write one self-contained page to this file.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Draw a picture into this file.")] = None,
+    step: Annotated[int | None, typer.Option(help="Open this step, counted from 0.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings file instead of config.toml.")] = None,
+) -> None:
+    """Open a logged reply: each token, what else it might have been, and why it fell so."""
+    settings = load_settings(config)
+    asyncio.run(_explain(settings.store.path, turn, as_json, html, png, step))
+
+
+async def _explain(
+    log: Path, number: int, as_json: bool, html: Path | None, png: Path | None, step: int | None
+) -> None:
+    store = await Store.open(log, writable=False)
+    try:
+        turn = await store.turn(number)
+    finally:
+        await store.close()
+    explanation = explain_turn(turn)
+    if step is not None:
+        check_step(explanation, step)
+    if as_json:
+        print(json.dumps(explanation_json(explanation), ensure_ascii=False, allow_nan=False))
+    elif step is not None:
+        _print(step_lines(explanation, step, columns()))
+    else:
+        await show_turn(turn)
+
+
+async def show_turn(turn: Turn) -> None:
+    """Open a reply where the person is: full-screen on a terminal, else as text."""
+    explanation = explain_turn(turn)
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        _print(overview(explanation, columns=columns()))
+    else:
+        print(full(explanation, columns()), end="")
+
+
+def check_step(explanation: Explanation, step: int) -> None:
+    """Raise UserError for a step that is not there."""
+    count = len(explanation.tokens)
+    if not count:
+        raise UserError(f"turn {explanation.turn.id} has no steps: no token was recorded")
+    if not 0 <= step < count:
+        raise UserError(f"turn {explanation.turn.id} has the steps 0 to {count - 1}, not {step}")
+
+
+def columns() -> int:
+    """How wide to write: the terminal's width, 80 in a pipe."""
+    return min(shutil.get_terminal_size((80, 24)).columns, WIDEST) if sys.stdout.isatty() else 80
+
+
+def _print(lines: list[Line]) -> None:
+    """Tinted on a terminal, plain in a pipe or under NO_COLOR."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        print(plain(lines))
+        return
+    fragments = [fragment for line in lines for fragment in (*line, ("", "\n"))]
+    print_formatted_text(FormattedText(fragments), end="", color_depth=ColorDepth.TRUE_COLOR)

@@ -1,0 +1,1 @@
+"""The database's versions: versions/ holds one Alembic migration for each, named by its number."""

@@ -1,0 +1,89 @@
+"""Exact prompts without storing each conversation again at every turn.
+
+Token ids are cut into blocks of 256; a block knows its parent, so prompts that begin alike share what they
+share. A block is found by a hash of everything up to its end, keyed with a secret of its session: without the
+key, which goes when the session goes, nobody can test a guess at erased words. Ids after the last whole block
+stay with the turn.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import sqlalchemy as sa
+
+from .columns import Damaged, squeeze, unsqueeze
+from .tables import prompt_block
+
+BLOCK = 256
+ERASED = -1
+"""Stands where a token id was erased."""
+
+
+def pack_ids(ids: Sequence[int]) -> bytes:
+    """Token ids as bytes: a width (2 or 4), then compressed or plain, whichever is shorter."""
+    values = np.array(ids, np.int64) + 1
+    if values.size and (values.min() < 0 or values.max() > 0xFFFFFFFF):
+        raise ValueError("a token id is out of range")
+    wide = bool(values.size) and int(values.max()) > 0xFFFF
+    plain = values.astype("<u4" if wide else "<u2").tobytes()
+    small = squeeze(plain, pairs=True)
+    return bytes([(4 if wide else 2) | (0x10 if len(small) < len(plain) else 0)]) + min(small, plain, key=len)
+
+
+def unpack_ids(data: bytes) -> tuple[int, ...]:
+    if not data:
+        raise Damaged("no token ids")
+    plain = unsqueeze(data[1:], pairs=True) if data[0] & 0x10 else data[1:]
+    return tuple((np.frombuffer(plain, "<u4" if data[0] & 4 else "<u2").astype(np.int64) - 1).tolist())
+
+
+class PackedPrompt:
+    """A prompt's ids, hashed and packed: made off the event loop, saved inside a transaction."""
+
+    def __init__(self, ids: Sequence[int], key: bytes) -> None:
+        whole = len(ids) - len(ids) % BLOCK
+        self.blocks: list[tuple[bytes, bytes]] = []
+        parent = b""
+        for start in range(0, whole, BLOCK):
+            packed = pack_ids(ids[start : start + BLOCK])
+            parent = hashlib.blake2b(parent + packed, key=key, digest_size=16).digest()
+            self.blocks.append((parent, packed))
+        self.tail = pack_ids(ids[whole:])
+
+
+def save_blocks(connection: sa.Connection, session: int, packed: PackedPrompt) -> int | None:
+    """Save the blocks that are new to the session; the id of the last one."""
+    hashes = [hash_ for hash_, _ in packed.blocks]
+    query = sa.select(prompt_block.c.hash, prompt_block.c.id)
+    query = query.where(prompt_block.c.session_id == session, prompt_block.c.hash.in_(hashes))
+    known = {bytes(hash_): id_ for hash_, id_ in connection.execute(query)} if hashes else {}
+    last: int | None = None
+    for hash_, ids in packed.blocks:
+        if hash_ in known:
+            last = known[hash_]
+            continue
+        values = {"session_id": session, "parent_id": last, "hash": hash_, "ids": ids}
+        key = connection.execute(prompt_block.insert().values(values)).inserted_primary_key
+        assert key is not None
+        last = int(key[0])
+    return last
+
+
+_CHAIN = sa.text(
+    """
+    WITH RECURSIVE chain (id, parent_id, ids, depth) AS (
+        SELECT id, parent_id, ids, 0 FROM prompt_block WHERE id = :last
+        UNION ALL
+        SELECT b.id, b.parent_id, b.ids, depth + 1 FROM prompt_block b JOIN chain ON b.id = chain.parent_id
+    )
+    SELECT id, ids FROM chain ORDER BY depth DESC
+    """
+)
+
+
+def chain(connection: sa.Connection, last: int | None) -> list[tuple[int, bytes]]:
+    """The blocks (id, packed ids) that end with ``last``, first one first."""
+    if last is None:
+        return []
+    return [(row.id, row.ids) for row in connection.execute(_CHAIN, {"last": last})]

@@ -1,0 +1,289 @@
+"""The trace codec: the steps of a reply and its schedule as one small, checked byte string.
+
+Precision: the chosen token's log-probability and final probability are f32; the candidates' log-probabilities
+and the entropy are fixed point in steps of 2⁻¹⁰ nats, saturating just below 64, minus infinity reserved; the
+log-normalisers, raw and of each stage, are fixed point in steps of 2⁻¹² nats. The draw, its interval and the
+row's hash are exact.
+
+Layout, version 1: "GT", version, CRC-32 of the rest; then counts, the reply's schedule, the distinct lists of
+stage names, and three parts: ids, numbers, noise. Numbers are stored as differences from what the record
+already implies (the chosen id from its rank, a stage's normaliser from the listed candidates it left, the
+final probability from the interval), so that the usual case costs next to nothing and every other case still
+round-trips. "Noise" cannot be compressed and is not.
+"""
+
+import json
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..predict.sampling import DEFAULT_STAGES
+from ..predict.schedule import Run, Schedule
+from ..predict.step import Candidate, Stage, Step
+from .columns import Damaged, Ints, Reader, Writer, f32, f32_bits, planes, squeeze, unsqueeze, unzigzag, zigzag
+
+VERSION = 1
+GRID = 2**32
+"""Steps of the draw and its interval in [0, 1)."""
+NAT = 1024
+"""Fixed-point units in a nat."""
+SATURATED = 0xFFFE
+MINUS_INFINITY = 0xFFFF
+FINE = 4096
+"""Units in a nat for the log-normalisers."""
+
+_STAGES = DEFAULT_STAGES
+"""A stage is stored as its place in this list, 1-based: append only."""
+
+
+def encode(steps: Sequence[Step], schedule: Schedule, k: int) -> bytes:
+    """Steps and schedule as bytes. Every step lists the same number of candidates, at most ``k``."""
+    width = len(steps[0].top) if steps else 0
+    lists = list(dict.fromkeys(tuple(stage.name for stage in step.stages) for step in steps))
+    if any(len(step.top) != width for step in steps):
+        raise ValueError("the steps of one trace list different numbers of candidates")
+    head = {
+        "n": len(steps),
+        "k": k,
+        "width": width,
+        "stages": [[_STAGES.index(name) + 1 for name in names] for names in lists],
+        "schedule": [run.count if run.rows == "many" else -run.count for run in schedule],
+    }
+    body = Writer()
+    body.put_sized(json.dumps(head, separators=(",", ":")).encode())
+    if steps:
+        ids, numbers, noise = _columns(steps, lists, width)
+        body.put_sized(squeeze(ids, pairs=True))
+        body.put_sized(squeeze(numbers))
+        body.put(noise)
+    data = body.bytes()
+    return b"GT" + struct.pack("<BI", VERSION, zlib.crc32(data)) + data
+
+
+def decode(blob: bytes) -> tuple[tuple[Step, ...], Schedule, int]:
+    """Steps, schedule and k. Raises Damaged."""
+    if len(blob) < 7 or blob[:2] != b"GT":
+        raise Damaged("not a trace")
+    version, crc = struct.unpack("<BI", blob[2:7])
+    if version != VERSION:
+        raise Damaged(f"trace format {version} is not known to this program")
+    data = blob[7:]
+    if zlib.crc32(data) != crc:
+        raise Damaged("the checksum does not match")
+    reader = Reader(data)
+    try:
+        head = json.loads(reader.take_sized())
+        schedule = tuple(Run("many" if count > 0 else "one", abs(count)) for count in head["schedule"])
+        steps = _steps(head, reader) if head["n"] else ()
+        reader.end()
+    except (KeyError, IndexError, TypeError, ValueError, struct.error) as error:
+        raise Damaged(str(error)) from None
+    return steps, schedule, head["k"]
+
+
+def fixed(logprob: float) -> int:
+    """−log p in units of 2⁻¹⁰ nats."""
+    if logprob == -np.inf:
+        return MINUS_INFINITY
+    return min(max(round(-logprob * NAT), 0), SATURATED)
+
+
+def unfixed(units: int) -> float:
+    return -np.inf if units == MINUS_INFINITY else -units / NAT
+
+
+def _columns(steps: Sequence[Step], lists: list[tuple[Any, ...]], width: int) -> tuple[bytes, bytes, bytes]:
+    n = len(steps)
+    top = np.array([[c.id for c in step.top] for step in steps], np.int64).reshape(n, width)
+    logs = np.array([[fixed(c.logprob) for c in step.top] for step in steps], np.int64).reshape(n, width)
+    chosen = np.array([step.id for step in steps], np.int64)
+    rank = np.array([step.rank for step in steps], np.int64)
+    u = _on_grid(step.u for step in steps)
+    low = _on_grid(step.interval[0] for step in steps)
+    room = _on_grid(step.interval[1] for step in steps) - low - 1
+    normaliser = np.array([round(step.log_normaliser * FINE) for step in steps], np.int64)
+    p_final = f32_bits(step.p_final for step in steps)
+    logprob = f32_bits(step.logprob for step in steps)
+
+    ids = (
+        np.concatenate([(top & 0xFFFF).ravel(), ((chosen - _expected(top, rank)) & 0xFFFF)]).astype("<u2").tobytes()
+    )
+    numbers = Writer()
+    numbers.put(
+        planes(np.concatenate([top.T.ravel() >> 16, ((chosen - _expected(top, rank)) & 0xFFFFFFFF) >> 16]), 2)
+    )
+    numbers.put(planes((np.diff(logs, axis=1, prepend=0) & 0xFFFF).T.ravel(), 2))
+    numbers.put(planes(rank, 4))
+    numbers.put(planes(zigzag(logprob - _expected_logprob(logs, rank)), 5))
+    numbers.put(planes(np.array([min(round(step.entropy * NAT), SATURATED) for step in steps], np.int64), 2))
+    middle = int(np.median(normaliser))
+    numbers.put(struct.pack("<q", middle))
+    numbers.put(planes(zigzag(normaliser - middle), 5))
+    numbers.put(planes(low, 4))
+    numbers.put(planes(room, 4))
+    numbers.put(planes(zigzag(p_final - _interval_bits(room)), 5))
+
+    which = np.array([lists.index(tuple(stage.name for stage in step.stages)) for step in steps], np.int64)
+    numbers.put(planes(which, 2))
+    depth = max((len(names) for names in lists), default=0)
+    survivors = np.zeros((n, depth), np.int64)
+    fine = np.zeros((n, depth), np.int64)
+    removed = np.zeros((n, width), np.int64)
+    for i, step in enumerate(steps):
+        for j, stage in enumerate(step.stages):
+            survivors[i, j] = stage.survivors
+            fine[i, j] = round(stage.log_normaliser * FINE)
+        for j, candidate in enumerate(step.top):
+            removed[i, j] = 0 if candidate.removed_by is None else _STAGES.index(candidate.removed_by) + 1
+    slope = _slope(steps)
+    numbers.put(struct.pack("<d", slope))
+    numbers.put(planes(zigzag(np.diff(survivors, axis=1, prepend=0)).T.ravel(), 4))
+    guess = _expected_fine(logs, normaliser, f32(logprob), f32(p_final), survivors, which, lists, slope)
+    numbers.put(planes(zigzag(fine - guess).T.ravel(), 5))
+    numbers.put(planes((removed - _expected_removed(survivors, which, lists, width)).T.ravel() & 0xFF, 1))
+
+    hashes = np.array([step.row_hash for step in steps], "<u8").tobytes()
+    noise = hashes + planes((u - low) & (GRID - 1), 4)
+    return ids, numbers.bytes(), noise
+
+
+def _steps(head: dict[str, Any], reader: Reader) -> tuple[Step, ...]:
+    n, width = head["n"], head["width"]
+    lists = [tuple(_STAGES[code - 1] for code in codes) for codes in head["stages"]]
+    ids = Reader(unsqueeze(reader.take_sized(), pairs=True))
+    numbers = Reader(unsqueeze(reader.take_sized()))
+
+    low_ids = np.frombuffer(ids.take(2 * n * (width + 1)), "<u2").astype(np.int64)
+    ids.end()
+    high_ids = numbers.planes(n * (width + 1), 2)
+    top = low_ids[: n * width].reshape(n, width) | (high_ids[: n * width].reshape(width, n).T << 16)
+    surprise = (low_ids[n * width :] | (high_ids[n * width :] << 16)).astype("<u4").view("<i4").astype(np.int64)
+    logs = np.cumsum(numbers.planes(n * width, 2).reshape(width, n).T, axis=1) & 0xFFFF
+    rank = numbers.planes(n, 4)
+    chosen = _expected(top, rank) + surprise
+    logprob = f32(unzigzag(numbers.planes(n, 5)) + _expected_logprob(logs, rank))
+    entropy = numbers.planes(n, 2)
+    (middle,) = struct.unpack("<q", numbers.take(8))
+    normaliser = unzigzag(numbers.planes(n, 5)) + middle
+    low = numbers.planes(n, 4)
+    room = numbers.planes(n, 4)
+    p_final = f32(unzigzag(numbers.planes(n, 5)) + _interval_bits(room))
+    which = numbers.planes(n, 2)
+    depth = max((len(names) for names in lists), default=0)
+    (slope,) = struct.unpack("<d", numbers.take(8))
+    survivors = np.cumsum(unzigzag(numbers.planes(n * depth, 4)).reshape(depth, n).T, axis=1)
+    guess = _expected_fine(logs, normaliser, logprob, p_final, survivors, which, lists, slope)
+    fine = unzigzag(numbers.planes(n * depth, 5)).reshape(depth, n).T + guess
+    removed = numbers.planes(n * width, 1).reshape(width, n).T + _expected_removed(survivors, which, lists, width)
+    numbers.end()
+    hashes = np.frombuffer(reader.take(8 * n), "<u8")
+    u = (reader.planes(n, 4) + low) & (GRID - 1)
+
+    rows = zip(
+        chosen.tolist(), logprob.tolist(), rank.tolist(), entropy.tolist(), normaliser.tolist(), top.tolist(),
+        logs.tolist(), (removed & 0xFF).tolist(), u.tolist(), low.tolist(), room.tolist(), p_final.tolist(),
+        which.tolist(), survivors.tolist(), fine.tolist(), hashes.tolist(), strict=True,
+    )  # fmt: skip
+    names = (None, *_STAGES)
+    return tuple(
+        Step(
+            id=id_,
+            logprob=lp,
+            rank=r,
+            entropy=h / NAT,
+            log_normaliser=z / FINE,
+            top=tuple(Candidate(c, unfixed(q), names[x]) for c, q, x in zip(cs, qs, xs, strict=True)),
+            u=draw / GRID,
+            interval=(lo / GRID, (lo + space + 1) / GRID),
+            p_final=p,
+            stages=tuple(Stage(name, s, f / FINE) for name, s, f in zip(lists[w], ss, fs, strict=False)),
+            row_hash=row_hash,
+        )
+        for id_, lp, r, h, z, cs, qs, xs, draw, lo, space, p, w, ss, fs, row_hash in rows
+    )
+
+
+def _on_grid(values: Any) -> Ints:
+    scaled = np.array([value * GRID for value in values])
+    exact = np.rint(scaled)
+    if (exact != scaled).any():
+        raise ValueError("a draw or an interval is not on the grid of 2^-32")
+    grid: Ints = exact.astype(np.int64)
+    return grid
+
+
+def _listed(rank: Ints, width: int) -> tuple[Any, Ints]:
+    """Which steps chose a listed candidate, and which one."""
+    return (rank >= 1) & (rank <= width), np.clip(rank - 1, 0, max(width - 1, 0))
+
+
+def _expected(top: Ints, rank: Ints) -> Ints:
+    if not top.shape[1]:
+        return np.zeros_like(rank)
+    listed, place = _listed(rank, top.shape[1])
+    expected: Ints = np.where(listed, top[np.arange(len(rank)), place], 0)
+    return expected
+
+
+def _expected_logprob(logs: Ints, rank: Ints) -> Ints:
+    if not logs.shape[1]:
+        return np.zeros_like(rank)
+    listed, place = _listed(rank, logs.shape[1])
+    return f32_bits(np.where(listed, logs[np.arange(len(rank)), place], 0) / -NAT)
+
+
+def _interval_bits(room: Ints) -> Ints:
+    return f32_bits((room + 1) / GRID)
+
+
+def _slope(steps: Sequence[Step]) -> float:
+    """1 / temperature as the record shows it: the last normaliser against the chosen token's raw logit."""
+    x = np.array([step.logprob + step.log_normaliser for step in steps])
+    y = np.array(
+        [s.stages[-1].log_normaliser + np.log(s.p_final) if s.stages and s.p_final > 0 else np.nan for s in steps]
+    )
+    good = np.isfinite(x) & np.isfinite(y) & (np.abs(x) > 1e-3)
+    if not good.any():
+        return 1.0
+    slope = float(np.median(y[good] / x[good]))
+    return slope if np.isfinite(slope) and abs(slope) < 1e6 else 1.0
+
+
+def _expected_fine(  # noqa: PLR0917  columns, in the order of the record
+    logs: Ints, normaliser: Ints, logprob: Any, p_final: Any, survivors: Ints, which: Ints, lists: Any, slope: float
+) -> Ints:
+    """The stages' log-normalisers (in units) that the rest of the record implies: before the last stage the mass
+    of the listed candidates it left, at the last one what makes the choice's final probability come out."""
+    n, depth = survivors.shape
+    if not depth:
+        return np.zeros((n, 0), np.int64)
+    base = normaliser / FINE
+    mass = np.cumsum(np.exp(-logs / NAT), axis=1) if logs.shape[1] else np.ones((n, 1))
+    place = np.clip(survivors - 1, 0, mass.shape[1] - 1)
+    within = np.minimum(np.take_along_axis(mass, place, axis=1), 1.0)
+    whole = np.where((survivors > mass.shape[1])[:, :], 1.0, np.maximum(within, 1e-30))
+    guess = base[:, None] + np.log(whole)
+    last = np.array([len(names) - 1 for names in lists])[which]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        final = slope * (logprob.astype(np.float64) + base) - np.log(p_final.astype(np.float64))
+    rows = np.flatnonzero((last >= 0) & np.isfinite(final))
+    guess[rows, last[rows]] = final[rows]
+    guess = np.where(np.isfinite(guess) & (np.abs(guess) < 2**20), guess, 0.0)
+    used = np.arange(depth)[None, :] <= last[:, None]
+    return np.where(used, np.rint(guess * FINE), 0).astype(np.int64)
+
+
+def _expected_removed(survivors: Ints, which: Ints, lists: Any, width: int) -> Ints:
+    """The stage that would have taken each candidate out if every stage kept the likeliest."""
+    out = np.zeros((len(which), width), np.int64)
+    places = np.arange(width)[None, :]
+    depths = np.array([len(names) for names in lists])[which]
+    codes = [[_STAGES.index(name) + 1 for name in names] for names in lists]
+    for j in range(survivors.shape[1] - 1, -1, -1):
+        code = np.array([names[j] if j < len(names) else 0 for names in codes])[which]
+        gone = (j < depths)[:, None] & (places >= survivors[:, j : j + 1])
+        out = np.where(gone, code[:, None], out)
+    return out

@@ -1,0 +1,55 @@
+"""What SQLite says when something is wrong with the file or the disk, in words for people."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from ..errors import UserError
+
+
+class StoreError(UserError):
+    """The log could not be read or written. ``reason`` is a word: full, busy, damaged, readonly, missing, io."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+_WORDS = {
+    "SQLITE_FULL": ("full", "the disk is full: make room, nothing already logged is lost"),
+    "SQLITE_BUSY": ("busy", "another program holds the database locked: close it"),
+    "SQLITE_LOCKED": ("busy", "another program holds the database locked: close it"),
+    "SQLITE_CORRUPT": ("damaged", "the database is damaged: run `glasshead log check`"),
+    "SQLITE_NOTADB": ("damaged", "this is not a Glasshead database, or it is damaged: run `glasshead log check`"),
+    "SQLITE_READONLY": ("readonly", "the database cannot be written: check the permissions of file and folder"),
+    "SQLITE_CANTOPEN": ("missing", "the database cannot be opened: check that the folder exists and may be read"),
+    "SQLITE_IOERR": ("io", "reading or writing the disk failed"),
+    "SQLITE_PERM": ("readonly", "the database cannot be opened: check the permissions of file and folder"),
+}
+
+
+def translate(error: BaseException, path: Path) -> StoreError | None:
+    """The StoreError for what a driver raised, None if it is not about the file."""
+    original = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    if not isinstance(original, sqlite3.Error):
+        return None
+    name = getattr(original, "sqlite_errorname", "") or ""
+    for prefix, (reason, words) in _WORDS.items():
+        if name.startswith(prefix):
+            return StoreError(reason, f"{path}: {words}")
+    return None
+
+
+@contextmanager
+def plain_words(path: Path) -> Iterator[None]:
+    """Raise what SQLite says about the file as a StoreError."""
+    try:
+        yield
+    except (sa.exc.DBAPIError, sqlite3.Error) as error:
+        told = translate(error, path)
+        if told is None:
+            raise
+        raise told from error

@@ -1,0 +1,83 @@
+"""One owner process writes to a database: a lock file beside it says which."""
+
+import fcntl
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that writes. ``socket`` is where it takes writes from others, empty if it takes none."""
+
+    pid: int
+    program: str
+    socket: str = ""
+
+
+class Owned(UserError):
+    """Another process owns the database."""
+
+    def __init__(self, database: Path, owner: Owner | None) -> None:
+        who = f"process {owner.pid} ({owner.program})" if owner else "another process"
+        super().__init__(f"{database} is in use by {who}: stop it first, or use another database")
+        self.owner = owner
+
+
+class OwnerLock:
+    """Held until closed or until the process dies, however it dies: the kernel lets go, the file may stay."""
+
+    def __init__(self, database: Path) -> None:
+        self.database = database
+        self.path = database.with_name(database.name + ".lock")
+        self._file: int | None = None
+
+    def acquire(self) -> None:
+        """Raises Owned, naming the owner."""
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(file)
+            raise Owned(self.database, read_owner(self.path)) from None
+        self._file = file
+        self.announce()
+
+    def announce(self, socket: str = "") -> None:
+        """Write who we are into the file."""
+        assert self._file is not None
+        owner = Owner(os.getpid(), " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]]).strip(), socket)
+        data = json.dumps(asdict(owner)).encode()
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, data, 0)
+
+    def release(self) -> None:
+        if self._file is not None:
+            os.ftruncate(self._file, 0)
+            os.close(self._file)
+            self._file = None
+
+
+def read_owner(path: Path) -> Owner | None:
+    """The owner named in a lock file, None if it names none."""
+    try:
+        return Owner(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def current_owner(database: Path) -> Owner | None:
+    """The living owner of a database, if any."""
+    lock = OwnerLock(database)
+    if not lock.path.exists():
+        return None
+    try:
+        lock.acquire()
+    except Owned as owned:
+        return owned.owner or Owner(0, "unknown")
+    lock.release()
+    return None

@@ -1,0 +1,136 @@
+"""Bring a database to the program's version, with a backup of the older one first."""
+
+import os
+import sqlite3
+from importlib.resources import files
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from ..errors import UserError
+from .database import writer_engine
+from .faults import plain_words
+
+_SCRIPTS = Path(str(files(f"{__package__.rpartition('.')[0]}.migrations")))
+REVISIONS = tuple(sorted(path.name[:4] for path in (_SCRIPTS / "versions").glob("[0-9]*.py")))
+"""The schema's versions, oldest first: one migration each."""
+HEAD = REVISIONS[-1]
+
+
+def migrate(path: Path) -> Path | None:
+    """Create or upgrade the database; the caller owns it. Returns the backup that was made, if any.
+
+    An upgrade is one transaction: a crash leaves the old version. Raises UserError for a database that is newer
+    than the program, not ours, or not writable.
+    """
+    with plain_words(path):
+        version = _version(path)
+        if version == HEAD:
+            return None
+        _refuse_newer(path, version)
+        saved = None if version is None else _save(path, version)
+        _upgrade(path)
+    path.chmod(0o600)
+    return saved
+
+
+def require_version(path: Path) -> None:
+    """Raise UserError unless the database is there and of the program's version."""
+    if not path.exists():
+        raise UserError(f"there is no log at {path} yet: talk to the bot first (`glasshead chat`)")
+    with plain_words(path):
+        version = _version(path)
+    _refuse_newer(path, version)
+    if version != HEAD:
+        raise UserError(f"{path} is of an older version: start the bot once, it upgrades it")
+
+
+def _refuse_newer(path: Path, version: str | None) -> None:
+    if version is not None and version not in REVISIONS:
+        raise UserError(
+            f"{path} was written by a newer Glasshead (schema {version}, this one knows {HEAD}): update Glasshead"
+        )
+
+
+def check_folder(path: Path) -> None:
+    """Raise UserError unless a database can be written there; makes the folder."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path.parent} cannot be created: {error.strerror}") from None
+    target = path if path.exists() else path.parent
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: name a database file")
+    if not os.access(path.parent, os.W_OK) or not os.access(target, os.W_OK):
+        raise UserError(f"{target} is read-only: Glasshead has to write its log there")
+
+
+def _version(path: Path) -> str | None:
+    """The schema's version; None for a database that does not exist yet."""
+    if not path.exists() or path.stat().st_size == 0:
+        return None
+    connection = sqlite3.connect(path)
+    try:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables:
+            return None
+        if "alembic_version" not in tables:
+            raise UserError(f"{path} is an SQLite database, but not one of Glasshead's: name another file")
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        return str(row[0]) if row else None
+    finally:
+        connection.close()
+
+
+def _save(path: Path, version: str) -> Path:
+    saved = path.with_name(f"{path.name}.schema-{version}.backup")
+    saved.unlink(missing_ok=True)
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("VACUUM INTO ?", (str(saved),))
+    finally:
+        connection.close()
+    saved.chmod(0o600)
+    return saved
+
+
+def _upgrade(path: Path) -> None:
+    from alembic import command  # noqa: PLC0415  a tenth of a second that a start without migration does not pay
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    engine = writer_engine(path)
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("COMMIT")
+            connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            before = _counts(connection)
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            after = _counts(connection)
+            lost = [name for name, count in before.items() if after.get(name, 0) < count]
+            if lost or connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+                raise UserError(
+                    f"{path}: the upgrade would have lost rows ({', '.join(lost)}); nothing was changed"
+                )
+            connection.commit()
+    finally:
+        engine.dispose()
+
+
+def _counts(connection: sa.Connection) -> dict[str, int]:
+    """Rows of every table that is not derived, and how many triggers there are."""
+    names = connection.exec_driver_sql(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+        " AND name NOT LIKE 'message\\_words%' ESCAPE '\\' AND name NOT LIKE 'message\\_trigrams%' ESCAPE '\\'"
+    ).scalars()
+    counts = {
+        name: connection.execute(sa.select(sa.func.count()).select_from(sa.table(name))).scalar_one()
+        for name in list(names)
+    }
+    counts["(triggers)"] = int(
+        connection.exec_driver_sql("SELECT count(*) FROM sqlite_master WHERE type = 'trigger'").scalar_one()
+    )
+    return counts

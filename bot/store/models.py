@@ -1,0 +1,92 @@
+"""Models, vocabularies and sampling settings: each stored once, whatever the number of turns."""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from ..predict.engine import ModelIdentity
+from ..predict.sampling import Sampling
+from .columns import Damaged
+from .tables import model, sampling, vocabulary
+
+
+def model_id(connection: sa.Connection, identity: ModelIdentity) -> int:
+    """The row of a model, made at first sight, with the vocabulary of its file if one is known."""
+    values = asdict(identity)
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).digest()
+    known = connection.execute(sa.select(model.c.id).where(model.c.identity_sha256 == digest)).scalar()
+    if known is not None:
+        return int(known)
+    of_file = sa.select(model.c.vocabulary_id).where(
+        model.c.sha256 == identity.sha256, model.c.vocabulary_id.is_not(None)
+    )
+    values |= {"identity_sha256": digest, "vocabulary_id": connection.execute(of_file.limit(1)).scalar()}
+    key = connection.execute(model.insert().values(values)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def identity(row: sa.Row[Any]) -> ModelIdentity:
+    """From a row that carries the columns of ``model`` under the prefix ``model_``."""
+    return ModelIdentity(**{field.name: getattr(row, "model_" + field.name) for field in fields(ModelIdentity)})
+
+
+def sampling_id(connection: sa.Connection, settings: Sampling) -> int:
+    text = json.dumps(asdict(settings), sort_keys=True)
+    digest = hashlib.sha256(text.encode()).digest()
+    known = connection.execute(sa.select(sampling.c.id).where(sampling.c.sha256 == digest)).scalar()
+    if known is not None:
+        return int(known)
+    key = connection.execute(sampling.insert().values(sha256=digest, json=text)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def settings(text: str) -> Sampling:
+    """Sampling from its JSON."""
+    values = json.loads(text)
+    values["logit_bias"] = tuple((int(token), float(bias)) for token, bias in values["logit_bias"])
+    values["stages"] = tuple(values["stages"])
+    values["stop"] = tuple(values["stop"])
+    return Sampling(**values)
+
+
+def pack_pieces(pieces: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """SHA-256 over a vocabulary's token bytes, and those compressed."""
+    lengths = np.array([len(piece) for piece in pieces], "<u4").tobytes()
+    plain = len(pieces).to_bytes(4, "little") + lengths + b"".join(pieces)
+    return hashlib.sha256(plain).digest(), zlib.compress(plain, 6)
+
+
+def unpack_pieces(data: bytes) -> list[bytes]:
+    try:
+        plain = zlib.decompress(data)
+    except zlib.error as error:
+        raise Damaged(f"the vocabulary does not decompress: {error}") from None
+    count = int.from_bytes(plain[:4], "little")
+    ends = (np.cumsum(np.frombuffer(plain, "<u4", count, 4), dtype=np.int64) + 4 + 4 * count).tolist()
+    starts = [4 + 4 * count, *ends[:-1]]
+    return [plain[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def save_vocabulary(connection: sa.Connection, owner: ModelIdentity, digest: bytes, packed: bytes) -> None:
+    """Keep a model file's token bytes, so that its replies can be read when the file is gone."""
+    model_id(connection, owner)
+    known = connection.execute(sa.select(vocabulary.c.id).where(vocabulary.c.sha256 == digest)).scalar()
+    if known is None:
+        key = connection.execute(vocabulary.insert().values(sha256=digest, pieces=packed)).inserted_primary_key
+        assert key is not None
+        known = key[0]
+    connection.execute(model.update().where(model.c.sha256 == owner.sha256).values(vocabulary_id=known))
+
+
+def vocabulary_blob(connection: sa.Connection, vocabulary_id: int) -> bytes:
+    return bytes(
+        connection.execute(sa.select(vocabulary.c.pieces).where(vocabulary.c.id == vocabulary_id)).scalar_one()
+    )

@@ -1,0 +1,241 @@
+"""Sessions, persons and messages: plain functions over a connection."""
+
+import secrets
+import unicodedata
+from typing import Any
+
+import sqlalchemy as sa
+
+from ..errors import UserError
+from ..predict.message import Conversation, Message, Role
+from .blocks import unpack_ids
+from .clock import now_us
+from .records import MessageRow, SessionRow
+from .tables import message, person, session
+
+_UNSPACED = (
+    "CJK",
+    "HIRAGANA",
+    "KATAKANA",
+    "HANGUL",
+    "BOPOMOFO",
+    "THAI",
+    "LAO",
+    "KHMER",
+    "MYANMAR",
+    "TIBETAN",
+    "YI",
+)
+
+
+def unspaced(text: str) -> bool:
+    """Whether a script without spaces between words occurs: such text is searched by trigrams."""
+    return any(ord(c) > 0xDFF and unicodedata.name(c, "").startswith(_UNSPACED) for c in set(text))
+
+
+def person_id(connection: sa.Connection, discord_id: int | None, name: str | None = None) -> int | None:
+    """The row of a Discord user, made at first sight."""
+    if discord_id is None:
+        return None
+    row = connection.execute(sa.select(person.c.id, person.c.name).where(person.c.discord_id == discord_id)).first()
+    if row is None:
+        return _inserted(connection, person.insert().values(discord_id=discord_id, name=name))
+    if name is not None and row.name != name:
+        connection.execute(person.update().where(person.c.id == row.id).values(name=name))
+    return int(row.id)
+
+
+def start_session(
+    connection: sa.Connection,
+    *,
+    title: str,
+    kind: str,
+    guild_id: int | None,
+    channel_id: int | None,
+    discord_id: int | None,
+) -> int:
+    values = {
+        "title": title,
+        "kind": kind,
+        "guild_id": guild_id,
+        "channel_id": channel_id,
+        "person_id": person_id(connection, discord_id),
+        "key": secrets.token_bytes(32),
+        "created_us": now_us(),
+    }
+    return _inserted(connection, session.insert().values(values))
+
+
+def append_message(
+    connection: sa.Connection,
+    session_id: int,
+    role: Role,
+    text: str,
+    *,
+    parent: int | None,
+    author: str | None,
+    discord_id: int | None,
+    discord_message_id: int | None,
+) -> int:
+    """Add a message typed by a person (or a system prompt). A second child of a parent is another version."""
+    require_session(connection, session_id)
+    if parent is not None and require_message(connection, parent).session != session_id:
+        raise UserError(f"message {parent} belongs to another session than {session_id}")
+    values = {
+        "session_id": session_id,
+        "parent_id": parent,
+        "role": role,
+        "author": author,
+        "person_id": person_id(connection, discord_id, author),
+        "text": storable(text),
+        "unspaced": unspaced(text),
+        "discord_message_id": discord_message_id,
+        "created_us": now_us(),
+    }
+    return _inserted(connection, message.insert().values(values))
+
+
+def storable(text: str) -> str:
+    """Lone surrogates, which UTF-8 cannot hold, become U+FFFD."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace") if _lone(text) else text
+
+
+def _lone(text: str) -> bool:
+    return any(0xD800 <= ord(c) <= 0xDFFF for c in text)
+
+
+_ANCESTORS = sa.text(
+    """
+    WITH RECURSIVE line (id, parent_id, depth) AS (
+        SELECT id, parent_id, 0 FROM message WHERE id = :leaf
+        UNION ALL
+        SELECT m.id, m.parent_id, depth + 1 FROM message m JOIN line ON m.id = line.parent_id
+    )
+    SELECT m.id, m.role, m.text, m.author, m.ids, m.reasoning, m.erased
+    FROM line JOIN message m ON m.id = line.id ORDER BY depth DESC
+    """
+)
+
+
+def conversation(connection: sa.Connection, leaf: int) -> Conversation:
+    """The messages from the root to ``leaf``, erased ones left out."""
+    rows = connection.execute(_ANCESTORS, {"leaf": leaf}).all()
+    if not rows:
+        raise UserError(f"there is no message {leaf}")
+    return tuple(
+        Message(
+            role=row.role,
+            text=row.text,
+            author=row.author,
+            ids=unpack_ids(row.ids) if row.ids else (),
+            reasoning=row.reasoning,
+            id=row.id,
+        )
+        for row in rows
+        if not row.erased
+    )
+
+
+def _messages() -> sa.Select[Any]:
+    return sa.select(message, person.c.discord_id).outerjoin(person, person.c.id == message.c.person_id)
+
+
+def require_message(connection: sa.Connection, message_id: int) -> MessageRow:
+    row = connection.execute(_messages().where(message.c.id == message_id)).first()
+    if row is None:
+        raise UserError(f"there is no message {message_id}")
+    return _message_row(row)
+
+
+def messages(connection: sa.Connection, session_id: int) -> list[MessageRow]:
+    """All messages of a session, oldest first, versions and branches included."""
+    require_session(connection, session_id)
+    rows = connection.execute(_messages().where(message.c.session_id == session_id).order_by(message.c.id))
+    return [_message_row(row) for row in rows]
+
+
+def message_of_discord(connection: sa.Connection, discord_message_id: int) -> int | None:
+    """The newest version of what a Discord message said."""
+    query = sa.select(message.c.id).where(message.c.discord_message_id == discord_message_id)
+    return connection.execute(query.order_by(message.c.id.desc()).limit(1)).scalar()
+
+
+def _message_row(row: sa.Row[Any]) -> MessageRow:
+    return MessageRow(
+        id=row.id,
+        session=row.session_id,
+        parent=row.parent_id,
+        role=row.role,
+        author=row.author,
+        person=row.discord_id,
+        text=row.text,
+        reasoning=row.reasoning,
+        turn=row.turn_id,
+        discord_message_id=row.discord_message_id,
+        erased=row.erased,
+        created_us=row.created_us,
+    )
+
+
+def _sessions() -> sa.Select[Any]:
+    return sa.select(session, person.c.discord_id).outerjoin(person, person.c.id == session.c.person_id)
+
+
+def require_session(connection: sa.Connection, session_id: int) -> SessionRow:
+    row = connection.execute(_sessions().where(session.c.id == session_id)).first()
+    if row is None:
+        raise UserError(f"there is no session {session_id}")
+    return session_row(row)
+
+
+def sessions(
+    connection: sa.Connection,
+    *,
+    limit: int = 50,
+    before: tuple[int, int] | None = None,
+    kind: str | None = None,
+    channel_id: int | None = None,
+    guild_id: int | None = None,
+) -> list[SessionRow]:
+    """Sessions, the one with the newest turn first. ``before`` is (last_turn or 0, id) of the last one seen."""
+    query = _sessions().order_by(session.c.last_turn_id.desc(), session.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(sa.tuple_(session.c.last_turn_id, session.c.id) < sa.tuple_(*map(sa.literal, before)))
+    if kind is not None:
+        query = query.where(session.c.kind == kind)
+    if channel_id is not None:
+        query = query.where(session.c.channel_id == channel_id)
+    if guild_id is not None:
+        query = query.where(session.c.guild_id == guild_id)
+    return [session_row(row) for row in connection.execute(query)]
+
+
+def session_row(row: sa.Row[Any]) -> SessionRow:
+    return SessionRow(
+        id=row.id,
+        kind=row.kind,
+        title=row.title,
+        guild_id=row.guild_id,
+        channel_id=row.channel_id,
+        person=row.discord_id,
+        turns=row.turns,
+        last_turn=row.last_turn_id or None,
+        created_us=row.created_us,
+        ended_us=row.ended_us,
+    )
+
+
+def session_key(connection: sa.Connection, session_id: int) -> bytes:
+    require_session(connection, session_id)
+    return bytes(connection.execute(sa.select(session.c.key).where(session.c.id == session_id)).scalar_one())
+
+
+def update_session(connection: sa.Connection, session_id: int, **values: Any) -> None:
+    require_session(connection, session_id)
+    connection.execute(session.update().where(session.c.id == session_id).values(values))
+
+
+def _inserted(connection: sa.Connection, statement: sa.Insert) -> int:
+    key = connection.execute(statement).inserted_primary_key
+    assert key is not None
+    return int(key[0])

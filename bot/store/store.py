@@ -1,0 +1,287 @@
+"""The log: what front ends and `chat` use. Encoding and decoding run in threads, SQL in the connections' own."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from ..errors import UserError
+from ..explain.turn import Status, Turn
+from ..predict.engine import Finish, ModelIdentity, Timings
+from ..predict.message import Conversation, Role
+from ..predict.prompt import Prompt
+from ..predict.sampling import Sampling
+from ..predict.schedule import Schedule
+from ..predict.step import Step
+from . import models, sessions, turns
+from .blocks import PackedPrompt
+from .database import Database
+from .lock import OwnerLock
+from .migrate import check_folder, migrate, require_version
+from .records import MessageRow, SessionRow, TurnRow
+from .spans import pack_spans
+from .tables import turn as turn_table
+
+VOCABULARIES = 4
+"""Vocabularies kept decoded."""
+
+
+class Store:
+    """One database. A writable store owns it: one process at a time."""
+
+    def __init__(self, database: Database, lock: OwnerLock | None) -> None:
+        self.database = database
+        self._lock = lock
+        self._pieces: dict[int, list[bytes]] = {}
+        self._kept: dict[int, tuple[int, ...]] = {}
+        """Of each open turn, the reply's tokens that stand at the end of its prompt."""
+        self.interrupted: tuple[int, ...] = ()
+        """Turns a crash had left open, found at start."""
+
+    @classmethod
+    async def open(cls, path: Path, *, writable: bool = True) -> "Store":
+        """Open, creating or upgrading as needed; ``writable=False`` only reads, beside the owner if there is one.
+
+        Raises UserError: another process owns it, it is newer than the program, it cannot be written.
+        """
+        if not writable:
+            await asyncio.to_thread(require_version, path)
+            return cls(Database(path, writable=False), None)
+        lock = OwnerLock(path)
+        await asyncio.to_thread(_own, lock, path)
+        store = cls(Database(path), lock)
+        try:
+            store.interrupted = tuple(await store.database.write(turns.interrupt_pending))
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def close(self) -> None:
+        await self.database.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    # What is said
+
+    async def start_session(
+        self,
+        *,
+        title: str = "",
+        kind: str = "terminal",
+        guild_id: int | None = None,
+        channel_id: int | None = None,
+        person: int | None = None,
+    ) -> int:
+        """A new session. ``kind``: terminal, channel, thread, direct; ``person``: who opened it, on Discord."""
+        return await self.database.write(
+            lambda c: sessions.start_session(
+                c, title=title, kind=kind, guild_id=guild_id, channel_id=channel_id, discord_id=person
+            )
+        )
+
+    async def append_message(
+        self,
+        session: int,
+        role: Role,
+        text: str,
+        *,
+        parent: int | None = None,
+        author: str | None = None,
+        person: int | None = None,
+        discord_message_id: int | None = None,
+    ) -> int:
+        """Log what a person typed (or a system prompt). A second child of ``parent`` is another version."""
+        return await self.database.write(
+            lambda c: sessions.append_message(
+                c,
+                session,
+                role,
+                text,
+                parent=parent,
+                author=author,
+                discord_id=person,
+                discord_message_id=discord_message_id,
+            )
+        )
+
+    async def conversation(self, message_id: int) -> Conversation:
+        """Everything from the first message to this one; replies carry the ids they were generated as."""
+        return await self.database.read(lambda c: sessions.conversation(c, message_id))
+
+    async def message(self, message_id: int) -> MessageRow:
+        return await self.database.read(lambda c: sessions.require_message(c, message_id))
+
+    async def messages(self, session: int) -> list[MessageRow]:
+        return await self.database.read(lambda c: sessions.messages(c, session))
+
+    async def message_of_discord(self, discord_message_id: int) -> int | None:
+        """The newest logged version of a person's Discord message."""
+        return await self.database.read(lambda c: sessions.message_of_discord(c, discord_message_id))
+
+    async def rename_session(self, session: int, title: str) -> None:
+        await self.database.write(lambda c: sessions.update_session(c, session, title=sessions.storable(title)))
+
+    async def session(self, session: int) -> SessionRow:
+        return await self.database.read(lambda c: sessions.require_session(c, session))
+
+    async def sessions(
+        self,
+        *,
+        limit: int = 50,
+        before: tuple[int, int] | None = None,
+        kind: str | None = None,
+        channel_id: int | None = None,
+        guild_id: int | None = None,
+    ) -> list[SessionRow]:
+        """The most recently used first; ``before`` is (last_turn or 0, id) of the last one of the page before."""
+        return await self.database.read(
+            lambda c: sessions.sessions(
+                c, limit=limit, before=before, kind=kind, channel_id=channel_id, guild_id=guild_id
+            )
+        )
+
+    # What the model said
+
+    async def save_vocabulary(self, model: ModelIdentity, pieces: Sequence[bytes]) -> None:
+        """Keep the bytes of every token, so that replies stay readable when the model file is gone."""
+        digest, packed = await asyncio.to_thread(models.pack_pieces, pieces)
+        await self.database.write(lambda c: models.save_vocabulary(c, model, digest, packed))
+
+    async def open_turn(
+        self,
+        *,
+        session: int,
+        prompt_message: int,
+        prompt: Prompt,
+        model: ModelIdentity,
+        sampling: Sampling,
+        seed: int,
+        k: int,
+        first_step: int = 0,
+        requester: int | None = None,
+        parent_turn: int | None = None,
+    ) -> int:
+        """A durable `pending` turn, before the first token. ``requester``: a Discord user, None in the terminal."""
+        key = await self.database.read(lambda c: sessions.session_key(c, session))
+        opening = turns.Opening(
+            session=session,
+            prompt_message=prompt_message,
+            prompt=prompt,
+            packed=await asyncio.to_thread(PackedPrompt, prompt.ids, key),
+            spans=await asyncio.to_thread(pack_spans, prompt.spans),
+            model=model,
+            sampling=sampling,
+            seed=seed,
+            first_step=first_step,
+            requester=requester,
+            parent_turn=parent_turn,
+            k=k,
+        )
+        turn = await self.database.write(lambda c: turns.open_turn(c, opening))
+        self._kept[turn] = prompt.ids[len(prompt.ids) - first_step :]
+        return turn
+
+    async def save_progress(
+        self, turn: int, *, steps: Sequence[Step], schedule: Schedule, reply: str, reasoning: str = ""
+    ) -> int:
+        """Save what an unfinished turn has generated so far: a crash keeps it. Returns the reply's message id."""
+        ids = self._reply_ids(turn, steps)
+        outcome = await asyncio.to_thread(
+            lambda: turns.outcome(ids, tuple(steps), schedule, reply=reply, reasoning=reasoning, status="pending")
+        )
+        return await self.database.write(lambda c: turns.save_outcome(c, turn, outcome))
+
+    async def finish_turn(
+        self,
+        turn: int,
+        *,
+        steps: Sequence[Step],
+        schedule: Schedule,
+        reply: str,
+        reasoning: str = "",
+        finish: Finish,
+        status: Status,
+        error: str | None = None,
+        n_cached: int = 0,
+        timings: Timings | None = None,
+    ) -> int:
+        """The reply, its trace and how it ended, in one transaction. Returns the reply's message id."""
+        ids = self._reply_ids(turn, steps)
+        outcome = await asyncio.to_thread(
+            lambda: turns.outcome(
+                ids,
+                tuple(steps),
+                schedule,
+                reply=reply,
+                reasoning=reasoning,
+                status=status,
+                finish=finish,
+                error=error,
+                n_cached=n_cached,
+                timings=timings,
+            )
+        )
+        message = await self.database.write(lambda c: turns.save_outcome(c, turn, outcome))
+        self._kept.pop(turn, None)
+        return message
+
+    def _reply_ids(self, turn: int, steps: Sequence[Step]) -> tuple[int, ...]:
+        """The reply's ids from its first token on, those a branch kept included."""
+        if turn not in self._kept:
+            raise UserError(f"turn {turn} was not opened here, or is already finished")
+        return self._kept[turn] + tuple(step.id for step in steps)
+
+    async def turn(self, turn: int) -> Turn:
+        """Everything recorded of a turn. A damaged part is named in ``trace.fault``, the rest is there."""
+        raw = await self.database.read(lambda c: turns.raw_turn(c, turn))
+        pieces = await self._vocabulary(raw.vocabulary)
+        return await asyncio.to_thread(turns.decode_turn, raw, pieces)
+
+    async def _vocabulary(self, vocabulary: int | None) -> list[bytes]:
+        if vocabulary is None:
+            return []
+        if vocabulary not in self._pieces:
+            blob = await self.database.read(lambda c: models.vocabulary_blob(c, vocabulary))
+            pieces = await asyncio.to_thread(models.unpack_pieces, blob)
+            if len(self._pieces) >= VOCABULARIES:
+                self._pieces.pop(next(iter(self._pieces)))
+            self._pieces[vocabulary] = pieces
+        return self._pieces[vocabulary]
+
+    async def turns(self, session: int) -> list[TurnRow]:
+        """The turns of a session, oldest first, without prompts and traces."""
+
+        def work(c: Connection) -> list[TurnRow]:
+            sessions.require_session(c, session)
+            return turns.turn_rows(c, turn_table.c.session_id == session)
+
+        return await self.database.read(work)
+
+    async def latest_turn(self, *, session: int | None = None, channel_id: int | None = None) -> int | None:
+        """The newest turn that has a reply: of a session, of a channel, or of all."""
+        return await self.database.read(lambda c: turns.latest_turn(c, session_id=session, channel_id=channel_id))
+
+    async def link_discord(self, turn: int, discord_ids: Sequence[int]) -> None:
+        """Say which Discord messages show a reply, in order."""
+        ids = tuple(discord_ids)
+        await self.database.write(lambda c: turns.link_discord(c, turn, ids))
+
+    async def turn_of_discord_message(self, discord_message_id: int) -> int | None:
+        """The turn whose reply a Discord message shows, or a part of it."""
+        return await self.database.read(lambda c: turns.turn_of_discord_message(c, discord_message_id))
+
+    async def discord_messages(self, turn: int) -> list[int]:
+        """The Discord messages that show a reply, in order."""
+        return await self.database.read(lambda c: turns.discord_messages(c, turn))
+
+
+def _own(lock: OwnerLock, path: Path) -> None:
+    check_folder(path)
+    lock.acquire()
+    try:
+        migrate(path)
+    except BaseException:
+        lock.release()
+        raise

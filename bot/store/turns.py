@@ -1,0 +1,372 @@
+"""Turns: opened before a reply is made, finished in one transaction with the reply and its trace."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from .. import __version__
+from ..errors import UserError
+from ..explain.turn import Status, Trace, Turn
+from ..predict.engine import Finish, ModelIdentity, Timings
+from ..predict.prompt import Prompt
+from ..predict.sampling import Sampling
+from ..predict.schedule import Schedule
+from ..predict.step import Step
+from .blocks import PackedPrompt, chain, pack_ids, save_blocks, unpack_ids
+from .clock import now_us
+from .codec import decode, encode
+from .columns import Damaged
+from .models import identity, model_id, sampling_id, settings
+from .records import TurnRow
+from .sessions import person_id, require_message, storable, unspaced
+from .spans import unpack_spans
+from .statistics import count_turn
+from .tables import discord_part, message, model, person, sampling, session, turn
+from .traces import save_trace, trace_blob
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Everything known before the first token; ``packed`` and ``spans`` are ``prompt`` made ready for storage."""
+
+    session: int
+    prompt_message: int
+    prompt: Prompt
+    packed: PackedPrompt
+    spans: bytes
+    model: ModelIdentity
+    sampling: Sampling
+    seed: int
+    first_step: int
+    requester: int | None
+    parent_turn: int | None
+    k: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a turn, made ready for storage."""
+
+    trace: bytes
+    ids: bytes
+    n_out: int
+    surprisal: float
+    reply: str
+    reasoning: str
+    status: Status
+    finish: Finish | None
+    error: str | None
+    n_cached: int
+    timings: Timings | None
+
+
+def outcome(
+    ids: tuple[int, ...],
+    steps: tuple[Step, ...],
+    schedule: Schedule,
+    *,
+    reply: str,
+    reasoning: str,
+    status: Status,
+    finish: Finish | None = None,
+    error: str | None = None,
+    n_cached: int = 0,
+    timings: Timings | None = None,
+) -> Outcome:
+    """``ids`` are the reply's from its first token on, ``steps`` those that this turn made of them."""
+    return Outcome(
+        trace=encode(steps, schedule, max((len(step.top) for step in steps), default=0)),
+        ids=pack_ids(ids),
+        n_out=len(steps),
+        surprisal=-sum(step.logprob for step in steps),
+        reply=reply,
+        reasoning=reasoning,
+        status=status,
+        finish=finish,
+        error=error,
+        n_cached=n_cached,
+        timings=timings,
+    )
+
+
+def open_turn(connection: sa.Connection, opening: Opening) -> int:
+    """A durable `pending` row with the exact prompt."""
+    if require_message(connection, opening.prompt_message).session != opening.session:
+        raise UserError(f"message {opening.prompt_message} does not belong to session {opening.session}")
+    values = {
+        "session_id": opening.session,
+        "prompt_message_id": opening.prompt_message,
+        "parent_turn_id": opening.parent_turn,
+        "first_step": opening.first_step,
+        "requester_id": person_id(connection, opening.requester),
+        "model_id": model_id(connection, opening.model),
+        "sampling_id": sampling_id(connection, opening.sampling),
+        "seed": opening.seed,
+        "k": opening.k,
+        "status": "pending",
+        "block_id": save_blocks(connection, opening.session, opening.packed),
+        "tail": opening.packed.tail,
+        "spans": opening.spans,
+        "n_prompt": len(opening.prompt.ids),
+        "dropped_turns": opening.prompt.dropped_turns,
+        "dropped_tokens": opening.prompt.dropped_tokens,
+        "budget": opening.prompt.budget,
+        "app_version": __version__,
+        "created_us": now_us(),
+    }
+    key = connection.execute(turn.insert().values(values)).inserted_primary_key
+    assert key is not None
+    new = int(key[0])
+    connection.execute(message.update().where(message.c.id == opening.prompt_message).values(turn_id=new))
+    connection.execute(
+        session.update().where(session.c.id == opening.session).values(last_turn_id=new, turns=session.c.turns + 1)
+    )
+    return new
+
+
+def save_outcome(connection: sa.Connection, turn_id: int, made: Outcome) -> int:
+    """Save the reply, its trace and how it ended; with status `pending` what is there so far. The reply's id."""
+    row = connection.execute(sa.select(turn).where(turn.c.id == turn_id)).first()
+    if row is None:
+        raise UserError(f"there is no turn {turn_id}")
+    if row.status != "pending":
+        raise UserError(f"turn {turn_id} is already finished")
+    said = {
+        "text": storable(made.reply),
+        "reasoning": storable(made.reasoning),
+        "ids": made.ids,
+        "unspaced": unspaced(made.reply),
+    }
+    reply = row.reply_message_id
+    if reply is None:
+        place = {
+            "session_id": row.session_id,
+            "parent_id": row.prompt_message_id,
+            "role": "assistant",
+            "turn_id": turn_id,
+            "created_us": now_us(),
+        }
+        key = connection.execute(message.insert().values(place | said)).inserted_primary_key
+        assert key is not None
+        reply = int(key[0])
+    else:
+        connection.execute(message.update().where(message.c.id == reply).values(said))
+    save_trace(connection, turn_id, made.trace, made.n_out, row.k)
+    timings = made.timings
+    values = {
+        "reply_message_id": reply,
+        "status": made.status,
+        "finish": made.finish,
+        "error": made.error,
+        "n_out": made.n_out,
+        "n_cached": made.n_cached,
+        "queue_us": timings and timings.queue_us,
+        "ttft_us": timings and timings.ttft_us,
+        "gen_us": timings and timings.gen_us,
+        "perplexity": perplexity(made.surprisal, made.n_out),
+    }
+    connection.execute(turn.update().where(turn.c.id == turn_id).values(values))
+    if made.status != "pending":
+        count_turn(connection, turn_id, made.surprisal)
+    return int(reply)
+
+
+def perplexity(surprisal: float, tokens: int) -> float | None:
+    """exp of the mean surprisal; None where there is no token or it is not a number."""
+    if not tokens or not math.isfinite(surprisal) or surprisal / tokens > 700:
+        return None
+    return math.exp(surprisal / tokens)
+
+
+def interrupt_pending(connection: sa.Connection) -> list[int]:
+    """Turns a dead process left open become `interrupted`; what was saved of them stays."""
+    rows = connection.execute(
+        sa.select(turn.c.id, turn.c.n_out, turn.c.perplexity).where(turn.c.status == "pending")
+    )
+    left = rows.all()
+    for row in left:
+        connection.execute(turn.update().where(turn.c.id == row.id).values(status="interrupted"))
+        count_turn(connection, row.id, math.log(row.perplexity) * row.n_out if row.perplexity else 0.0)
+    return [row.id for row in left]
+
+
+@dataclass(frozen=True, slots=True)
+class RawTurn:
+    """A turn as it lies in the database, to be decoded off the event loop."""
+
+    row: sa.Row[Any]
+    blocks: list[bytes]
+    trace: bytes | None
+    vocabulary: int | None
+
+
+def raw_turn(connection: sa.Connection, turn_id: int) -> RawTurn:
+    reply = message.alias("reply")
+    query = (
+        sa.select(
+            turn,
+            sampling.c.json,
+            reply.c.text,
+            reply.c.reasoning,
+            model.c.vocabulary_id,
+            *(
+                column.label("model_" + column.name)
+                for column in model.c
+                if column.name not in {"id", "vocabulary_id"}
+            ),
+        )
+        .join(model, model.c.id == turn.c.model_id)
+        .join(sampling, sampling.c.id == turn.c.sampling_id)
+        .outerjoin(reply, reply.c.id == turn.c.reply_message_id)
+        .where(turn.c.id == turn_id)
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        raise UserError(f"there is no turn {turn_id}")
+    blocks = [ids for _, ids in chain(connection, row.block_id)]
+    return RawTurn(row, blocks, trace_blob(connection, turn_id), row.vocabulary_id)
+
+
+def decode_turn(raw: RawTurn, pieces: Sequence[bytes]) -> Turn:
+    """``pieces`` are the bytes of every token of the model's vocabulary; without them tokens have none."""
+    row = raw.row
+    faults: list[str] = []
+    ids, spans = _prompt(raw, faults)
+    steps: tuple[Step, ...] = ()
+    schedule: Schedule = ()
+    try:
+        if raw.trace is not None:
+            steps, schedule, _ = decode(raw.trace)
+    except Damaged as damage:
+        faults.append(f"the trace of turn {row.id} is damaged: {damage}")
+
+    def piece(token: int) -> bytes:
+        return pieces[token] if 0 <= token < len(pieces) else b""
+
+    listed = {candidate.id for step in steps for candidate in step.top}
+    return Turn(
+        id=row.id,
+        session=row.session_id,
+        model=identity(row),
+        prompt=Prompt(ids, spans, row.dropped_turns, row.dropped_tokens, row.budget),
+        prompt_pieces=tuple(map(piece, ids)),
+        sampling=settings(row.json),
+        seed=row.seed,
+        first_step=row.first_step,
+        trace=Trace(
+            steps=steps,
+            pieces=tuple(piece(step.id) for step in steps),
+            k=row.k,
+            candidate_pieces={token: piece(token) for token in listed},
+            fault="; ".join(faults) or None,
+        ),
+        schedule=schedule,
+        status=row.status,
+        finish=row.finish,
+        error=row.error,
+        reply=row.text or "",
+        reasoning=row.reasoning or "",
+        n_cached=row.n_cached,
+        timings=None if row.ttft_us is None else Timings(row.queue_us, row.ttft_us, row.gen_us),
+        created_us=row.created_us,
+        app_version=row.app_version,
+        parent_turn=row.parent_turn_id,
+        verifiable=bool(row.verifiable) and not faults,
+        prompt_message=row.prompt_message_id,
+        reply_message=row.reply_message_id,
+    )
+
+
+def _prompt(raw: RawTurn, faults: list[str]) -> tuple[tuple[int, ...], Any]:
+    try:
+        ids = tuple(token for block in (*raw.blocks, raw.row.tail) for token in unpack_ids(block))
+        if len(ids) != raw.row.n_prompt:
+            raise Damaged(f"{len(ids)} of {raw.row.n_prompt} tokens are there")
+        return ids, unpack_spans(raw.row.spans)
+    except (Damaged, ValueError) as damage:
+        faults.append(f"the prompt of turn {raw.row.id} is damaged: {damage}")
+        return (), ()
+
+
+def turn_rows(
+    connection: sa.Connection, *conditions: sa.ColumnElement[bool], limit: int | None = None
+) -> list[TurnRow]:
+    """Turns without prompt and trace, oldest first; the newest ``limit`` of them if given."""
+    asked, said = message.alias("asked"), message.alias("said")
+    query = (
+        sa.select(turn, person.c.discord_id, model.c.name, asked.c.text.label("asked"), said.c.text.label("said"))
+        .join(model, model.c.id == turn.c.model_id)
+        .outerjoin(person, person.c.id == turn.c.requester_id)
+        .outerjoin(asked, asked.c.id == turn.c.prompt_message_id)
+        .outerjoin(said, said.c.id == turn.c.reply_message_id)
+        .where(*conditions)
+        .order_by(turn.c.id.desc())
+        .limit(limit)
+    )
+    return [_turn_row(row) for row in reversed(connection.execute(query).all())]
+
+
+def _turn_row(row: sa.Row[Any]) -> TurnRow:
+    return TurnRow(
+        id=row.id,
+        session=row.session_id,
+        prompt_message=row.prompt_message_id,
+        reply_message=row.reply_message_id,
+        parent_turn=row.parent_turn_id,
+        first_step=row.first_step,
+        requester=row.discord_id,
+        model=row.name,
+        seed=row.seed,
+        status=row.status,
+        finish=row.finish,
+        error=row.error,
+        n_prompt=row.n_prompt,
+        n_cached=row.n_cached,
+        n_out=row.n_out,
+        dropped_turns=row.dropped_turns,
+        dropped_tokens=row.dropped_tokens,
+        queue_us=row.queue_us,
+        ttft_us=row.ttft_us,
+        gen_us=row.gen_us,
+        perplexity=row.perplexity,
+        verifiable=row.verifiable,
+        app_version=row.app_version,
+        created_us=row.created_us,
+        prompt=row.asked or "",
+        reply=row.said or "",
+    )
+
+
+def latest_turn(
+    connection: sa.Connection, *, session_id: int | None = None, channel_id: int | None = None
+) -> int | None:
+    """The newest turn with a reply: of a session, of a channel, or of all."""
+    query = sa.select(turn.c.id).where(turn.c.reply_message_id.is_not(None)).order_by(turn.c.id.desc()).limit(1)
+    if session_id is not None:
+        query = query.where(turn.c.session_id == session_id)
+    if channel_id is not None:
+        query = query.join(session, session.c.id == turn.c.session_id).where(session.c.channel_id == channel_id)
+    return connection.execute(query).scalar()
+
+
+def link_discord(connection: sa.Connection, turn_id: int, discord_ids: Sequence[int]) -> None:
+    """Say which Discord messages show a reply, in order; replaces what was said before."""
+    connection.execute(discord_part.delete().where(discord_part.c.turn_id == turn_id))
+    connection.execute(discord_part.delete().where(discord_part.c.discord_message_id.in_(discord_ids)))
+    rows = [{"discord_message_id": id_, "turn_id": turn_id, "place": i} for i, id_ in enumerate(discord_ids)]
+    if rows:
+        connection.execute(discord_part.insert(), rows)
+
+
+def turn_of_discord_message(connection: sa.Connection, discord_message_id: int) -> int | None:
+    query = sa.select(discord_part.c.turn_id).where(discord_part.c.discord_message_id == discord_message_id)
+    return connection.execute(query).scalar()
+
+
+def discord_messages(connection: sa.Connection, turn_id: int) -> list[int]:
+    """The Discord messages that show a reply, in order."""
+    query = sa.select(discord_part.c.discord_message_id).where(discord_part.c.turn_id == turn_id)
+    return list(connection.execute(query.order_by(discord_part.c.place)).scalars())

@@ -1,0 +1,60 @@
+"""The trace codec gives back what went in, to the precision it states, and notices damage."""
+
+import pytest
+from glasshead.predict.step import Step
+from glasshead.store.codec import FINE, NAT, SATURATED, decode, encode
+from glasshead.store.columns import Damaged
+from hypothesis import given
+from hypothesis import strategies as st
+
+from .strategies import schedules, traces
+
+
+def near(a: float, b: float, unit: float) -> bool:
+    return a == b or abs(a - b) <= 0.5 / unit + 1e-9
+
+
+def near_logprob(a: float, b: float) -> bool:
+    return a == b or near(max(a, -SATURATED / NAT), b, NAT)
+
+
+def assert_same(a: Step, b: Step) -> None:
+    assert (a.id, a.logprob, a.rank, a.u, a.interval, a.p_final, a.row_hash) == (
+        b.id, b.logprob, b.rank, b.u, b.interval, b.p_final, b.row_hash,
+    )  # fmt: skip
+    assert near(a.entropy, b.entropy, NAT)
+    assert near(a.log_normaliser, b.log_normaliser, FINE)
+    assert [(c.id, c.removed_by) for c in a.top] == [(c.id, c.removed_by) for c in b.top]
+    assert all(near_logprob(c.logprob, d.logprob) for c, d in zip(a.top, b.top, strict=True))
+    assert [(s.name, s.survivors) for s in a.stages] == [(s.name, s.survivors) for s in b.stages]
+    assert all(near(s.log_normaliser, t.log_normaliser, FINE) for s, t in zip(a.stages, b.stages, strict=True))
+
+
+@given(traces, schedules)
+def test_round_trip(steps, schedule):
+    k = len(steps[0].top) if steps else 0
+    back, schedule_back, k_back = decode(encode(steps, schedule, k))
+    assert (schedule_back, k_back, len(back)) == (schedule, k, len(steps))
+    for before, after in zip(steps, back, strict=True):
+        assert_same(before, after)
+
+
+@given(traces, schedules)
+def test_a_second_round_trip_changes_nothing(steps, schedule):
+    once, _, k = decode(encode(steps, schedule, 3))
+    assert decode(encode(once, schedule, k))[0] == once
+
+
+@given(traces.filter(bool), st.data())
+def test_any_flipped_byte_is_noticed(steps, data):
+    blob = bytearray(encode(steps, (), 5))
+    blob[data.draw(st.integers(0, len(blob) - 1))] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(Damaged):
+        decode(bytes(blob))
+
+
+@given(traces.filter(bool), st.data())
+def test_a_shortened_record_is_noticed(steps, data):
+    blob = encode(steps, (), 5)
+    with pytest.raises(Damaged):
+        decode(blob[: data.draw(st.integers(0, len(blob) - 1))])

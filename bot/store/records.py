@@ -14,10 +14,12 @@ class SessionRow:
     id: int
     kind: str
     title: str
+    preview: str
+    """How its first message by a person begins."""
     guild_id: int | None
     channel_id: int | None
     person: int | None
-    turns: int
+    n_turns: int
     last_turn: int | None
     created_us: int
     ended_us: int | None

@@ -13,6 +13,8 @@ from .clock import now_us
 from .records import MessageRow, SessionRow
 from .tables import message, person, session
 
+PREVIEW = 80
+"""Characters of a preview."""
 _UNSPACED = (
     "CJK",
     "HIRAGANA",
@@ -178,7 +180,11 @@ def _message_row(row: sa.Row[Any]) -> MessageRow:
 
 
 def _sessions() -> sa.Select[Any]:
-    return sa.select(session, person.c.discord_id).outerjoin(person, person.c.id == session.c.person_id)
+    first = sa.select(sa.func.substr(message.c.text, 1, PREVIEW)).where(
+        message.c.session_id == session.c.id, message.c.role == "user"
+    )
+    preview = first.order_by(message.c.id).limit(1).scalar_subquery().label("preview")
+    return sa.select(session, person.c.discord_id, preview).outerjoin(person, person.c.id == session.c.person_id)
 
 
 def require_session(connection: sa.Connection, session_id: int) -> SessionRow:
@@ -215,10 +221,11 @@ def session_row(row: sa.Row[Any]) -> SessionRow:
         id=row.id,
         kind=row.kind,
         title=row.title,
+        preview=row.preview or "",
         guild_id=row.guild_id,
         channel_id=row.channel_id,
         person=row.discord_id,
-        turns=row.turns,
+        n_turns=row.n_turns,
         last_turn=row.last_turn_id or None,
         created_us=row.created_us,
         ended_us=row.ended_us,

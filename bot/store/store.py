@@ -184,12 +184,27 @@ class Store:
         return turn
 
     async def save_progress(
-        self, turn: int, *, steps: Sequence[Step], schedule: Schedule, reply: str, reasoning: str = ""
+        self,
+        turn: int,
+        *,
+        steps: Sequence[Step],
+        schedule: Schedule,
+        reply: str,
+        reasoning: str = "",
+        n_cached: int = 0,
     ) -> int:
         """Save what an unfinished turn has generated so far: a crash keeps it. Returns the reply's message id."""
         ids = self._reply_ids(turn, steps)
         outcome = await asyncio.to_thread(
-            lambda: turns.outcome(ids, tuple(steps), schedule, reply=reply, reasoning=reasoning, status="pending")
+            lambda: turns.outcome(
+                ids,
+                tuple(steps),
+                schedule,
+                reply=reply,
+                reasoning=reasoning,
+                status="pending",
+                n_cached=n_cached,
+            )
         )
         return await self.database.write(lambda c: turns.save_outcome(c, turn, outcome))
 

@@ -72,7 +72,7 @@ session = sa.Table(
     sa.Column("channel_id", Snowflake),
     _ref("person_id", "person.id", delete="SET NULL"),
     sa.Column("key", sa.LargeBinary, nullable=False, comment="of the hashes of its prompt blocks"),
-    sa.Column("turns", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("n_turns", sa.Integer, nullable=False, server_default="0"),
     sa.Column("last_turn_id", Id, nullable=False, server_default="0", comment="0: none yet"),
     sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.Column("ended_us", sa.BigInteger),

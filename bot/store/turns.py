@@ -122,7 +122,9 @@ def open_turn(connection: sa.Connection, opening: Opening) -> int:
     new = int(key[0])
     connection.execute(message.update().where(message.c.id == opening.prompt_message).values(turn_id=new))
     connection.execute(
-        session.update().where(session.c.id == opening.session).values(last_turn_id=new, turns=session.c.turns + 1)
+        session.update()
+        .where(session.c.id == opening.session)
+        .values(last_turn_id=new, n_turns=session.c.n_turns + 1)
     )
     return new
 

@@ -99,7 +99,7 @@ CREATE TABLE session (
     channel_id BIGINT,
     person_id INTEGER,
     "key" BLOB NOT NULL,
-    turns INTEGER DEFAULT '0' NOT NULL,
+    n_turns INTEGER DEFAULT '0' NOT NULL,
     last_turn_id INTEGER DEFAULT '0' NOT NULL,
     created_us BIGINT NOT NULL,
     ended_us BIGINT,

@@ -1,0 +1,139 @@
+"""A proof: replays a recorded turn level by level and writes its certificate."""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+
+from ..errors import UserError
+from ..predict import replay
+from ..predict.engine import ModelIdentity
+from ..predict.model import Model
+from ..predict.schedule import length
+from .certificate import LEVELS, Certificate, Environment, Judge, Level, StepCheck, judge, noise
+from .turn import Turn
+
+Progress = Callable[[Level, int, int, float], None]
+"""Told after each step: the level, how many steps are done, of how many, and the share of the level's work."""
+
+
+class CannotVerify(UserError):
+    """There is nothing to judge: the message names what is missing."""
+
+
+def require(turn: Turn, model: ModelIdentity | None = None) -> None:
+    """Raise CannotVerify unless the turn can be replayed (with this model, once it is known)."""
+    name = f"turn {turn.id}"
+    trace, recorded = turn.trace, turn.model
+    if not turn.verifiable:
+        raise CannotVerify(f"{name}: part of what went in was erased: its input cannot be given again")
+    if turn.status == "pending":
+        raise CannotVerify(f"{name}: is still being written: wait until it ends")
+    if trace.fault:
+        raise CannotVerify(f"{name}: its record is damaged: {trace.fault}")
+    if not trace.steps:
+        raise CannotVerify(
+            f"{name}: has no recorded step ({turn.status}): nothing was predicted that could be replayed"
+        )
+    if length(turn.schedule) < len(turn.prompt.ids) + len(trace.steps) - 1:
+        raise CannotVerify(
+            f"{name}: its schedule does not cover the reply ({turn.status}): it was not logged to the end"
+        )
+    if model is None:
+        return
+    if model.sha256 != recorded.sha256:
+        raise CannotVerify(
+            f"{name}: was made by {recorded.name} ({recorded.quantization}, sha256 {recorded.sha256[:16]}…), "
+            f"not by {model.name} ({model.quantization}, sha256 {model.sha256[:16]}…)"
+        )
+    if (model.adapter_sha256, model.adapter_scale) != (recorded.adapter_sha256, recorded.adapter_scale):
+        wanted = "no adapter"
+        if recorded.adapter_sha256:
+            wanted = f"the adapter {recorded.adapter_sha256[:16]}… at scale {recorded.adapter_scale}"
+        raise CannotVerify(f"{name}: was made with {wanted}; load it the same way")
+
+
+def prove(
+    turn: Turn,
+    model: Model,
+    *,
+    threads: int,
+    levels: Collection[Level] = LEVELS,
+    every: bool = False,
+    progress: Progress = lambda *_: None,
+) -> Certificate:
+    """Replay the levels asked for, in a fresh context on ``model``, and judge them.
+
+    Blocks for seconds to minutes; level B takes of a long reply what choose() picks, or ``every`` step. Raises
+    CannotVerify. ``progress`` may raise to give up.
+    """
+    identity = model.identity
+    require(turn, identity)
+    judging = Judge(turn)
+    checks: dict[Level, list[StepCheck]] = {}
+    results = []
+    for level in LEVELS:
+        if level not in levels:
+            continue
+        started = time.monotonic()
+        steps = _steps(turn, level, every)
+        total, spent = sum(_cost(turn, level, step) for step in steps), 0.0
+        checks[level] = []
+        for step, row in _rows(turn, level, model, steps, threads):
+            checks[level].append(judging.check(step, row))
+            spent += _cost(turn, level, step)
+            progress(level, len(checks[level]), len(steps), spent / total)
+        results.append(judge(level, turn, checks[level], time.monotonic() - started))
+    both = "A" in checks and "C" in checks
+    return Certificate(
+        turn=turn.id,
+        levels=tuple(results),
+        noise_floor=noise(checks["A"], checks["C"], turn) if both else None,
+        environment=Environment(
+            model=identity.name,
+            model_sha256=identity.sha256,
+            quantization=identity.quantization,
+            build=identity.llamacpp_build,
+            recorded_build=turn.model.llamacpp_build,
+            threads=threads,
+            cpu=cpu_name(),
+        ),
+    )
+
+
+def _steps(turn: Turn, level: Level, every: bool) -> Sequence[int]:
+    n = len(turn.trace.steps)
+    return replay.choose(len(turn.prompt.ids), n, every=every) if level == "B" else range(n)
+
+
+def _rows(turn: Turn, level: Level, model: Model, steps: Sequence[int], threads: int) -> Iterator[replay.StepRow]:
+    ids = [*turn.prompt.ids, *(step.id for step in turn.trace.steps)]
+    first = len(turn.prompt.ids)
+    if level == "A":
+        return replay.follow(model, ids, first, turn.schedule, threads=threads)
+    if level == "B":
+        return replay.again(model, ids, first, turn.schedule, steps, threads=threads)
+    return replay.forced(model, ids, first, threads=threads)
+
+
+def _cost(turn: Turn, level: Level, step: int) -> float:
+    """What a step costs to replay, in decoded tokens. Prefill is about four times as quick as decoding."""
+    prefill = len(turn.prompt.ids) / 4
+    return 1 + step + prefill if level == "B" else 1 + (prefill if step == 0 else 0)
+
+
+def threads_here(asked: int = 0) -> int:
+    """How many threads to replay with: as asked, or as many processors as this process may use."""
+    return asked or len(os.sched_getaffinity(0))
+
+
+def cpu_name() -> str:
+    """The processor, as the system calls it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,243 @@
+"""The certificate: of a real reply it proves, of a record that was tampered with it does not."""
+
+import json
+import math
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from glasshead.explain.certificate import Certificate, Distance, Prediction, distance, meaning, same
+from glasshead.explain.proof import CannotVerify, prove, require
+from glasshead.explain.statement import cannot_json, certificate_json, certificate_lines
+from glasshead.explain.turn import Trace, Turn
+from glasshead.predict.local import EngineSettings, LocalEngine
+from glasshead.predict.model import Model
+from glasshead.predict.prompt import Prompt, Span
+from glasshead.predict.sampling import Sampling
+from glasshead.predict.schedule import Run, cut
+from glasshead.predict.step import Candidate, Step
+
+QUESTION = "<|im_start|>user\nName three birds.<|im_end|>\n<|im_start|>assistant\n"
+SAMPLING = Sampling(max_tokens=16, repetition_penalty=1.1)
+
+
+@pytest.fixture(scope="module")
+def model(model_path: Path) -> Model:
+    return Model.load(model_path)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def written(model_path: Path) -> AsyncIterator[Turn]:
+    """A turn as the engine made it, beside another reply."""
+    model = Model.load(model_path)
+    engine = LocalEngine(model, EngineSettings(n_ctx=512, max_running=2, threads=1))
+    ids = tuple(model.vocabulary.tokenise(QUESTION, special=True))
+    other = engine.generate(ids, SAMPLING, 2)
+    generation = engine.generate(ids, SAMPLING, 1)
+    steps = tuple([step async for step in generation])
+    await other.aclose()
+    turn = Turn(
+        id=5,
+        session=1,
+        model=engine.model,
+        prompt=Prompt(ids, (Span(0, len(ids), "typed"),)),
+        prompt_pieces=tuple(map(model.vocabulary.piece, ids)),
+        sampling=SAMPLING,
+        seed=1,
+        first_step=0,
+        trace=Trace(steps, tuple(model.vocabulary.piece(step.id) for step in steps), 10),
+        schedule=generation.schedule,
+        status="ok",
+        finish=generation.finish,
+        error=None,
+        reply="",
+        reasoning="",
+        n_cached=0,
+        timings=None,
+        created_us=0,
+        app_version="",
+    )
+    await engine.aclose()
+    yield turn
+
+
+def with_step(turn: Turn, index: int, change: Callable[[Step], Step]) -> Turn:
+    steps = list(turn.trace.steps)
+    steps[index] = change(steps[index])
+    return replace(turn, trace=replace(turn.trace, steps=tuple(steps)))
+
+
+@pytest.fixture(scope="module")
+def certificate(written: Turn, model: Model) -> Certificate:
+    return prove(written, model, threads=1)
+
+
+def test_proves_a_reply_bit_for_bit(certificate: Certificate, written: Turn) -> None:
+    a, b, _ = certificate.levels
+    n = len(written.trace.steps)
+    for result in (a, b):
+        assert (result.verdict, result.bitwise, result.redrawn, result.faithful) == ("bitwise", n, n, n)
+        assert result.distance == Distance(0, 0, 0, 0)
+        assert result.first_difference is None
+    assert certificate.proven
+
+
+def test_level_c_is_the_loss_near_what_was_recorded(certificate: Certificate, written: Turn) -> None:
+    c = certificate.levels[2]
+    assert c.verdict == "near"
+    assert c.recorded_cross_entropy == pytest.approx(-sum(step.logprob for step in written.trace.steps))
+    assert c.cross_entropy == pytest.approx(c.recorded_cross_entropy, abs=0.1 * c.checked)
+    assert c.bitwise < c.checked
+    assert c.distance.max_dp > 0
+
+
+def test_noise_floor_is_the_distance_between_the_kernels(certificate: Certificate) -> None:
+    floor, c = certificate.noise_floor, certificate.levels[2]
+    assert floor is not None
+    assert floor.max_dp == pytest.approx(c.distance.max_dp, abs=1e-6)  # the record is bitwise level A
+    assert floor.max_dlogprob == pytest.approx(c.distance.max_dlogprob, abs=1e-6)
+
+
+def test_progress_goes_from_step_to_step_to_the_end(written: Turn, model: Model) -> None:
+    seen: list[tuple[str, int, int, float]] = []
+    prove(written, model, threads=1, levels=("A",), progress=lambda *told: seen.append(told))
+    n = len(written.trace.steps)
+    assert [(level, done, total) for level, done, total, _ in seen] == [("A", i + 1, n) for i in range(n)]
+    shares = [share for *_, share in seen]
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
+
+
+def test_progress_may_give_up(written: Turn, model: Model) -> None:
+    def give_up(*_: object) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        prove(written, model, threads=1, progress=give_up)
+
+
+def lie_about_probability(step: Step) -> Step:
+    return replace(step, logprob=step.logprob - 0.01)
+
+
+def lie_about_rank(step: Step) -> Step:
+    return replace(step, rank=step.rank + 1)
+
+
+def lie_about_candidates(step: Step) -> Step:
+    return replace(step, top=(Candidate(step.top[0].id, step.top[0].logprob, "top_k"), *step.top[1:]))
+
+
+def lie_about_the_draw(step: Step) -> Step:
+    return replace(step, u=(step.u + 0.5) % 1)
+
+
+def lie_about_the_row(step: Step) -> Step:
+    return replace(step, row_hash=step.row_hash ^ 1)
+
+
+@pytest.mark.parametrize(
+    "lie", [lie_about_probability, lie_about_rank, lie_about_candidates, lie_about_the_draw, lie_about_the_row]
+)
+def test_a_record_that_was_changed_is_not_proven(lie: Callable[[Step], Step], written: Turn, model: Model) -> None:
+    certificate = prove(with_step(written, 6, lie), model, threads=1, levels=("A",))
+    assert certificate.levels[0].verdict == "differs"
+    assert certificate.levels[0].first_difference == 6
+    assert not certificate.proven
+
+
+def test_another_token_in_the_reply_is_not_proven(written: Turn, model: Model) -> None:
+    """The rows after it come out other, and the token itself is not what row and seed give."""
+    step = written.trace.steps[4]
+    other = next(candidate.id for candidate in step.top if candidate.id != step.id)
+    changed = with_step(written, 4, lambda step: replace(step, id=other))
+    result = prove(changed, model, threads=1, levels=("A",)).levels[0]
+    assert (result.verdict, result.first_difference, result.bitwise) == ("differs", 4, 5)
+    assert result.redrawn < result.checked
+    assert result.distance.max_dp > 0
+
+
+def test_another_seed_is_not_proven(written: Turn, model: Model) -> None:
+    result = prove(replace(written, seed=3), model, threads=1, levels=("A",)).levels[0]
+    assert result.bitwise == result.checked
+    assert (result.verdict, result.faithful) == ("differs", 0)
+
+
+def test_another_prompt_is_not_proven(written: Turn, model: Model) -> None:
+    prompt = replace(written.prompt, ids=(*written.prompt.ids[:-1], written.prompt.ids[0]))
+    result = prove(replace(written, prompt=prompt), model, threads=1, levels=("A",)).levels[0]
+    assert (result.verdict, result.bitwise) == ("differs", 0)
+
+
+def test_another_schedule_is_near_but_not_proven(written: Turn, model: Model) -> None:
+    n = len(written.prompt.ids) + len(written.trace.steps) - 1
+    certificate = prove(replace(written, schedule=(Run("one", n),)), model, threads=1, levels=("A",))
+    assert not certificate.proven
+    assert 0 < certificate.levels[0].distance.max_dp < 0.5
+
+
+def test_level_c_alone_is_near_and_says_that_it_cannot_prove(written: Turn, model: Model) -> None:
+    certificate = prove(written, model, threads=1, levels=("C",))
+    assert certificate.proven
+    assert certificate.noise_floor is None
+    assert "cannot prove" in certificate_lines(certificate)[-1]
+
+
+def test_the_records_rounding_is_no_difference(written: Turn) -> None:
+    step = written.trace.steps[0]
+    rounded = replace(
+        step,
+        entropy=round(step.entropy * 1024) / 1024,
+        top=tuple(Candidate(c.id, round(c.logprob * 1024) / 1024, c.removed_by) for c in step.top),
+    )
+    assert same(rounded, step)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda turn: replace(turn, verifiable=False), "erased"),
+        (lambda turn: replace(turn, status="pending"), "still being written"),
+        (lambda turn: replace(turn, trace=replace(turn.trace, fault="bad checksum")), "bad checksum"),
+        (lambda turn: replace(turn, trace=Trace((), (), 10), status="interrupted"), "no recorded step"),
+        (lambda turn: replace(turn, schedule=cut(turn.schedule, 5)), "schedule"),
+        (lambda turn: replace(turn, model=replace(turn.model, sha256="0" * 64, name="other")), "made by other"),
+        (lambda turn: replace(turn, model=replace(turn.model, adapter_sha256="ab" * 32)), "adapter abab"),
+    ],
+)
+def test_names_what_it_cannot_judge(change: Callable[[Turn], Turn], words: str, written: Turn) -> None:
+    require(written, written.model)
+    with pytest.raises(CannotVerify, match=words):
+        require(change(written), written.model)
+
+
+def test_states_it_in_words_and_json(certificate: Certificate) -> None:
+    lines = certificate_lines(certificate)
+    assert lines[-1].startswith("Proven")
+    assert [line.split(":")[0] for line in lines if line[0] in "ABC" and line[1] == " "] == [
+        "A  bitwise",
+        "B  bitwise",
+        "C  near",
+    ]
+    stated = json.loads(json.dumps(certificate_json(certificate), allow_nan=False))
+    assert (stated["verdict"], [level["level"] for level in stated["levels"]]) == ("proven", ["A", "B", "C"])
+    assert stated["levels"][0]["meaning"] == meaning(certificate.levels[0])
+    assert cannot_json(5, "why").keys() == stated.keys()
+
+
+# -- the distance ------------------------------------------------------------------------------------------------
+
+
+def test_distance_is_that_of_the_distributions() -> None:
+    p, q = (0.5, 0.3, 0.2), (0.4, 0.4, 0.2)
+    one, other = (Prediction(math.log(x[0]), {i: math.log(y) for i, y in enumerate(x[:2])}) for x in (p, q))
+    found = distance([(one, other)])
+    kl = sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+    assert (found.max_dp, found.max_dlogprob) == pytest.approx((0.1, math.log(5 / 4)))
+    assert (found.max_kl, found.mean_kl) == pytest.approx((kl, kl))
+
+
+def test_distance_of_nothing_is_nothing() -> None:
+    assert distance([]) == Distance(0, 0, 0, 0)

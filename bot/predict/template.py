@@ -1,0 +1,127 @@
+"""A model's chat template: messages in, text out, whatever the template tries."""
+
+import atexit
+import datetime
+import json
+import selectors
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+
+PLAIN = """\
+{%- for message in messages -%}
+{%- if message['role'] == 'system' -%}{{ message['content'] + '\\n\\n' }}
+{%- elif message['role'] == 'user' -%}{{ 'User: ' + message['content'] + '\\n' }}
+{%- else -%}{{ 'Assistant:' + message['content'] + '\\n' }}
+{%- endif -%}
+{%- endfor -%}
+{{- 'Assistant:' -}}
+"""
+"""For a model that brings no template: a plain transcript, ``User: …`` and ``Assistant: …`` by lines."""
+
+PLAIN_STOP = ("\nUser:",)
+"""What ends a reply under PLAIN, where nothing marks the end of a turn."""
+
+_SCRIPT = Path(__file__).with_name("template_process.py")
+_PATIENCE_SECONDS = 60
+
+
+class TemplateRefused(UserError):
+    """The template rejects this conversation (no system role, roles that must alternate)."""
+
+
+class ChatTemplate:
+    """One template with what it may know besides the messages: the date, and the names of BOS and EOS.
+
+    Safe to use from any thread; all templates share one process.
+    """
+
+    def __init__(self, source: str, *, date: datetime.date, bos: str = "", eos: str = "") -> None:
+        self.source = source
+        self._date = date
+        self._variables = {
+            "bos_token": bos,
+            "eos_token": eos,
+            "add_generation_prompt": True,
+            "tools": None,
+            "documents": None,
+        }
+
+    def render(self, *conversations: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The text of each conversation, with the beginning of a reply at its end.
+
+        Raises TemplateRefused where the template says no, UserError where it is broken, takes more than a few
+        seconds of computing, or wants more memory than any honest template.
+        """
+        request = {
+            "template": self.source,
+            "date": self._date.isoformat(),
+            "variables": self._variables,
+            "conversations": conversations,
+        }
+        answer = _process.ask(request)
+        if "raised" in answer:
+            raise TemplateRefused(f"the model's chat template refuses this conversation: {answer['raised']}")
+        if "error" in answer:
+            raise UserError(f"the model's chat template fails: {answer['error']}")
+        texts: list[str] = answer["texts"]
+        return texts
+
+
+class _Process:
+    """The process that runs templates: started when first needed, and again when a template brought it down."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        line = json.dumps(request).encode() + b"\n"
+        with self._lock:
+            child = self._running()
+            try:
+                return self._exchange(child, line)
+            except (OSError, EOFError):
+                self.stop()
+                return {"error": "it computed too long or wanted too much memory"}
+
+    def stop(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child.communicate()
+            self._child = None
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._child is None or self._child.poll() is not None:
+            self.stop()
+            # -P: this folder has modules named like the standard library's (queue).
+            self._child = subprocess.Popen(  # noqa: S603 (our own interpreter and script)
+                [sys.executable, "-P", str(_SCRIPT)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+        return self._child
+
+    def _exchange(self, child: subprocess.Popen[bytes], line: bytes) -> dict[str, Any]:
+        assert child.stdin is not None and child.stdout is not None
+        child.stdin.write(line)
+        child.stdin.flush()
+        with selectors.DefaultSelector() as selector:
+            selector.register(child.stdout, selectors.EVENT_READ)
+            if not selector.select(_PATIENCE_SECONDS):
+                raise EOFError
+        reply = child.stdout.readline()
+        if not reply.endswith(b"\n"):
+            raise EOFError
+        answer: dict[str, Any] = json.loads(reply)
+        return answer
+
+
+_process = _Process()
+atexit.register(_process.stop)

@@ -11,11 +11,21 @@ from .entry import Report
 
 @contextmanager
 def bar(name: str) -> Iterator[Report]:
-    """Yields what to report progress to; nothing is drawn before the first report."""
+    """Yields what to report progress to. Where stderr is no terminal, one line says that something was fetched."""
     console = Console(stderr=True)
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(TextColumn("{task.description}", markup=False), *columns, console=console) as progress:
-        task = progress.add_task(name, total=None, visible=False)
-        yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
-    if not console.is_terminal and progress.tasks[0].visible:
-        console.print(f"{name}: downloaded", markup=False)
+    progress = Progress(TextColumn("{task.description}", markup=False), *columns, console=console)
+    task = progress.add_task(name, total=None)
+
+    def report(done: int, total: int | None) -> None:
+        if done == 0 and not console.is_terminal:
+            console.print(f"fetching {name} …", markup=False)
+        if console.is_terminal:
+            progress.start()
+        progress.update(task, completed=done, total=total)
+
+    try:
+        yield report
+    finally:
+        if console.is_terminal and progress.tasks[0].completed:
+            progress.stop()

@@ -240,7 +240,7 @@ _MEANING: dict[tuple[Level, bool], str] = {
     "came out: the model carried nothing from token to token.",
     ("B", False): "With all memory cleared before every token, not all recorded rows came out bit for bit.",
     ("C", True): "Scored in one pass, as in training, each token was about as likely as when it was written: the "
-    "sum of −log p is the reply's cross-entropy loss. Another kernel computes here, so near is all there can be.",
+    "sum of −log p is the reply's cross-entropy loss. Another kernel computes here: equal bits are not expected.",
     ("C", False): "Scored in one pass, as in training, the tokens were clearly not as likely as recorded.",
 }
 

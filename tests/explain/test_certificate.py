@@ -19,7 +19,10 @@ from glasshead.predict.sampling import Sampling
 from glasshead.predict.schedule import Run, cut
 from glasshead.predict.step import Candidate, Step
 
-QUESTION = "<|im_start|>user\nName three birds.<|im_end|>\n<|im_start|>assistant\n"
+QUESTION = (
+    "<|im_start|>user\nName three birds, and say of each what it eats in winter when the garden lies under snow "
+    "and the pond is frozen.<|im_end|>\n<|im_start|>assistant\n"
+)
 SAMPLING = Sampling(max_tokens=16, repetition_penalty=1.1)
 
 

@@ -1,0 +1,189 @@
+"""`glasshead verify`: replay logged turns and compare every row of logits.
+
+Exit code 0: proven. 1: not. 2: cannot be judged (`--all`: nothing could).
+"""
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..config import Settings, load_settings
+from ..errors import UserError
+from ..explain.certificate import LEVELS, Certificate, Level
+from ..explain.proof import CannotVerify, Progress, prove, require, threads_here
+from ..explain.statement import cannot_json, certificate_json, certificate_lines
+from ..explain.turn import Turn
+from ..predict.engine import ModelIdentity
+from ..predict.model import Model, file_sha256
+from ..store import Store
+
+
+def verify(
+    turn: Annotated[int | None, typer.Argument(help="The turn; without: the newest.")] = None,
+    *,
+    level: Annotated[str, typer.Option(help="Which levels: any of the letters A, B, C.")] = "ABC",
+    every: Annotated[bool, typer.Option("--every", help="Level B: every step of a long reply, too.")] = False,
+    all_turns: Annotated[bool, typer.Option("--all", help="Every turn in the log.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a turn and line (docs/json.md).")
+    ] = False,
+    config: Annotated[Path | None, typer.Option(help="Settings file instead of config.toml.")] = None,
+) -> None:
+    """Replay a reply from its record alone: do the same bits come out?"""
+    if turn is not None and all_turns:
+        raise UserError("name a turn, or --all, not both")
+    levels = _levels(level)
+    settings = load_settings(config)
+    code = asyncio.run(_verify(settings, turn, levels, every=every, all_turns=all_turns, as_json=as_json))
+    raise typer.Exit(code)
+
+
+async def verify_turn(turn: Turn, settings: Settings) -> None:
+    """Replay one turn and print its certificate."""
+    with closing(_Models(settings)) as models:
+        typer.echo("\n".join(certificate_lines(await _prove(turn, models, LEVELS, every=False))))
+
+
+def _levels(letters: str) -> tuple[Level, ...]:
+    asked = set(letters.upper().replace(",", ""))
+    if not asked or asked - set(LEVELS):
+        raise UserError(f"--level {letters}: expected some of the letters A, B, C")
+    return tuple(level for level in LEVELS if level in asked)
+
+
+async def _verify(
+    settings: Settings, turn: int | None, levels: tuple[Level, ...], *, every: bool, all_turns: bool, as_json: bool
+) -> int:
+    store = await Store.open(settings.store.path, writable=False)
+    verdicts: list[bool | None] = []
+    with closing(_Models(settings)) as models:
+        try:
+            async with aclosing(_numbers(store, turn, all_turns)) as numbers:
+                async for number in numbers:
+                    try:
+                        recorded = await store.turn(number)
+                        certificate = await _prove(recorded, models, levels, every=every)
+                    except UserError as error:
+                        if not as_json and not all_turns:
+                            raise
+                        verdicts.append(None)
+                        _print_cannot(number, error, as_json)
+                        continue
+                    verdicts.append(certificate.proven)
+                    _print(certificate, as_json, short=all_turns)
+        finally:
+            await store.close()
+    if all_turns and not as_json:
+        typer.echo(
+            f"{verdicts.count(True)} proven, {verdicts.count(False)} not, {verdicts.count(None)} cannot be judged"
+        )
+    return 1 if False in verdicts else 0 if True in verdicts else 2
+
+
+async def _numbers(store: Store, turn: int | None, all_turns: bool) -> AsyncGenerator[int]:
+    if not all_turns:
+        turn = turn if turn is not None else await store.latest_turn()
+        if turn is None:
+            raise UserError("the log holds no turn yet: say something first, with glasshead chat")
+        yield turn
+        return
+    before: tuple[int, int] | None = None
+    while sessions := await store.sessions(before=before):
+        for session in sessions:
+            for row in await store.turns(session.id):
+                yield row.id
+        before = (sessions[-1].last_turn or 0, sessions[-1].id)
+
+
+async def _prove(turn: Turn, models: "_Models", levels: tuple[Level, ...], *, every: bool) -> Certificate:
+    """In a thread; given up when this is cancelled."""
+    require(turn)
+    stop = threading.Event()
+    show = _bar(turn.id) if sys.stderr.isatty() else None
+
+    def progress(level: Level, done: int, total: int, share: float) -> None:
+        if stop.is_set():
+            raise CannotVerify(f"turn {turn.id}: stopped before the end")
+        if show is not None:
+            show(level, done, total, share)
+
+    def work() -> Certificate:
+        model = models.load(turn.model)
+        threads = threads_here(models.settings.engine.threads)
+        return prove(turn, model, threads=threads, levels=levels, every=every, progress=progress)
+
+    try:
+        return await asyncio.to_thread(work)
+    finally:
+        stop.set()
+        if show is not None:
+            typer.echo("\r\x1b[K", nl=False, err=True)
+
+
+class _Models:
+    """Loads the model a turn names, and keeps it for the next turn."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._model: Model | None = None
+
+    def load(self, wanted: ModelIdentity) -> Model:
+        if self._model is None or self._model.identity.sha256 != wanted.sha256:
+            path = self._find(wanted)
+            self.close()
+            self._model = Model.load(path, name=wanted.name, n_gpu_layers=self.settings.model.gpu_layers)
+        return self._model
+
+    def close(self) -> None:
+        if self._model is not None:
+            self._model.close()
+            self._model = None
+
+    def _find(self, wanted: ModelIdentity) -> Path:
+        """The file with the recorded hash: the one configured, or any in the models' folder."""
+        folder = self.settings.model.folder
+        named = Path(self.settings.model.name)
+        for path in [named] * named.is_file() + sorted(folder.glob("*.gguf")):
+            if file_sha256(path) == wanted.sha256:
+                return path
+        raise CannotVerify(
+            f"it takes {wanted.name} ({wanted.quantization}, sha256 {wanted.sha256}), which is not in {folder}: "
+            "put it there, or get it with glasshead model pull"
+        )
+
+
+def _bar(turn: int) -> Progress:
+    """A line on standard error: where it is, and how long it will take."""
+    started: dict[Level, float] = {}
+
+    def show(level: Level, done: int, total: int, share: float) -> None:
+        began = started.setdefault(level, time.monotonic())
+        left = (time.monotonic() - began) * (1 - share) / share
+        typer.echo(f"\r\x1b[Kturn {turn}  level {level}  {done}/{total}  {left:.0f} s left", nl=False, err=True)
+
+    return show
+
+
+def _print(certificate: Certificate, as_json: bool, *, short: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(certificate_json(certificate), ensure_ascii=False, allow_nan=False))
+    elif short:
+        found = ", ".join(f"{r.level} {r.verdict} {r.bitwise}/{r.checked}" for r in certificate.levels)
+        typer.echo(f"turn {certificate.turn}: {'proven' if certificate.proven else 'NOT PROVEN'} ({found})")
+    else:
+        typer.echo("\n".join(certificate_lines(certificate)))
+
+
+def _print_cannot(turn: int, error: UserError, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(cannot_json(turn, str(error)), ensure_ascii=False))
+    else:
+        typer.echo(f"turn {turn}: cannot: {error}")

@@ -8,6 +8,9 @@ from .certificate import Certificate, Distance, LevelResult, cross_entropy_diffe
 
 FORMAT = 1
 
+_ALIKE = 2.0
+"""Maxima over a few dozen rows that differ by less than this factor are called about as much."""
+
 _TITLES = {
     "A": "fresh context, the logged schedule",
     "B": "memory cleared before every token",
@@ -45,7 +48,13 @@ def conclusion(certificate: Certificate) -> str:
         return "Proven: this reply is a function of the recorded input, settings and seed, and of nothing else."
     if any(result.bitwise == result.checked and result.verdict == "differs" for result in certificate.levels):
         return "Not proven: the rows came out bit for bit, but the record says something else than they do."
-    return "Not proven: this machine did not reproduce the recorded predictions bit for bit."
+    said = "Not proven: this machine did not reproduce the recorded predictions bit for bit"
+    floor = certificate.noise_floor
+    if floor is None:
+        return f"{said}."
+    off = max(result.distance.max_dp for result in certificate.levels if result.level != "C")
+    size = "about as much as" if off <= _ALIKE * floor.max_dp else "more than"
+    return f"{said}: they are off by {size} another kernel makes them (|Δp| {off:.2g} to {floor.max_dp:.2g})."
 
 
 def certificate_json(certificate: Certificate) -> dict[str, Any]:

@@ -17,6 +17,11 @@ from .logits import Floats, Ids, Logits, Scratch, capture, largest, log_sum_exp,
 from .sampling import Sampling, StageName
 from .step import Candidate, Stage, Step
 
+_SOON = 256
+"""A top_k up to here is taken from the row together with the candidates; a larger one only where it bites."""
+_COLDEST = 1e-3
+"""Below, f32 logits divided by the temperature would overflow for some rows; 0 is meant."""
+
 
 class NothingLeft(EngineError):
     """The settings ban every token that could have come."""
@@ -41,6 +46,8 @@ def check(sampling: Sampling, n_vocab: int) -> None:
     for name, value, low, high in limits:
         if not low <= value <= high:
             raise UserError(f"{name} is {value}: it has to be between {low} and {high}")
+    if 0 < sampling.temperature < _COLDEST:
+        raise UserError(f"temperature is {sampling.temperature}: it has to be 0 or at least {_COLDEST}")
     for token, bias in sampling.logit_bias:
         if not 0 <= token < n_vocab:
             raise UserError(f"logit_bias names token {token}: this model has the tokens 0 to {n_vocab - 1}")
@@ -58,8 +65,8 @@ def sample(
     Raises BadLogits and NothingLeft. ``scratch`` saves allocating three rows a step.
     """
     scratch = scratch or Scratch(logits.size)
-    asked = sampling.top_k if "top_k" in sampling.stages else 0
-    row = capture(logits, max(k, asked), scratch)
+    soon = sampling.top_k if "top_k" in sampling.stages and sampling.top_k <= _SOON else 0
+    row = capture(logits, max(k, soon), scratch)
     pool = _Pool(logits, scratch, row.log_normaliser, row.ids, row.logits)
     listed = row.ids[:k].tolist()
     removed: dict[int, StageName] = {}

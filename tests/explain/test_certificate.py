@@ -162,6 +162,12 @@ def test_another_token_in_the_reply_is_not_proven(written: Turn, model: Model) -
     assert result.distance.max_dp > 0
 
 
+def test_another_prompt_is_off_by_more_than_a_kernel(written: Turn, model: Model) -> None:
+    prompt = replace(written.prompt, ids=(*written.prompt.ids[:5], *written.prompt.ids[6:], 0))
+    certificate = prove(replace(written, prompt=prompt), model, threads=1, levels=("A", "C"))
+    assert "more than another kernel" in certificate_lines(certificate)[-1]
+
+
 def test_another_seed_is_not_proven(written: Turn, model: Model) -> None:
     result = prove(replace(written, seed=3), model, threads=1, levels=("A",)).levels[0]
     assert result.bitwise == result.checked
@@ -176,9 +182,10 @@ def test_another_prompt_is_not_proven(written: Turn, model: Model) -> None:
 
 def test_another_schedule_is_near_but_not_proven(written: Turn, model: Model) -> None:
     n = len(written.prompt.ids) + len(written.trace.steps) - 1
-    certificate = prove(replace(written, schedule=(Run("one", n),)), model, threads=1, levels=("A",))
+    certificate = prove(replace(written, schedule=(Run("one", n),)), model, threads=1, levels=("A", "C"))
     assert not certificate.proven
     assert 0 < certificate.levels[0].distance.max_dp < 0.5
+    assert "about as much as another kernel" in certificate_lines(certificate)[-1]
 
 
 def test_level_c_alone_is_near_and_says_that_it_cannot_prove(written: Turn, model: Model) -> None:

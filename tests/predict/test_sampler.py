@@ -116,6 +116,8 @@ SETTINGS = {
     "small top_p": replace(NEUTRAL, top_p=0.3),
     "min_p alone": replace(NEUTRAL, min_p=0.02),
     "top_k alone": replace(NEUTRAL, top_k=7),
+    "large top_k": replace(NEUTRAL, top_k=400, temperature=0.7),
+    "top_k of everything": replace(NEUTRAL, top_k=1_000_000, top_p=0.5),
     "hot": Sampling(temperature=1.7, top_k=0, top_p=0.9, min_p=0.01),
     "cold": Sampling(temperature=0.2),
     "greedy": Sampling(temperature=0.0),
@@ -345,6 +347,7 @@ def test_everything_banned_is_named() -> None:
     [
         (Sampling(temperature=-1), "temperature"),
         (Sampling(temperature=math.nan), "temperature"),
+        (Sampling(temperature=1e-9), "temperature"),
         (Sampling(top_k=-3), "top_k"),
         (Sampling(top_p=1.5), "top_p"),
         (Sampling(min_p=-0.1), "min_p"),

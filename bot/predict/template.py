@@ -27,6 +27,8 @@ PLAIN = """\
 PLAIN_STOP = ("\nUser:",)
 """What ends a reply under PLAIN, where nothing marks the end of a turn."""
 
+EXHAUSTED = "it computed too long or wanted too much memory"
+
 _SCRIPT = Path(__file__).with_name("template_process.py")
 _PATIENCE_SECONDS = 60
 
@@ -44,13 +46,12 @@ class ChatTemplate:
     def __init__(self, source: str, *, date: datetime.date, bos: str = "", eos: str = "") -> None:
         self.source = source
         self._date = date
-        self._variables = {
-            "bos_token": bos,
-            "eos_token": eos,
-            "add_generation_prompt": True,
-            "tools": None,
-            "documents": None,
-        }
+        common = {"bos_token": bos, "eos_token": eos, "add_generation_prompt": True}
+        # Templates written for tools are not all content with "none"; some insist on lists.
+        self._variables: tuple[dict[str, Any], ...] = (
+            {**common, "tools": None, "documents": None},
+            {**common, "tools": [], "documents": [], "functions": "[]", "datetime": date.isoformat()},
+        )
 
     def render(self, *conversations: Sequence[Mapping[str, Any]]) -> list[str]:
         """The text of each conversation, with the beginning of a reply at its end.
@@ -58,19 +59,24 @@ class ChatTemplate:
         Raises TemplateRefused where the template says no, UserError where it is broken, takes more than a few
         seconds of computing, or wants more memory than any honest template.
         """
-        request = {
-            "template": self.source,
-            "date": self._date.isoformat(),
-            "variables": self._variables,
-            "conversations": conversations,
-        }
-        answer = _process.ask(request)
-        if "raised" in answer:
-            raise TemplateRefused(f"the model's chat template refuses this conversation: {answer['raised']}")
-        if "error" in answer:
-            raise UserError(f"the model's chat template fails: {answer['error']}")
-        texts: list[str] = answer["texts"]
-        return texts
+        answer: dict[str, Any] = {}
+        for variables in self._variables:
+            answer = _process.ask(
+                {
+                    "template": self.source,
+                    "date": self._date.isoformat(),
+                    "variables": variables,
+                    "conversations": conversations,
+                }
+            )
+            if "texts" in answer:
+                texts: list[str] = answer["texts"]
+                return texts
+            if "raised" in answer:
+                raise TemplateRefused(f"the model's chat template refuses this conversation: {answer['raised']}")
+            if answer["error"] == EXHAUSTED:
+                break
+        raise UserError(f"the model's chat template fails: {answer['error']}")
 
 
 class _Process:
@@ -88,7 +94,7 @@ class _Process:
                 return self._exchange(child, line)
             except (OSError, EOFError):
                 self.stop()
-                return {"error": "it computed too long or wanted too much memory"}
+                return {"error": EXHAUSTED}
 
     def stop(self) -> None:
         if self._child is not None:

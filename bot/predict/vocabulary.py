@@ -2,6 +2,7 @@
 
 import ctypes
 import re
+from array import array
 from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -23,6 +24,9 @@ _KINDS: tuple[tuple[int, Kind], ...] = (
 SPECIAL: frozenset[Kind] = frozenset(("control", "unknown", "user_defined"))
 """The kinds a template or a parser may act on. Typed text never becomes one of them."""
 
+# How many texts are remembered as tokens, up to how many characters each (some 40 MB at worst).
+_REMEMBERED, _REMEMBERED_LENGTH = 2048, 4096
+
 # Texts put before a fragment so that SentencePiece's space goes there and can be cut off again.
 _GUARDS = ("\n", "\x01", "。")
 
@@ -36,8 +40,9 @@ class Vocabulary:
         self.bos: int | None = _id(llama_cpp.llama_vocab_bos(pointer))
         self.eos: int | None = _id(llama_cpp.llama_vocab_eos(pointer))
         self.adds_bos: bool = self.bos is not None and llama_cpp.llama_vocab_get_add_bos(pointer)
-        self._plain = lru_cache(maxsize=8192)(self._plain_uncached)
-        self._parsed = lru_cache(maxsize=2048)(self._parsed_uncached)
+        self._known: dict[int, bytes] = {}
+        # A conversation is tokenised again at every turn; most of its parts are not new.
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(self._tokenise)
 
     def tokenise(self, text: str | bytes, *, special: bool) -> list[int]:
         """Token ids whose bytes are exactly ``text``.
@@ -51,7 +56,9 @@ class Vocabulary:
             text.encode()
         except UnicodeError:
             raise UserError("this text is not valid Unicode (a lone surrogate?) and cannot become tokens") from None
-        return list(self._parsed(text) if special else self._plain(text))
+        if len(text) > _REMEMBERED_LENGTH:
+            return list(self._tokenise(text, special))
+        return list(self._remembered(text, special))
 
     def detokenise(self, ids: Iterable[int]) -> bytes:
         """The bytes of the tokens, special tokens as their text."""
@@ -59,19 +66,13 @@ class Vocabulary:
 
     def piece(self, id: int) -> bytes:
         """The bytes of one token; a special token as its text."""
-        if not 0 <= id < self.n_tokens:
-            raise IndexError(f"token id {id} is outside the vocabulary of {self.n_tokens}")
-        size = 64
-        while True:
-            buffer = ctypes.create_string_buffer(size)
-            length: int = llama_cpp.llama_token_to_piece(self._pointer, id, buffer, size, 0, True)
-            if length >= 0:
-                return buffer.raw[:length]
-            size = -length
+        if id not in self._known:
+            self._known[id] = self._piece(id)
+        return self._known[id]
 
     def pieces(self) -> list[bytes]:
         """The bytes of every token, by id."""
-        return list(map(self.piece, range(self.n_tokens)))
+        return list(map(self._piece, range(self.n_tokens)))
 
     def kind(self, id: int) -> Kind:
         """What sort of token it is. Special kinds go first where a token has several."""
@@ -111,39 +112,38 @@ class Vocabulary:
                 found[piece[0]] = id
         return found
 
-    def _parsed_uncached(self, text: str) -> tuple[int, ...]:
+    def _tokenise(self, text: str, special: bool) -> "array[int]":
+        if not special:
+            return array("i", self._plain(text))
         # Not llama.cpp's own parsing: it drops whitespace beside some tokens and puts spaces after others,
         # so that the prompt would no longer be what the template wrote.
-        ids: list[int] = []
+        ids = array("i")
         at = 0
         for match in self._special_pattern.finditer(text):
-            ids += self._plain(text[at : match.start()])
+            ids.extend(self._plain(text[at : match.start()]))
             ids.append(self._by_text[match.group()])
             at = match.end()
-        ids += self._plain(text[at:])
-        return tuple(ids)
+        ids.extend(self._plain(text[at:]))
+        return ids
 
-    def _plain_uncached(self, text: str) -> tuple[int, ...]:
+    def _plain(self, text: str) -> Sequence[int]:
         if not text:
             return ()
         ids = self._fragment(text)
         if ids is not None and not any(id in self.special for id in ids) and self.detokenise(ids) == text.encode():
-            return tuple(ids)
+            return ids
         if len(text) == 1:
             return self._spelled(text)
         # Cut every special token's text after its first character; whatever else it was is halved until it works.
         cuts = [match.start() + 1 for match in self._special_pattern.finditer(text)]
         inner = [cut for cut in cuts if 0 < cut < len(text)] or [len(text) // 2]
         bounds = [0, *inner, len(text)]
-        out: list[int] = []
-        for start, end in pairwise(bounds):
-            out += self._plain_uncached(text[start:end])
-        return tuple(out)
+        return [id for start, end in pairwise(bounds) for id in self._plain(text[start:end])]
 
-    def _spelled(self, character: str) -> tuple[int, ...]:
+    def _spelled(self, character: str) -> Sequence[int]:
         """One character, byte by byte: the last resort."""
         try:
-            return tuple(self._bytes[byte] for byte in character.encode())
+            return [self._bytes[byte] for byte in character.encode()]
         except KeyError:
             raise UserError(f"this model's vocabulary cannot write the character U+{ord(character):04X}") from None
 
@@ -165,6 +165,17 @@ class Vocabulary:
     def _adds_space(self) -> bool:
         ids = self._raw("a")
         return self.detokenise(ids) != b"a"
+
+    def _piece(self, id: int) -> bytes:
+        if not 0 <= id < self.n_tokens:
+            raise IndexError(f"token id {id} is outside the vocabulary of {self.n_tokens}")
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            length: int = llama_cpp.llama_token_to_piece(self._pointer, id, buffer, size, 0, True)
+            if length >= 0:
+                return buffer.raw[:length]
+            size = -length
 
     def _raw(self, text: str) -> list[int]:
         data = text.encode()

@@ -1,13 +1,13 @@
 """The certificate: of a real reply it proves, of a record that was tampered with it does not."""
 
+import asyncio
 import json
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from glasshead.explain.certificate import Certificate, Distance, Prediction, distance, meaning, same
 from glasshead.explain.proof import CannotVerify, prove, require
 from glasshead.explain.statement import cannot_json, certificate_json, certificate_lines
@@ -31,14 +31,14 @@ def model(model_path: Path) -> Model:
     return Model.load(model_path)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def written(model_path: Path) -> AsyncIterator[Turn]:
-    """A turn as the engine made it, beside another reply."""
+async def write(model_path: Path, *, kept: tuple[int, ...] = (), seed: int = 1) -> Turn:
+    """A turn as the engine makes it, beside another reply; the first tokens ``kept`` of another one are given."""
     model = Model.load(model_path)
     engine = LocalEngine(model, EngineSettings(n_ctx=512, max_running=2, threads=1))
-    ids = tuple(model.vocabulary.tokenise(QUESTION, special=True))
-    other = engine.generate(ids, SAMPLING, 2)
-    generation = engine.generate(ids, SAMPLING, 1)
+    question = tuple(model.vocabulary.tokenise(QUESTION, special=True))
+    ids = question + kept
+    other = engine.generate(question, SAMPLING, 2)
+    generation = engine.generate(ids, SAMPLING, seed, first_step=len(kept))
     steps = tuple([step async for step in generation])
     await other.aclose()
     turn = Turn(
@@ -48,8 +48,8 @@ async def written(model_path: Path) -> AsyncIterator[Turn]:
         prompt=Prompt(ids, (Span(0, len(ids), "typed"),)),
         prompt_pieces=tuple(map(model.vocabulary.piece, ids)),
         sampling=SAMPLING,
-        seed=1,
-        first_step=0,
+        seed=seed,
+        first_step=len(kept),
         trace=Trace(steps, tuple(model.vocabulary.piece(step.id) for step in steps), 10),
         schedule=generation.schedule,
         status="ok",
@@ -63,7 +63,12 @@ async def written(model_path: Path) -> AsyncIterator[Turn]:
         app_version="",
     )
     await engine.aclose()
-    yield turn
+    return turn
+
+
+@pytest.fixture(scope="module")
+def written(model_path: Path) -> Turn:
+    return asyncio.run(write(model_path))
 
 
 def with_step(turn: Turn, index: int, change: Callable[[Step], Step]) -> Turn:
@@ -85,6 +90,14 @@ def test_proves_a_reply_bit_for_bit(certificate: Certificate, written: Turn) -> 
         assert result.distance == Distance(0, 0, 0, 0)
         assert result.first_difference is None
     assert certificate.proven
+
+
+def test_proves_a_branch_that_kept_tokens_of_another_reply(written: Turn, model: Model, model_path: Path) -> None:
+    """On the same draws it goes the same way again, from where it branched."""
+    kept = tuple(step.id for step in written.trace.steps[:3])
+    branch = asyncio.run(write(model_path, kept=kept))
+    assert [step.u for step in branch.trace.steps[:13]] == [step.u for step in written.trace.steps[3:]]
+    assert prove(branch, model, threads=1, levels=("A",)).proven
 
 
 def test_level_c_is_the_loss_near_what_was_recorded(certificate: Certificate, written: Turn) -> None:

@@ -31,13 +31,13 @@ def chunk(left: int, limit: int, room: int) -> Chunk | None:
     """The next prefill chunk of ``left`` positions, about ``limit`` rows at most, None if there is none to be had.
 
     ``room`` is how many positions can be padded behind the last one. What cannot be padded (the context ends, or
-    the model cannot forget a part) is left for decode steps, as is a single row: alone it is quicker.
+    the model cannot forget a part) is left for decode steps.
     """
     limit = max(LEAST_CHUNK, limit // BLOCK * BLOCK)
     if left >= limit:
         return Chunk(limit, 0)
     padding = max(LEAST_CHUNK, -(-left // BLOCK) * BLOCK) - left
-    if left > 1 and padding <= room:
+    if padding <= room:
         return Chunk(left, padding)
     whole = left // BLOCK * BLOCK
     return Chunk(whole, 0) if whole >= LEAST_CHUNK else None

@@ -1,21 +1,25 @@
 """The local engine: llama.cpp in this process, on a thread of its own."""
 
 import asyncio
+import json
 import os
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from .batch import tells_rows
 from .context import Context
 from .engine import EngineError, ModelIdentity
 from .generation import LocalGeneration, Mailbox
 from .model import Model
+from .prefix import PrefixCache
 from .queue import FairQueue
 from .reply import End, Reply
 from .sampler import check
 from .sampling import Sampling
 from .scoring import ScoreJob
+from .spill import Spill
 from .step import Score, Step
 from .worker import Worker
 
@@ -24,7 +28,8 @@ from .worker import Worker
 class EngineSettings:
     """``n_ctx``: tokens a reply may hold with its prompt, 0 for the model's own limit or 4096, what is less.
     ``max_running`` replies are made at once, ``max_waiting`` may wait, one user has ``max_per_user`` of both.
-    ``k`` candidates are recorded with each step. ``threads`` 0 asks the machine."""
+    ``k`` candidates are recorded with each step. ``threads`` 0 asks the machine. Idle
+    conversations keep up to ``cache_bytes`` in memory, and ``spill_bytes`` in ``spill_folder`` if there is one."""
 
     n_ctx: int = 0
     max_running: int = 8
@@ -33,6 +38,9 @@ class EngineSettings:
     k: int = 10
     threads: int = 0
     n_batch: int = 256
+    cache_bytes: int = 512 << 20
+    spill_folder: Path | None = None
+    spill_bytes: int = 2 << 30
 
 
 class LocalEngine:
@@ -55,9 +63,16 @@ class LocalEngine:
             n_batch=settings.n_batch,
         )
         tells = context.has_gpu or tells_rows(model.header)
+        spill = Spill(settings.spill_folder, _cache_key(model.identity)) if settings.spill_folder else None
+        cache = PrefixCache(
+            memory=settings.cache_bytes,
+            can_trim=not model.is_recurrent,
+            spill=spill,
+            disk=settings.spill_bytes,
+        )
         self._mailbox = Mailbox(asyncio.get_running_loop())
         self._queue = FairQueue(settings.max_waiting, settings.max_per_user)
-        self._worker = Worker(model, context, self._queue, self._mailbox, k=settings.k, tells=tells)
+        self._worker = Worker(model, context, cache, self._queue, self._mailbox, k=settings.k, tells=tells)
         self._closed = False
         self._worker.start()
 
@@ -131,6 +146,11 @@ class LocalEngine:
             if not 0 <= token < n_vocab:
                 raise EngineError("bad_token", f"token {token} does not exist: the vocabulary has {n_vocab}")
         return ids
+
+
+def _cache_key(model: ModelIdentity) -> str:
+    """All that decides what a KV state means."""
+    return json.dumps([model.sha256, model.adapter_sha256, model.adapter_scale, model.llamacpp_build])
 
 
 def _receive(weak: "weakref.WeakMethod[Callable[[Step | End], None]]", news: Step | End) -> None:

@@ -45,6 +45,8 @@ class Reply:
     n_steps: int = 0
     schedule: Schedule = ()
     tail: bytes = b""
+    admitted: int = 0
+    """The how-manieth the engine began."""
     submitted_us: int = field(default_factory=now_us)
     admitted_us: int = 0
     first_us: int = 0

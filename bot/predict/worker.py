@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections import deque
+from itertools import count
 
 from .batch import LEAST_CHUNK, chunk, decode_classes
 from .context import Context, DecodeFailed, Place
@@ -13,11 +14,13 @@ from .engine import EngineError, Finish
 from .generation import Mailbox
 from .logits import Scratch
 from .model import Model
+from .prefix import PrefixCache
 from .queue import FairQueue
 from .reply import End, Reply, now_us
 from .sampler import sample
 from .scoring import ScoreJob, Scorer
 from .step import Score
+from .streams import Streams
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +34,15 @@ class Worker(threading.Thread):
     """Owns the context. The event loop speaks to it through the queue, ``score_later``, ``wake`` and ``stop``."""
 
     def __init__(
-        self, model: Model, context: Context, queue: FairQueue, mailbox: Mailbox, *, k: int, tells: bool
+        self,
+        model: Model,
+        context: Context,
+        cache: PrefixCache,
+        queue: FairQueue,
+        mailbox: Mailbox,
+        *,
+        k: int,
+        tells: bool,
     ) -> None:
         super().__init__(name="glasshead-engine", daemon=True)
         self._model = model
@@ -44,7 +55,9 @@ class Worker(threading.Thread):
         self._scratch = Scratch(context.n_vocab)
         self._scorer = Scorer(context, context.streams - 1, self._can_trim)
         self._jobs: deque[ScoreJob] = deque()
-        self._free = list(range(context.streams - 1))
+        self._cache = cache
+        self._streams = Streams(context, context.streams - 1, cache, can_trim=self._can_trim)
+        self._admissions = count(1)
         self._prefilling: deque[Reply] = deque()
         self._decoding: list[Reply] = []
         self._row_s = 0.004
@@ -82,6 +95,7 @@ class Worker(threading.Thread):
             fault = EngineError("engine_failed", f"the engine failed: {error}")
             self._stopped = fault
         self._end_all(fault)
+        self._cache.close()
         self._context.close()
 
     def _round(self) -> bool:
@@ -96,14 +110,14 @@ class Worker(threading.Thread):
             self._finish(reply, "stopped")
 
     def _admit(self) -> None:
-        while self._free and (reply := self._queue.get()):
+        while self._streams.free and (reply := self._queue.get()):
             reply.admitted_us = now_us()
             if reply.cancelled:
                 self._queue.done(reply)
                 reply.deliver(End("stopped"))
                 continue
-            reply.stream = min(self._free)
-            self._free.remove(reply.stream)
+            reply.admitted = next(self._admissions)
+            self._streams.take(reply)
             self._prefilling.append(reply)
 
     def _limit(self) -> int:
@@ -137,7 +151,9 @@ class Worker(threading.Thread):
         """One chunk of one newcomer; they take turns."""
         if not self._prefilling:
             return False
-        reply = self._prefilling.popleft()
+        reply = next(reply for reply in self._prefilling if not self._streams.waits(reply, self._prefilling))
+        self._prefilling.remove(reply)
+        self._streams.reuse(reply)
         left = len(reply.ids) - reply.computed
         room = self._context.cells - len(reply.ids) if self._can_trim else 0
         part = chunk(left, self._limit(), room)
@@ -158,10 +174,10 @@ class Worker(threading.Thread):
             return True
         self._measure(len(ids), began)
         reply.count("many", part.rows)
+        if part.padding:
+            self._context.trim(reply.stream, stop)  # the logits stay
         if last:
             self._sample(reply, part.rows - 1)
-        if part.padding:
-            self._context.trim(reply.stream, stop)
         if reply.stream < 0:
             return True
         if last:
@@ -221,9 +237,8 @@ class Worker(threading.Thread):
             self._decoding.remove(reply)
         elif reply in self._prefilling:
             self._prefilling.remove(reply)
-        self._context.trim(reply.stream, 0)
-        self._free.append(reply.stream)
-        reply.stream = -1
+        self._streams.give_back(reply, keep=error is None)
+        self._decoding.sort(key=lambda other: other.stream)
         self._queue.done(reply)
         reply.deliver(End(finish, error))
 

@@ -1,0 +1,140 @@
+"""KV snapshots on disk: they survive a restart, and may be deleted at any time.
+
+A file is: MAGIC, u32 length of the head, the head (JSON: key, ids, schedule, size of the data), XXH3-128 of the
+head, the data, XXH3-128 of the data. llama.cpp accepts a damaged state silently, so nothing is used unchecked.
+"""
+
+import json
+import logging
+import os
+import struct
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from .schedule import Run, Schedule, length
+
+log = logging.getLogger(__name__)
+
+MAGIC = b"glasshead kv 1\n"
+_SUM = 16
+_MOST_HEAD = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Spilled:
+    """A snapshot file: what it holds, where its data begins, and how many bytes of it there are."""
+
+    path: Path
+    ids: tuple[int, ...]
+    schedule: Schedule
+    start: int
+    size: int
+
+
+class Damaged(Exception):
+    """The file is not what was written."""
+
+
+class Spill:
+    """A folder of snapshots under one key (model, adapter, build). Files are written behind, on a thread."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self._folder = folder
+        self._key = key
+        self._name = xxhash.xxh3_64_hexdigest(key.encode())
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="glasshead-spill")
+
+    def known(self) -> Iterator[Spilled]:
+        """What earlier runs left under this key, the longest unused first. Damaged files are removed."""
+        try:
+            paths = sorted(self._folder.glob(f"{self._name}-*.kv"), key=lambda path: path.stat().st_mtime_ns)
+        except OSError:
+            return
+        for path in paths:
+            try:
+                spilled = self._head(path)
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, KeyError, TypeError, struct.error, Damaged) as error:
+                log.warning("%s is damaged and removed: %s", path, error)
+                path.unlink(missing_ok=True)
+                continue
+            if spilled is not None:
+                yield spilled
+
+    def write(self, ids: tuple[int, ...], schedule: Schedule, data: NDArray[np.uint8]) -> "Future[Spilled | None]":
+        """Write a snapshot, whole or not at all; the result is None if that failed."""
+        return self._writer.submit(self._write, ids, schedule, data)
+
+    def read(self, spilled: Spilled) -> NDArray[np.uint8] | None:
+        """The data, if the file is still there and undamaged; else the file is gone, too."""
+        try:
+            with spilled.path.open("rb") as file:
+                file.seek(spilled.start)
+                data = np.fromfile(file, np.uint8, spilled.size)
+                if data.size != spilled.size or xxhash.xxh3_128_digest(data.data) != file.read(_SUM):
+                    raise Damaged("its data does not match its checksum")
+            os.utime(spilled.path)
+        except (OSError, Damaged) as error:
+            log.warning("%s cannot be used and is removed: %s", spilled.path, error)
+            self.remove(spilled)
+            return None
+        return data
+
+    def remove(self, spilled: Spilled) -> None:
+        """Delete the file."""
+        try:
+            spilled.path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s cannot be removed: %s", spilled.path, error)
+
+    def close(self) -> None:
+        """Wait until everything is written."""
+        self._writer.shutdown()
+
+    def _write(self, ids: tuple[int, ...], schedule: Schedule, data: NDArray[np.uint8]) -> Spilled | None:
+        runs = [[run.rows, run.count] for run in schedule]
+        head = json.dumps({"key": self._key, "ids": ids, "schedule": runs, "size": data.size}).encode()
+        name = xxhash.xxh3_128_hexdigest(np.asarray(ids, "<i4").tobytes())
+        path = self._folder / f"{self._name}-{name}.kv"
+        part = path.with_suffix(f".{os.getpid()}.part")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as file:
+                file.write(MAGIC + struct.pack("<I", len(head)) + head + xxhash.xxh3_128_digest(head))
+                start = file.tell()
+                data.tofile(file)
+                file.write(xxhash.xxh3_128_digest(data.data))
+            part.replace(path)
+        except OSError as error:
+            log.warning("a conversation's cache could not be written to %s: %s", path, error)
+            part.unlink(missing_ok=True)
+            return None
+        return Spilled(path, ids, schedule, start, data.size)
+
+    def _head(self, path: Path) -> Spilled | None:
+        """What the file says it holds; None if it belongs to another key."""
+        with path.open("rb") as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                raise Damaged("it is no snapshot")
+            (size,) = struct.unpack("<I", file.read(4))
+            if size > _MOST_HEAD:
+                raise Damaged("its head is too long")
+            raw = file.read(size)
+            if xxhash.xxh3_128_digest(raw) != file.read(_SUM):
+                raise Damaged("its head does not match its checksum")
+            start = file.tell()
+        head = json.loads(raw)
+        if head["key"] != self._key:
+            return None
+        ids = tuple(head["ids"])
+        schedule = tuple(Run(rows, count) for rows, count in head["schedule"])
+        if path.stat().st_size != start + head["size"] + _SUM or length(schedule) != len(ids):
+            raise Damaged("it is not whole")
+        return Spilled(path, ids, schedule, start, head["size"])

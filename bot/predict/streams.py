@@ -1,0 +1,100 @@
+"""The KV streams of running replies: who has which, what they begin with, and what is kept of them."""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .context import Context
+from .engine import EngineError
+from .prefix import LEAST, PrefixCache
+from .radix import common
+from .reply import Reply
+from .schedule import cut
+
+log = logging.getLogger(__name__)
+
+
+class Streams:
+    """Streams 0 to ``count - 1`` of a context; owned by the engine's thread.
+
+    Replies keep to the lowest numbers without a gap where that can be had: llama.cpp computes neighbouring streams
+    together.
+    """
+
+    def __init__(self, context: Context, count: int, cache: PrefixCache, *, can_trim: bool) -> None:
+        self._context = context
+        self._cache = cache
+        self._can_trim = can_trim
+        self._holders: list[Reply | None] = [None] * count
+
+    @property
+    def free(self) -> bool:
+        """Whether another reply can have one."""
+        return None in self._holders
+
+    def take(self, reply: Reply) -> None:
+        """Give the reply the lowest free stream."""
+        reply.stream = self._holders.index(None)
+        self._holders[reply.stream] = reply
+
+    def waits(self, reply: Reply, prefilling: Sequence[Reply]) -> bool:
+        """Whether a reply admitted earlier is about to compute what this one begins with, so that it can be had."""
+        return any(
+            other.admitted < reply.admitted
+            and (shared := common(other.ids, reply.ids)) > other.computed
+            and self._worth(reply, min(shared, len(reply.ids) - 1), len(other.ids))
+            for other in prefilling
+        )
+
+    def reuse(self, reply: Reply) -> None:
+        """Let a reply start from the longest prefix in the cache or in a stream, if that is more than it has."""
+        if reply.computed == 0:
+            n, entry = self._cache.find(tuple(reply.ids[:-1]))
+            if entry is not None and entry.data is not None and self._worth(reply, n, len(entry.ids)):
+                self._restore(reply, entry.data, len(entry.ids), n)
+                if reply.computed:
+                    reply.schedule = cut(entry.schedule, n)
+        donor, shared = None, 0
+        for other in self._holders:
+            if other is None or other is reply:
+                continue
+            n = min(common(other.ids, reply.ids), other.computed, len(reply.ids) - 1)
+            if n > shared:
+                donor, shared = other, n
+        if donor is not None and self._worth(reply, shared, donor.computed):
+            self._restore(reply, self._context.snapshot(donor.stream), donor.computed, shared)
+            reply.schedule = cut(donor.schedule, reply.computed)
+
+    def give_back(self, reply: Reply, *, keep: bool) -> None:
+        """Free the reply's stream; ``keep`` what was computed for later prompts that begin the same."""
+        stream, reply.stream = reply.stream, -1
+        self._holders[stream] = None
+        if keep and reply.computed >= LEAST and self._context.length(stream) == reply.computed:
+            try:
+                self._cache.put(tuple(reply.ids[: reply.computed]), reply.schedule, self._context.snapshot(stream))
+            except (EngineError, MemoryError) as error:
+                log.warning("a reply's cache is lost: %s", error)
+        self._context.trim(stream, 0)
+        self._close_gap(stream)
+
+    def _worth(self, reply: Reply, n: int, whole: int) -> bool:
+        """Whether starting from ``n`` positions of a state of ``whole`` is possible and pays."""
+        return n >= reply.computed + LEAST and (self._can_trim or n == whole)
+
+    def _restore(self, reply: Reply, data: NDArray[np.uint8], whole: int, n: int) -> None:
+        reply.computed = reply.n_cached = 0
+        reply.schedule = ()
+        if self._context.restore(reply.stream, data, whole) and self._context.trim(reply.stream, n):
+            reply.computed = reply.n_cached = n
+
+    def _close_gap(self, gap: int) -> None:
+        """Move the reply in the highest stream into the gap."""
+        mover = next((other for other in reversed(self._holders[gap + 1 :]) if other is not None), None)
+        if mover is None or mover.computed == 0:
+            return
+        if self._context.restore(gap, self._context.snapshot(mover.stream), mover.computed):
+            self._context.trim(mover.stream, 0)
+            self._holders[mover.stream], self._holders[gap] = None, mover
+            mover.stream = gap

@@ -1,0 +1,157 @@
+"""A reply's bits: whatever else is served, cached, cancelled or moved, the replay gives the same rows."""
+
+import asyncio
+import ctypes
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import llama_cpp
+import pytest
+from glasshead.predict import replay
+from glasshead.predict.logits import hash_row
+from glasshead.predict.model import Model
+from replies import WILD, Made, read
+
+QUANTIZATIONS = {
+    "Q4_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_0,
+    "Q8_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0,
+    "Q4_K_M": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M,
+    "F16": llama_cpp.LLAMA_FTYPE_MOSTLY_F16,
+}
+
+
+@pytest.fixture(scope="session")
+def quantized(model_path: Path, tmp_path_factory: pytest.TempPathFactory):
+    """Copies of the model in other quantizations, made when asked for."""
+
+    def make(name: str) -> Path:
+        path = tmp_path_factory.getbasetemp() / f"{name}.gguf"
+        if not path.exists():
+            params = llama_cpp.llama_model_quantize_default_params()
+            params.ftype = QUANTIZATIONS[name]
+            params.allow_requantize = True
+            code = llama_cpp.llama_model_quantize(
+                str(model_path).encode(), str(path).encode(), ctypes.byref(params)
+            )
+            assert code == 0
+        return path
+
+    return make
+
+
+async def crowd(engine, rng: random.Random, n: int = 8) -> list[Made]:
+    """Replies that arrive, leave and share beginnings in random order."""
+    brief = replace(WILD, max_tokens=14)
+    shared = [rng.randrange(5, 49000) for _ in range(90)]
+
+    async def one(number: int) -> list[Made]:
+        prompt = (
+            *shared[: rng.choice([0, 20, 90])],
+            *(rng.randrange(5, 49000) for _ in range(rng.choice([1, 6, 40]))),
+        )
+        made = []
+        for _ in range(rng.choice([1, 2])):
+            at_most = rng.choice([3, 10**9])
+            reply = await read(
+                prompt, engine.generate(prompt, brief, number, user=str(number % 3)), at_most=at_most
+            )
+            made.append(reply)
+            prompt = (*reply.ids, *(rng.randrange(5, 49000) for _ in range(rng.choice([1, 9]))))
+        return made
+
+    running = []
+    for number in range(n):
+        running.append(asyncio.create_task(one(number)))
+        for _ in range(rng.randrange(2)):
+            await engine.score([rng.randrange(5, 49000) for _ in range(12)])  # time passes, and another kernel runs
+    return [made for replies in await asyncio.gather(*running) for made in replies]
+
+
+def wrong_rows(model: Model, made: Made, *, threads: int) -> list[int]:
+    """Steps whose replayed row (level A) has other bits."""
+    rows = replay.follow(model, made.ids, len(made.prompt), made.schedule, threads=threads)
+    return [step for step, row in rows if hash_row(row) != made.steps[step].row_hash]
+
+
+@pytest.mark.parametrize("name", ["default", "Q4_0", "Q8_0", "Q4_K_M", "F16"])
+async def test_every_row_of_a_crowd_is_replayed_bitwise(name, start, quantized, model_path, tmp_path):
+    path = model_path if name == "default" else quantized(name)
+    engine = await start(path, max_running=9, cache_bytes=6 << 20, spill_folder=tmp_path)
+    replies = await crowd(engine, random.Random(name))
+
+    assert all(made.error is None for made in replies)
+    assert any(made.n_cached for made in replies)
+    with Model.load(path) as model:
+        for number, made in enumerate(replies):
+            assert wrong_rows(model, made, threads=1 + number % 2) == []
+
+
+async def test_nothing_is_carried_from_token_to_token(start, replay_model):
+    engine = await start()
+    prompt = tuple(range(100, 140))
+    short = replace(WILD, max_tokens=12)
+    first, _ = await asyncio.gather(
+        read(prompt, engine.generate(prompt, short, 1)), read(prompt, engine.generate(prompt, short, 2))
+    )
+    again = (*first.ids, 17, 18, 19)
+    made = await read(again, engine.generate(again, short, 3))
+    assert made.n_cached >= len(first.ids) - 1
+
+    steps = replay.choose(len(again), len(made.steps), every=False)
+    assert steps == list(range(len(made.steps)))
+    rows = replay.again(replay_model, made.ids, len(again), made.schedule, steps, threads=1)
+    assert [hash_row(row) for _, row in rows] == made.hashes
+
+
+async def test_teacher_forcing_is_near_and_scores_the_same_rows(start, replay_model):
+    engine = await start()
+    prompt = tuple(range(100, 170))
+    made = await read(prompt, engine.generate(prompt, WILD, 1))
+    scores = await engine.score(made.ids, first=len(prompt))
+
+    rows = list(replay.forced(replay_model, made.ids, len(prompt), threads=2))
+    assert [step for step, _ in rows] == list(range(len(made.steps)))
+    assert [hash_row(row) for _, row in rows] == [score.row_hash for score in scores]
+    assert [score.id for score in scores] == [step.id for step in made.steps]
+    for score, step in zip(scores, made.steps, strict=True):
+        assert score.logprob == pytest.approx(step.logprob, abs=2.0)
+
+
+async def test_scores_do_not_depend_on_where_scoring_begins(start):
+    engine = await start()
+    ids = [7 * i % 40000 + 5 for i in range(150)]
+    whole = await engine.score(ids)
+    assert len(whole) == len(ids) - 1
+    for first in (1, 2, 63, 64, 65, 148, 149):
+        assert [s.row_hash for s in await engine.score(ids, first=first)] == [
+            s.row_hash for s in whole[first - 1 :]
+        ]
+
+
+async def test_the_same_prompt_and_seed_give_the_same_reply_warm_and_cold(start):
+    engine = await start()
+    prompt = tuple(range(200, 260))
+    cold = await read(prompt, engine.generate(prompt, WILD, 5))
+    warm = await read(prompt, engine.generate(prompt, WILD, 5))
+    assert (cold.n_cached, warm.n_cached) == (0, len(prompt) - 1)
+    assert warm.hashes == cold.hashes
+    assert warm.schedule == cold.schedule
+
+
+async def test_continuing_a_reply_draws_what_it_would_have_drawn(start):
+    engine = await start()
+    prompt = tuple(range(300, 330))
+    whole = await read(prompt, engine.generate(prompt, WILD, 9))
+    begun = (*prompt, *(step.id for step in whole.steps[:10]))
+    rest = await read(begun, engine.generate(begun, WILD, 9, first_step=10))
+    assert [step.u for step in rest.steps[:14]] == [step.u for step in whole.steps[10:]]
+
+
+def test_level_b_steps_are_all_up_to_512_and_16_of_the_rest():
+    assert replay.choose(10, 40, every=False) == list(range(40))
+    chosen = replay.choose(500, 400, every=False)
+    assert chosen[:12] == list(range(12))
+    assert len(chosen) == 12 + 16 and chosen[-1] == 399 and chosen == sorted(set(chosen))
+    assert replay.choose(500, 400, every=True) == list(range(400))
+    assert len(replay.choose(600, 100, every=False)) == 16

@@ -104,7 +104,7 @@ async def _numbers(store: Store, turn: int | None, all_turns: bool) -> AsyncGene
 
 
 async def _prove(turn: Turn, models: "_Models", levels: tuple[Level, ...], *, every: bool) -> Certificate:
-    """In a thread; given up when this is cancelled."""
+    """In a thread. Cancelled, it gives up at the next step, and only then lets go of the model."""
     require(turn)
     stop = threading.Event()
     show = _bar(turn.id) if sys.stderr.isatty() else None
@@ -120,10 +120,12 @@ async def _prove(turn: Turn, models: "_Models", levels: tuple[Level, ...], *, ev
         threads = threads_here(models.settings.engine.threads)
         return prove(turn, model, threads=threads, levels=levels, every=every, progress=progress)
 
+    working = asyncio.ensure_future(asyncio.to_thread(work))
     try:
-        return await asyncio.to_thread(work)
+        return await asyncio.shield(working)
     finally:
         stop.set()
+        await asyncio.wait([working])
         if show is not None:
             typer.echo("\r\x1b[K", nl=False, err=True)
 

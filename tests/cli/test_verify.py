@@ -3,13 +3,17 @@
 import asyncio
 import json
 import sqlite3
+import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from glasshead.cli import verify as command
 from glasshead.config import Settings, load_settings
 from glasshead.errors import UserError
+from glasshead.explain.certificate import Certificate
+from glasshead.explain.proof import prove
 from glasshead.predict.local import EngineSettings, LocalEngine
 from glasshead.predict.model import Model
 from glasshead.predict.prompt import Prompt, Span
@@ -171,3 +175,27 @@ async def test_verifies_in_a_sitting(log: Log, capsys: pytest.CaptureFixture[str
     await store.close()
     await command.verify_turn(turn, settings)
     assert "Proven" in capsys.readouterr().out
+
+
+async def test_given_up_it_lets_go_of_the_model_only_when_nothing_computes(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def watched(*arguments: Any, **options: Any) -> Certificate:
+        begun.set()
+        try:
+            return prove(*arguments, **options)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(command, "prove", watched)
+    store = await Store.open(log.database, writable=False)
+    turn = await store.turn(log.turn)
+    await store.close()
+    task = asyncio.create_task(command.verify_turn(turn, load_settings(log.config)))
+    await asyncio.to_thread(begun.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()

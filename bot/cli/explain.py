@@ -29,6 +29,7 @@ WIDEST = 100
 
 def explain(
     turn: Annotated[int, typer.Argument(help="The turn's number, as `glasshead log show` lists it.")],
+    *,
     as_json: Annotated[
         bool, typer.Option("--json", help="Everything recorded, as docs/json.md describes.")
     ] = False,
@@ -39,11 +40,11 @@ def explain(
 ) -> None:
     """Open a logged reply: each token, what else it might have been, and why it fell so."""
     settings = load_settings(config)
-    asyncio.run(_explain(settings.store.path, turn, as_json, html, png, step))
+    asyncio.run(_explain(settings.store.path, turn, as_json=as_json, html=html, png=png, step=step))
 
 
 async def _explain(
-    log: Path, number: int, as_json: bool, html: Path | None, png: Path | None, step: int | None
+    log: Path, number: int, *, as_json: bool, html: Path | None, png: Path | None, step: int | None
 ) -> None:
     store = await Store.open(log, writable=False)
     try:
@@ -55,10 +56,28 @@ async def _explain(
         check_step(explanation, step)
     if as_json:
         print(json.dumps(explanation_json(explanation), ensure_ascii=False, allow_nan=False))
+    elif html or png:
+        await asyncio.to_thread(_write_files, explanation, html, png, step)
     elif step is not None:
         _print(step_lines(explanation, step, columns()))
     else:
         await show_turn(turn)
+
+
+def _write_files(explanation: Explanation, html: Path | None, png: Path | None, step: int | None) -> None:
+    from ..explain.picture import Painter  # noqa: PLC0415 - opens every font there is
+    from ..explain.sheet import sheet  # noqa: PLC0415
+
+    if png:
+        _write(png, Painter().paint(sheet(explanation, step)))
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from error
+    print(f"{path}: {len(data):,} bytes")
 
 
 async def show_turn(turn: Turn) -> None:

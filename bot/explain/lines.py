@@ -64,7 +64,7 @@ def lay_out(pieces: Sequence[str], columns: int) -> list[list[Cell]]:
     """Break texts into lines of at most ``columns``, between words where that is possible."""
     rows: list[list[Cell]] = [[]]
     used = 0
-    for word in _words(pieces):
+    for word in words(pieces):
         length = sum(width(cell.text) for cell in word)
         if used and used + length > columns and word[0].text != "\n":
             rows.append([])
@@ -86,7 +86,7 @@ def lay_out(pieces: Sequence[str], columns: int) -> list[list[Cell]]:
     return rows
 
 
-def _words(pieces: Sequence[str]) -> Iterator[list[Cell]]:
+def words(pieces: Sequence[str]) -> Iterator[list[Cell]]:
     """Runs of texts without a break between them; a newline is a word of its own."""
     word: list[Cell] = []
     for number, piece in enumerate(pieces):
@@ -98,7 +98,7 @@ def _words(pieces: Sequence[str]) -> Iterator[list[Cell]]:
                 yield [Cell(number, "\n", False)]
                 word = []
                 continue
-            if word and run[:1] in (" ", "·"):
+            if word and run[:1] in (" ", "·", "⏎"):
                 yield word
                 word = []
             word.append(Cell(number, run, starts))

@@ -22,8 +22,8 @@ _UNITS: dict[Layer, str] = {"probability": " %", "surprisal": " bits", "entropy"
 def percent(p: float) -> str:
     """A probability with three digits that mean something, never rounded to 0 or 100."""
     share = 100 * p
-    if p <= 0:
-        return "0 %"
+    if p <= 0 or p >= 1:
+        return "0 %" if p <= 0 else "100 %"
     if share < 0.001:
         return "<0.001 %"
     if 99.9 < share < 100:

@@ -1,6 +1,7 @@
 """One real model for the room, and the turns it wrote."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ def turn(recorder: Recorder) -> Turn:
 
 
 @pytest.fixture(scope="session")
-def long_turn(recorder: Recorder) -> Turn:
-    """Five hundred tokens or as many as it takes to end."""
-    return recorder.write("Tell me a long story about a lighthouse.", Sampling(max_tokens=500), seed=3)
+def long_turn(turn: Turn) -> Turn:
+    """Five hundred real steps, some of them more than once."""
+    times = 500 // len(turn.trace.steps) + 1
+    steps, pieces = (turn.trace.steps * times)[:500], (turn.trace.pieces * times)[:500]
+    return replace(turn, trace=replace(turn.trace, steps=steps, pieces=pieces))

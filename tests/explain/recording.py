@@ -2,7 +2,7 @@
 
 import ctypes
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import llama_cpp
@@ -68,17 +68,15 @@ class Recorder:
             ids += new
         return Prompt(tuple(ids), tuple(spans))
 
-    def rows(self, given: Sequence[int], forced: Sequence[int]) -> list[Logits]:
+    def rows(self, given: Sequence[int], forced: Sequence[int]) -> Iterator[Logits]:
         """The logits that predict each of ``forced`` after ``given`` and the forced ones before it."""
         self._forget()
         tokens = [*given, *forced]
-        out: list[Logits] = []
         for start in range(0, len(tokens) - 1, 64):
             chunk = tokens[start : min(start + 64, len(tokens) - 1)]
             wanted = [start + i >= len(given) - 1 for i in range(len(chunk))]
             self._decode(chunk, start, wanted)
-            out += [self._row(i) for i, flag in enumerate(wanted) if flag]
-        return out
+            yield from (self._row(i) for i, flag in enumerate(wanted) if flag)
 
     def write(self, question: str, sampling: Sampling, seed: int, k: int = 10, turn: int = 12) -> Turn:
         """A reply, sampled."""

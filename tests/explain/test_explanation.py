@@ -63,7 +63,7 @@ def test_what_temperature_zero_would_pick_is_what_it_picks(recorder: Recorder) -
     cold = dataclasses.replace(hot, temperature=0.0)
     drawn = recorder.write("List three animals.", hot, seed=11)
     ids = [step.id for step in drawn.trace.steps]
-    rows = recorder.rows(drawn.prompt.ids, ids)
+    rows = list(recorder.rows(drawn.prompt.ids, ids))
     explanation = explain(drawn)
     told = 0
     for index, row in enumerate(rows):

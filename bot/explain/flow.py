@@ -1,0 +1,145 @@
+"""Shaped words flowing into rows of a fixed width in pixels, each token's place on its row known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from .fontbook import FontBook
+from .lines import Cell, words
+from .shaping import Direction, Shaped, settle, shape, visual_order
+from .visible import graphemes
+
+_GAP = -1
+"""Belongs to no group's box: the space before a token's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A shaped text whose left end is at ``x`` pixels of its row."""
+
+    shaped: Shaped
+    x: float
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """What a group covers of a row, without the space before it."""
+
+    group: int
+    left: float
+    right: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    texts: tuple[Placed, ...]
+    boxes: tuple[Box, ...]
+
+    def holds(self, group: int) -> bool:
+        return any(box.group == group for box in self.boxes)
+
+
+class Flow:
+    """Lays texts out at one size; words are shaped once."""
+
+    def __init__(self, book: FontBook, size: float, width: float) -> None:
+        self.book = book
+        self.size = size
+        self.width = width
+        self.shape = lru_cache(maxsize=16_384)(lambda text: shape(text, book))
+
+    def measure(self, text: str) -> float:
+        return self.shape(text).width * self.size
+
+    def rows(self, pieces: Sequence[str]) -> list[Row]:
+        """Break the groups' texts into rows. A newline in a text ends its row."""
+        rows: list[list[list[Cell]]] = [[]]
+        used = 0.0
+        for word in words(pieces):
+            if word[0].text == "\n":
+                rows.append([])
+                used = 0.0
+                continue
+            for part in self._fitting(word):
+                text = part
+                length = self.measure(_text(text))
+                if used and used + length > self.width:
+                    rows.append([])
+                    used = 0.0
+                if not used and len(rows) > 1:
+                    text = _without_space(text)
+                    length = self.measure(_text(text))
+                rows[-1] += _space_apart(text)
+                used += length
+        return [self._row(row) for row in rows]
+
+    def _fitting(self, word: list[Cell]) -> list[list[Cell]]:
+        """The word, cut between characters where it is wider than a row."""
+        if self.measure(_text(word)) <= self.width:
+            return [word]
+        out: list[list[Cell]] = [[]]
+        used = 0.0
+        for cell in word:
+            for cluster in graphemes(cell.text):
+                length = self.measure(cluster)
+                if used and used + length > self.width:
+                    out.append([])
+                    used = 0.0
+                out[-1].append(Cell(cell.group, cluster, False))
+                used += length
+        return out
+
+    def _row(self, row: list[list[Cell]]) -> Row:
+        shaped = [self.shape(_text(word)) for word in row]
+        directions = settle([piece.direction for piece in shaped])
+        base: Direction = directions[0] if directions else "ltr"
+        starts = [0.0] * len(row)
+        x = 0.0
+        for place in visual_order(directions, base):
+            starts[place] = x
+            x += shaped[place].width * self.size
+        shift = max(0.0, self.width - x) if base == "rtl" else 0.0
+        texts = tuple(Placed(piece, start + shift) for piece, start in zip(shaped, starts, strict=True))
+        boxes = [box for word, text in zip(row, texts, strict=True) for box in self._boxes(word, text)]
+        return Row(texts, tuple(boxes))
+
+    def _boxes(self, word: list[Cell], placed: Placed) -> list[Box]:
+        out: list[Box] = []
+        at = 0
+        for cell in word:
+            lead = len(cell.text) - len(cell.text.lstrip(" "))
+            own = placed.shaped.extents[at + (lead if lead < len(cell.text) else 0) : at + len(cell.text)]
+            at += len(cell.text)
+            if cell.group == _GAP:
+                continue
+            left, right = min(edge[0] for edge in own), max(edge[1] for edge in own)
+            box = Box(cell.group, placed.x + left * self.size, placed.x + right * self.size)
+            if out and out[-1].group == box.group:
+                box = Box(box.group, min(out[-1].left, box.left), max(out[-1].right, box.right))
+                out.pop()
+            out.append(box)
+        return out
+
+
+def _text(word: Sequence[Cell]) -> str:
+    return "".join(cell.text for cell in word)
+
+
+def _space_apart(word: list[Cell]) -> list[list[Cell]]:
+    """The space before a word as a text of its own: it stands between two words, whichever way these are read."""
+    first = word[0]
+    bare = first.text.lstrip(" ")
+    if bare == first.text or not _text(word).strip(" "):
+        return [word]
+    space = Cell(_GAP if bare else first.group, first.text[: len(first.text) - len(bare)], first.starts)
+    rest = [Cell(first.group, bare, False), *word[1:]] if bare else word[1:]
+    return [[space], rest]
+
+
+def _without_space(word: list[Cell]) -> list[Cell]:
+    """The word without the space that the end of the row above stands for."""
+    first = word[0]
+    if first.text.startswith(" ") and _text(word).strip(" "):
+        rest = first.text[1:]
+        return [Cell(first.group, rest, first.starts), *word[1:]] if rest else word[1:]
+    return word

@@ -1,0 +1,148 @@
+"""What a picture shows, as data: small enough to hand to another process, and free of fonts and pixels."""
+
+from dataclasses import dataclass
+
+from .explanation import Explanation
+from .lines import shown
+from .scale import LAYER_LEVELS, Layer, Theme
+from .text import outcome, percent
+from .view import StepView
+from .visible import visible
+
+BARS = 8
+"""Candidates in a picture: as many as a phone shows without scrolling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One group of the reply: its text, newlines as ⏎ before the break, and its place on the scale."""
+
+    text: str
+    unsure: float
+    level: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One candidate."""
+
+    text: str
+    p: float
+    p_final: float
+    note: str
+    chosen: bool
+    removed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The current step. ``parts`` are the draw's segments: start, end, is the chosen one's."""
+
+    title: str
+    whole: str
+    """The character this token is only a part of, in words; empty for most."""
+    numbers: tuple[tuple[str, str], ...]
+    bars: tuple[Bar, ...]
+    others: tuple[str, str]
+    parts: tuple[tuple[float, float, bool], ...]
+    u: float
+    draw: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A whole picture. ``current`` is the tile to outline."""
+
+    heading: str
+    detail: str
+    tiles: tuple[Tile, ...]
+    current: int | None
+    panel: Panel | None
+    layer: Layer
+    theme: Theme
+
+
+def sheet(
+    explanation: Explanation, step: int | None = None, layer: Layer = "probability", theme: Theme = "dark"
+) -> Sheet:
+    """The picture of a reply, with one step opened or none. Raises IndexError for a step that is not there."""
+    groups = shown(explanation, layer)
+    tiles = tuple(
+        Tile(_tile_text(group.text), group.reading.unsure, group.reading.level, group.group.first, group.group.last)
+        for group in groups
+    )
+    current = None
+    panel = None
+    if step is not None:
+        panel = _panel(explanation.step(step), explanation)
+        current = next(i for i, tile in enumerate(tiles) if tile.first <= step <= tile.last)
+    whole = explanation.whole
+    heading = f"Turn {explanation.turn.id}" + (f" · step {step} of {whole.tokens - 1}" if step is not None else "")
+    numbers = [f"{whole.tokens} tokens"]
+    if whole.perplexity is not None and whole.first_choice_share is not None:
+        numbers.append(f"perplexity {whole.perplexity:.1f}")
+        numbers.append(f"{percent(whole.first_choice_share)} first choices")
+    detail = outcome(explanation) if step is not None else " · ".join(numbers)
+    return Sheet(heading, detail, tiles, current, panel, layer, theme)
+
+
+def _tile_text(text: str) -> str:
+    """Newlines show before they break; several in one token break once, so that a picture is not all gaps."""
+    if not text.strip("\n") and text:
+        return "⏎" * len(text) + "\n"
+    return text.replace("\n", "⏎\n")
+
+
+def _panel(step: StepView, explanation: Explanation) -> Panel:
+    listed = [c for c in step.candidates if c.listed]
+    extra = [c for c in step.candidates if c.chosen and c not in listed[:BARS]]
+    chosen_bars = listed[: BARS - len(extra)] + extra
+    bars = tuple(
+        Bar(
+            text=visible(c.bytes),
+            p=c.p,
+            p_final=c.p_final,
+            note=f"{c.removed_by}" if c.removed_by else percent(c.p_final),
+            chosen=c.chosen,
+            removed=c.removed_by is not None,
+        )
+        for c in chosen_bars
+    )
+    rest = max(0.0, 1.0 - sum(bar.p for bar in bars))
+    rest_final = max(0.0, 1.0 - sum(bar.p_final for bar in bars))
+    other = next((c for c in step.candidates if c.id == step.greedy), None) if step.overruled else None
+    return Panel(
+        title=visible(step.bytes),
+        whole=_part_of(explanation, step.index),
+        numbers=(
+            ("probability", percent(step.p)),
+            ("rank", str(step.rank)),
+            ("surprisal", f"{step.surprisal_bits:.2f} bits"),
+            ("entropy", f"{step.entropy_bits:.2f} bits"),
+        ),
+        bars=bars,
+        others=(percent(rest if rest > 1e-9 else 0), percent(rest_final if rest_final > 1e-9 else 0)),
+        parts=tuple((part.low, part.high, part.id == step.id) for part in step.segments),
+        u=step.u,
+        draw=f"The draw {step.u:.4f} fell in {step.interval[0]:.4f} to {step.interval[1]:.4f}",
+        note=f"Temperature 0 would have picked “{visible(other.bytes)}”" if other else "",
+    )
+
+
+def _part_of(explanation: Explanation, index: int) -> str:
+    group = explanation.group_of(index)
+    if group.first == group.last:
+        return "end of turn" if explanation.tokens[index].is_end else ""
+    return f"part {index - group.first + 1} of {group.last - group.first + 1} of “{visible(group.bytes)}”"
+
+
+def legend(layer: Layer) -> tuple[str, ...]:
+    """What each of the five levels means, in a word or two."""
+    borders = LAYER_LEVELS[layer]
+    if layer == "probability":
+        return (*(f"≥ {border * 100:g} %" for border in borders), f"< {borders[-1] * 100:g} %")
+    unit = "" if layer == "rank" else " bits"
+    return (*(f"≤ {border:g}{unit}" for border in borders), f"> {borders[-1]:g}{unit}")

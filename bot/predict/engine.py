@@ -70,7 +70,7 @@ class Generation(Protocol):
 
     @property
     def place(self) -> int:
-        """How many replies are ahead in the queue; 0 once running."""
+        """How many replies will have begun when this one has: 1 is next, 0 once running."""
         ...
 
     @property

@@ -1,0 +1,5 @@
+"""`python -m glasshead`."""
+
+from .cli import main
+
+main()

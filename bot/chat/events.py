@@ -1,0 +1,64 @@
+"""What a front end hears while a reply is being made, in this order."""
+
+from dataclasses import dataclass
+
+from ..explain.turn import Status
+from ..predict.engine import Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The turn is in the log as `pending`; the prompt is rendered.
+
+    ``dropped_turns`` and ``dropped_tokens``: what of a conversation over ``budget`` tokens was left out.
+    """
+
+    turn: int
+    n_prompt: int
+    dropped_turns: int
+    dropped_tokens: int
+    budget: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The place in the queue, 1 is next, 0 once running; sent again whenever it changes."""
+
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """More of the reply: whole characters, never part of a stop string."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """More of what a reasoning model thinks before it answers."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The end. ``message`` is the reply's id in the log, the parent of what is said next.
+
+    ``logged`` is False when the log could not take the reply (a full disk, say): it then reached the person, but
+    ``turn`` cannot be explained. ``error`` is one line for people, set if ``status`` is `error`.
+    """
+
+    turn: int
+    message: int | None
+    text: str
+    reasoning: str
+    status: Status
+    finish: Finish
+    n_tokens: int
+    seed: int
+    logged: bool = True
+    error: str | None = None
+
+
+Event = Started | Queued | Text | Thought | Done

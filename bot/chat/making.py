@@ -1,0 +1,196 @@
+"""Making one turn: logged as `pending`, generated, told to the front end, logged as it ended."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from ..explain.turn import Status
+from ..predict.engine import EngineError, Finish, Generation
+from ..predict.prompt import Prompt
+from ..predict.sampling import Sampling
+from ..predict.schedule import Schedule, cut
+from ..predict.step import Step
+from ..store import Store
+from .events import Done, Queued, Started, Text, Thought
+from .reply import Reply
+from .speaker import Speaker
+from .transcript import Transcript
+
+log = logging.getLogger(__name__)
+
+PLACE_INTERVAL = 0.5
+"""Seconds between two looks at a waiting reply's place in the queue."""
+PROGRESS_STEPS = 48
+"""After so many steps what was generated is saved, so that a crash keeps it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A turn about to be made: everything that decides its numbers, and where it hangs in the log.
+
+    ``kept`` are reply tokens taken over from ``parent_turn``; they stand at the end of ``prompt.ids``.
+    """
+
+    session: int
+    prompt_message: int
+    prompt: Prompt
+    sampling: Sampling
+    seed: int
+    k: int
+    requester: int | None
+    user: str
+    kept: tuple[int, ...] = ()
+    parent_turn: int | None = None
+
+
+async def make_turn(store: Store, speaker: Speaker, opening: Opening, reply: Reply) -> None:
+    """Make the turn and emit its events to ``reply``, ``Done`` last. A fault of the engine ends up in ``Done``."""
+    prompt = opening.prompt
+    turn = await store.open_turn(
+        session=opening.session,
+        prompt_message=opening.prompt_message,
+        prompt=prompt,
+        model=speaker.engine.model,
+        sampling=opening.sampling,
+        seed=opening.seed,
+        first_step=len(opening.kept),
+        requester=opening.requester,
+        parent_turn=opening.parent_turn,
+        k=opening.k,
+    )
+    reply.emit(Started(turn, len(prompt.ids), prompt.dropped_turns, prompt.dropped_tokens, prompt.budget))
+    making = _Making(store, speaker, opening, turn)
+    finish: Finish = "error"
+    status: Status = "error"
+    error: str | None = None
+    try:
+        async for event in making.generate(reply):
+            reply.emit(event)
+        finish = making.finish
+        status = "stopped" if finish == "stopped" else "ok"
+    except EngineError as fault:
+        error = str(fault)
+    reply.emit_all(making.transcript.finish())
+    reply.emit(await making.log(finish, status, error))
+
+
+class _Making:
+    """What is known of a turn while it is made."""
+
+    def __init__(self, store: Store, speaker: Speaker, opening: Opening, turn: int) -> None:
+        self._store = store
+        self._speaker = speaker
+        self._opening = opening
+        self._turn = turn
+        self._steps: list[Step] = []
+        self._generation: Generation | None = None
+        self.transcript = Transcript(
+            speaker.vocabulary,
+            opening.sampling.stop + speaker.stop,
+            thinking=speaker.renderer.opens_thought(opening.prompt),
+        )
+
+    async def generate(self, reply: Reply) -> AsyncIterator[Text | Thought | Queued]:
+        """Text and places as they come, until the reply ends or a stop string is met. Raises EngineError."""
+        opening, transcript = self._opening, self.transcript
+        for token in opening.kept:
+            for event in transcript.feed(token):
+                yield event
+        generation = self._speaker.engine.generate(
+            opening.prompt.ids, opening.sampling, opening.seed, first_step=len(opening.kept), user=opening.user
+        )
+        self._generation = generation
+        await reply.attach(generation)
+        async for news in _with_places(generation):
+            if isinstance(news, Queued):
+                yield news
+                continue
+            self._steps.append(news)
+            for event in transcript.feed(news.id):
+                yield event
+            if transcript.stopped:
+                await generation.aclose()
+                return
+            if len(self._steps) % PROGRESS_STEPS == 0:
+                await self._save_progress()
+
+    @property
+    def finish(self) -> Finish:
+        """How a reply without a fault ended."""
+        if self.transcript.stopped or self._generation is None:
+            return "stop"
+        return self._generation.finish or "stop"
+
+    @property
+    def _schedule(self) -> Schedule:
+        """Of the positions that made the steps: the engine may be a step ahead of who reads it."""
+        if self._generation is None or not self._steps:
+            return ()
+        return cut(self._generation.schedule, len(self._opening.prompt.ids) + len(self._steps) - 1)
+
+    async def _save_progress(self) -> None:
+        """Keep what was generated so far. A log that cannot take it must not stop the reply."""
+        try:
+            await self._store.save_progress(
+                self._turn,
+                steps=tuple(self._steps),
+                schedule=self._schedule,
+                reply=self.transcript.answer,
+                reasoning=self.transcript.reasoning,
+                n_cached=self._generation.n_cached if self._generation else 0,
+            )
+        except Exception:
+            log.exception("turn %d: progress not saved", self._turn)
+
+    async def log(self, finish: Finish, status: Status, error: str | None) -> Done:
+        """Finalise the turn in the log. If the log cannot take it, the person still has the reply, and hears so."""
+        message: int | None = None
+        logged = True
+        try:
+            message = await self._store.finish_turn(
+                self._turn,
+                steps=tuple(self._steps),
+                schedule=self._schedule,
+                reply=self.transcript.answer,
+                reasoning=self.transcript.reasoning,
+                finish=finish,
+                status=status,
+                error=error,
+                n_cached=self._generation.n_cached if self._generation else 0,
+                timings=self._generation.timings if self._generation else None,
+            )
+        except Exception:
+            log.exception("turn %d: the reply is made but not logged", self._turn)
+            logged = False
+        return Done(
+            turn=self._turn,
+            message=message,
+            text=self.transcript.answer,
+            reasoning=self.transcript.reasoning,
+            status=status,
+            finish=finish,
+            n_tokens=len(self._steps),
+            seed=self._opening.seed,
+            logged=logged,
+            error=error,
+        )
+
+
+async def _with_places(generation: Generation) -> AsyncIterator[Step | Queued]:
+    """The steps; while the first one is awaited, each change of place in the queue, too."""
+    first = asyncio.ensure_future(anext(generation))
+    told = 0
+    while True:
+        done, _ = await asyncio.wait({first}, timeout=PLACE_INTERVAL)
+        if done:
+            break
+        if generation.place != told:
+            told = generation.place
+            yield Queued(told)
+    try:
+        yield await first
+    except StopAsyncIteration:
+        return
+    async for step in generation:
+        yield step

@@ -1,0 +1,50 @@
+"""A reply in the making, as a front end holds it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+
+from ..predict.engine import Generation
+from .events import Event
+
+
+class Reply:
+    """Iterate for its events. It is made in a task of its own: a front end that stops listening loses nothing.
+
+    Bad input (a message that cannot fit, a full queue) raises its UserError out of the iteration.
+    """
+
+    def __init__(self) -> None:
+        self._events: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
+        self._generation: Generation | None = None
+        self.stopping = False
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        while (event := await self._events.get()) is not None:
+            if isinstance(event, BaseException):
+                raise event
+            yield event
+
+    async def stop(self) -> None:
+        """Stop decoding within one step. What was said is kept, and `Done` still comes."""
+        self.stopping = True
+        if self._generation is not None:
+            await self._generation.aclose()
+
+    async def attach(self, generation: Generation) -> None:
+        """Tie to the running generation; a reply stopped before this begins ends at once."""
+        self._generation = generation
+        if self.stopping:
+            await generation.aclose()
+
+    def emit(self, event: Event) -> None:
+        self._events.put_nowait(event)
+
+    def emit_all(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self.emit(event)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Close the stream of events, with ``error`` raised to whoever listens."""
+        if error is not None:
+            self._events.put_nowait(error)
+        self._events.put_nowait(None)

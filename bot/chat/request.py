@@ -1,0 +1,44 @@
+"""What a front end asks for."""
+
+import secrets
+from dataclasses import dataclass
+
+from ..predict.sampling import Sampling
+
+SEED_LIMIT = 2**53
+"""Seeds stay below this: Discord's integer options and JavaScript hold 53 bits."""
+
+
+def fresh_seed() -> int:
+    return secrets.randbelow(SEED_LIMIT)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRequest:
+    """Answer ``message`` (its id in the log), given the chain of messages that leads to it.
+
+    ``sampling`` and ``seed`` default to the settings and a fresh draw. ``user`` names whose turn it is in the
+    engine's fair queue; ``requester`` is that person's Discord id, None in the terminal.
+    """
+
+    session: int
+    message: int
+    sampling: Sampling | None = None
+    seed: int | None = None
+    user: str = ""
+    requester: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BranchRequest:
+    """What if step ``step`` of ``turn`` had drawn token ``choice``? The reply goes on from there.
+
+    With ``seed`` None the branch keeps the turn's own draws u(seed, t), so that only the choice differs.
+    """
+
+    turn: int
+    step: int
+    choice: int
+    seed: int | None = None
+    user: str = ""
+    requester: int | None = None

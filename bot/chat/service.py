@@ -1,0 +1,129 @@
+"""The one use case: a message in, a streamed and logged reply out. Every front end goes through here."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from ..errors import UserError
+from ..explain.turn import Turn
+from ..predict.prompt import Span
+from ..predict.sampling import Sampling
+from ..store import Store
+from .making import Opening, make_turn
+from .names import named
+from .reply import Reply
+from .request import BranchRequest, ReplyRequest, fresh_seed
+from .speaker import Speaker
+
+log = logging.getLogger(__name__)
+
+
+class Chat:
+    """Holds no conversation: a reply reads its whole conversation from the log, and gives the model all of it."""
+
+    def __init__(self, store: Store, speaker: Speaker, sampling: Sampling, *, k: int = 10) -> None:
+        self.store = store
+        self.speaker = speaker
+        self.sampling = sampling
+        self.k = k
+        self._running: dict[Reply, asyncio.Task[None]] = {}
+
+    def reply(self, request: ReplyRequest) -> Reply:
+        """Answer a logged message."""
+        return self._start(lambda reply: self._answer(reply, request))
+
+    def branch(self, request: BranchRequest) -> Reply:
+        """Let a logged reply take another turn at one step."""
+        return self._start(lambda reply: self._branch(reply, request))
+
+    @property
+    def running(self) -> int:
+        """Replies being made or waiting."""
+        return len(self._running)
+
+    async def aclose(self) -> None:
+        """Stop what runs and wait until it is in the log. Engine and store stay open."""
+        for reply in list(self._running):
+            await reply.stop()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    def _start(self, make: Callable[[Reply], Awaitable[None]]) -> Reply:
+        reply = Reply()
+
+        async def work() -> None:
+            try:
+                await make(reply)
+            except Exception as error:
+                if not isinstance(error, UserError):
+                    log.exception("a reply failed")
+                reply.end(error)
+            else:
+                reply.end()
+
+        task = asyncio.create_task(work())
+        self._running[reply] = task
+        task.add_done_callback(lambda _: self._running.pop(reply, None))
+        return reply
+
+    async def _answer(self, reply: Reply, request: ReplyRequest) -> None:
+        sampling = request.sampling or self.sampling
+        budget = prompt_budget(self.speaker.engine.n_ctx, sampling)
+        conversation = named(await self.store.conversation(request.message))
+        prompt = await asyncio.to_thread(self.speaker.renderer.render, conversation, budget=budget)
+        opening = Opening(
+            session=request.session,
+            prompt_message=request.message,
+            prompt=prompt,
+            sampling=sampling,
+            seed=fresh_seed() if request.seed is None else request.seed,
+            k=self.k,
+            requester=request.requester,
+            user=request.user,
+        )
+        await make_turn(self.store, self.speaker, opening, reply)
+
+    async def _branch(self, reply: Reply, request: BranchRequest) -> None:
+        turn = await self.store.turn(request.turn)
+        opening = _branched(turn, request, self.k)
+        mine = self.speaker.engine.model
+        if turn.model.sha256 != mine.sha256:
+            raise UserError(
+                f"turn {turn.id} was made by {turn.model.name}, and {mine.name} is loaded: load that one"
+            )
+        await make_turn(self.store, self.speaker, opening, reply)
+
+
+def prompt_budget(n_ctx: int, sampling: Sampling) -> int:
+    """Tokens a prompt may have so that a whole reply fits behind it, but never less than half the context."""
+    return max(n_ctx - sampling.max_tokens, n_ctx // 2)
+
+
+def _branched(turn: Turn, request: BranchRequest, k: int) -> Opening:
+    """The turn that keeps the reply before ``request.step``, and puts ``request.choice`` there."""
+    step = request.step - turn.first_step
+    if not 0 <= step < len(turn.trace.steps):
+        last = turn.first_step + len(turn.trace.steps) - 1
+        raise UserError(f"turn {turn.id} has no step {request.step}: it has {turn.first_step} to {last}")
+    if not 0 <= request.choice < turn.model.n_vocab:
+        raise UserError(
+            f"token {request.choice} does not exist: {turn.model.name} has 0 to {turn.model.n_vocab - 1}"
+        )
+    if turn.prompt_message is None:
+        raise UserError(f"turn {turn.id} answers a message that was erased: it cannot be branched")
+    start = len(turn.prompt.ids)
+    kept = turn.prompt.ids[start - turn.first_step :] if turn.first_step else ()
+    new = (*(s.id for s in turn.trace.steps[:step]), request.choice)
+    span = Span(start, start + len(new), "generated", "assistant", turn.reply_message)
+    return Opening(
+        session=turn.session,
+        prompt_message=turn.prompt_message,
+        prompt=replace(turn.prompt, ids=turn.prompt.ids + new, spans=(*turn.prompt.spans, span)),
+        sampling=turn.sampling,
+        seed=turn.seed if request.seed is None else request.seed,
+        k=k,
+        requester=request.requester,
+        user=request.user,
+        kept=kept + new,
+        parent_turn=turn.id,
+    )

@@ -1,0 +1,109 @@
+"""`glasshead chat`: talk to the bot in the terminal, or ask one thing from a script."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..chat import Chat, Done
+from ..chat.request import SEED_LIMIT
+from ..config import Settings, load_settings
+from ..errors import UserError
+from ..explain.visible import neutral
+from ..wiring import open_chat
+from .commands import HELP, Commands
+from .logs import start_logging
+from .sitting import Sitting
+from .typed import typed_messages
+
+
+def chat(
+    once: Annotated[str | None, typer.Option(help="Say this, print the reply, end.")] = None,
+    session: Annotated[int | None, typer.Option(help="Go on with this logged session.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the draws, 0 to 2^53-1.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="With --once: one JSON object (docs/json.md).")] = False,
+    config: Annotated[Path | None, typer.Option(help="Settings file instead of config.toml.")] = None,
+) -> None:
+    """Talk to the bot here."""
+    if seed is not None and not 0 <= seed < SEED_LIMIT:
+        raise UserError(f"--seed {seed}: it has to be from 0 to {SEED_LIMIT - 1}")
+    if as_json and once is None:
+        raise UserError("--json goes with --once")
+    settings = load_settings(config)
+    start_logging(settings)
+    if once is None:
+        asyncio.run(converse(settings, session, seed))
+    else:
+        asyncio.run(_once(settings, once, session, seed, as_json))
+
+
+async def converse(settings: Settings, session: int | None = None, seed: int | None = None) -> None:
+    """A sitting at the terminal, until /quit or the end of input. ``seed`` holds for every reply."""
+    async with open_chat(settings) as chat:
+        sitting = await _sit(chat, settings, session)
+        typer.echo(f"{chat.speaker.engine.model.name} is ready. {HELP}", err=True)
+        commands = Commands(sitting, settings)
+        async for text in typed_messages(settings.store.path.parent / "history"):
+            try:
+                if text.startswith("/"):
+                    if not await commands.run(text):
+                        return
+                else:
+                    _check_length(text, settings)
+                    await commands.tell(sitting.say(text, seed))
+            except UserError as error:
+                _note(f"! {error}")
+
+
+async def _once(settings: Settings, text: str, session: int | None, seed: int | None, as_json: bool) -> None:
+    _check_length(text, settings)
+    async with open_chat(settings) as chat:
+        sitting = await _sit(chat, settings, session, quiet=as_json)
+        done = await sitting.say(text, seed)
+    if as_json:
+        typer.echo(json.dumps(_as_json(done, sitting.session), ensure_ascii=False))
+    else:
+        typer.echo()
+    if done.error and not as_json:
+        raise UserError(done.error)
+
+
+async def _sit(chat: Chat, settings: Settings, session: int | None, quiet: bool = False) -> Sitting:
+    write = (lambda _: None) if quiet else _write
+    if session is not None:
+        return await Sitting.resume(chat, session, write, _note)
+    return await Sitting.begin(chat, settings.chat.system_prompt, write, _note)
+
+
+def _check_length(text: str, settings: Settings) -> None:
+    limit = settings.chat.max_message_chars
+    if len(text) > limit:
+        raise UserError(
+            f"the message has {len(text):,} characters, {limit:,} are allowed: shorten it, or raise "
+            "max_message_chars in [chat] of config.toml"
+        )
+
+
+def _as_json(done: Done, session: int) -> dict[str, object]:
+    return {
+        "turn": done.turn,
+        "session": session,
+        "message": done.message,
+        "reply": done.text,
+        "reasoning": done.reasoning,
+        "finish": done.finish,
+        "tokens": done.n_tokens,
+        "seed": done.seed,
+        "logged": done.logged,
+        "error": done.error,
+    }
+
+
+def _write(text: str) -> None:
+    typer.echo(neutral(text), nl=False)
+
+
+def _note(text: str) -> None:
+    typer.echo(neutral(text), err=True)

@@ -1,0 +1,94 @@
+"""The slash commands of a sitting."""
+
+from collections.abc import Awaitable
+
+import typer
+
+from ..chat import Done
+from ..config import Settings
+from ..errors import UserError
+from ..explain.visible import neutral
+from .explain import show_turn
+from .sitting import Sitting
+from .verify import verify_turn
+
+HELP = "Type, or /help."
+
+COMMANDS = {
+    "/explain [n]": "open the last reply, or turn n: each token, what else it might have been, and why it fell so",
+    "/verify [n]": "replay the last reply, or turn n, and compare every row of logits bit by bit",
+    "/retry": "another reply to the last message, with new draws",
+    "/system TEXT": "start anew with this system prompt; without TEXT: with none",
+    "/reset": "start anew: the model is given nothing of what was said before",
+    "/sessions": "the newest logged sessions; go on with one by `glasshead chat --session N`",
+    "/help": "this list",
+    "/quit": "leave (so does Ctrl-D); Ctrl-C stops a reply and keeps it",
+}
+
+
+class Commands:
+    """``run`` does one; it returns False when the sitting is over."""
+
+    def __init__(self, sitting: Sitting, settings: Settings) -> None:
+        self._sitting = sitting
+        self._settings = settings
+
+    async def run(self, line: str) -> bool:
+        name, _, rest = line.partition(" ")
+        rest = rest.strip()
+        match name:
+            case "/quit" | "/exit":
+                return False
+            case "/help":
+                self._help()
+            case "/explain":
+                await show_turn(await self._sitting.chat.store.turn(self._turn(rest)))
+            case "/verify":
+                await verify_turn(await self._sitting.chat.store.turn(self._turn(rest)), self._settings)
+            case "/retry":
+                await self.tell(self._sitting.retry())
+            case "/system":
+                await self._anew(rest)
+            case "/reset":
+                await self._anew(self._settings.chat.system_prompt)
+            case "/sessions":
+                await self._sessions()
+            case _:
+                raise UserError(f"no such command: {name}; /help lists them")
+        return True
+
+    async def tell(self, saying: Awaitable[Done]) -> None:
+        """Wait for a reply being printed, and say how it ended."""
+        done = await saying
+        typer.echo()
+        ending = {"length": ", cut at the limit", "stopped": ", stopped"}.get(done.finish, "")
+        typer.echo(
+            typer.style(f"  turn {done.turn} · {done.n_tokens} tokens{ending} · /explain", dim=True), err=True
+        )
+        if done.error:
+            raise UserError(done.error)
+        if not done.logged:
+            raise UserError("the log could not take this reply (see above): it cannot be explained later")
+
+    def _turn(self, rest: str) -> int:
+        if rest:
+            if not rest.isdecimal():
+                raise UserError(f"expected the number of a turn, not {rest!r}")
+            return int(rest)
+        if not self._sitting.turns:
+            raise UserError("nothing was answered yet in this sitting: say something first, or name a turn")
+        return self._sitting.turns[-1]
+
+    def _help(self) -> None:
+        for usage, meaning in COMMANDS.items():
+            typer.echo(f"  {usage:<14} {meaning}")
+        typer.echo('  Alt-Enter starts a new line; a line of """ begins and ends a message of many lines.')
+
+    async def _anew(self, system: str) -> None:
+        fresh = await Sitting.begin(self._sitting.chat, system, self._sitting.write, self._sitting.note)
+        self._sitting.restart(fresh.session, fresh.parent)
+        typer.echo(f"  session {fresh.session}: nothing said before goes in", err=True)
+
+    async def _sessions(self) -> None:
+        for session in await self._sitting.chat.store.sessions(limit=10):
+            typer.echo(f"  {session.id:>6}  {session.n_turns:>4} turns  {neutral(session.title)}")

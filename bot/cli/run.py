@@ -1,0 +1,26 @@
+"""`glasshead run`: Discord with a token, the terminal without."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..config import load_settings
+from .chat import converse
+from .logs import start_logging
+
+
+def run(
+    config: Annotated[Path | None, typer.Option(help="Settings file instead of config.toml.")] = None,
+) -> None:
+    """Start the bot: it joins Discord if DISCORD_TOKEN is set, else it talks here."""
+    settings = load_settings(config)
+    start_logging(settings)
+    if settings.discord.token.get_secret_value():
+        from ..plugin.client import serve  # noqa: PLC0415 - the terminal need not load discord.py
+
+        asyncio.run(serve(settings))
+        return
+    typer.echo("No DISCORD_TOKEN: the bot talks here in the terminal. /help lists what it can do.", err=True)
+    asyncio.run(converse(settings))

@@ -28,7 +28,8 @@ def pack_ids(ids: Sequence[int]) -> bytes:
     wide = bool(values.size) and int(values.max()) > 0xFFFF
     plain = values.astype("<u4" if wide else "<u2").tobytes()
     small = squeeze(plain, pairs=True)
-    return bytes([(4 if wide else 2) | (0x10 if len(small) < len(plain) else 0)]) + min(small, plain, key=len)
+    width = 4 if wide else 2
+    return bytes([width | 0x10]) + small if len(small) < len(plain) else bytes([width]) + plain
 
 
 def unpack_ids(data: bytes) -> tuple[int, ...]:

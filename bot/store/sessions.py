@@ -1,5 +1,6 @@
 """Sessions, persons and messages: plain functions over a connection."""
 
+import re
 import secrets
 import unicodedata
 from typing import Any
@@ -15,6 +16,7 @@ from .tables import message, person, session
 
 PREVIEW = 80
 """Characters of a preview."""
+_LONE = re.compile("[\ud800-\udfff]")
 _UNSPACED = (
     "CJK",
     "HIRAGANA",
@@ -99,11 +101,7 @@ def append_message(
 
 def storable(text: str) -> str:
     """Lone surrogates, which UTF-8 cannot hold, become U+FFFD."""
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace") if _lone(text) else text
-
-
-def _lone(text: str) -> bool:
-    return any(0xD800 <= ord(c) <= 0xDFFF for c in text)
+    return _LONE.sub("\ufffd", text)
 
 
 _ANCESTORS = sa.text(

@@ -14,12 +14,16 @@ from ..predict.prompt import Prompt
 from ..predict.sampling import Sampling
 from ..predict.schedule import Schedule
 from ..predict.step import Step
-from . import models, sessions, turns
+from . import marks, models, sessions, turns
 from .blocks import PackedPrompt
 from .database import Database
 from .lock import OwnerLock
+from .marks import Marks
 from .migrate import check_folder, migrate, require_version
 from .records import MessageRow, SessionRow, TurnRow
+from .search import Order, Page
+from .search import search as search_messages
+from .search_syntax import Query
 from .spans import pack_spans
 from .tables import turn as turn_table
 
@@ -290,6 +294,22 @@ class Store:
     async def discord_messages(self, turn: int) -> list[int]:
         """The Discord messages that show a reply, in order."""
         return await self.database.read(lambda c: turns.discord_messages(c, turn))
+
+    # What is looked for and thought of it
+
+    async def search(
+        self, query: Query, *, order: Order = "newest", limit: int = 50, after: tuple[float, int] | None = None
+    ) -> Page:
+        """One page of what ``search_syntax.parse`` asked for; ``after`` is the ``next`` of the page before."""
+        return await self.database.read(lambda c: search_messages(c, query, order=order, limit=limit, after=after))
+
+    async def marks(self, session: int) -> dict[int, Marks]:
+        """Tags, ratings, thumbs and notes on a session's turns, by turn."""
+        return await self.database.read(lambda c: marks.marks(c, session))
+
+    async def set_feedback(self, turn: int, *, person: int, value: int, note: str = "") -> None:
+        """A Discord user's thumb: 1, -1, or 0 to take it back."""
+        await self.database.write(lambda c: marks.thumb(c, turn, person, value, note))
 
 
 def _own(lock: OwnerLock, path: Path) -> None:

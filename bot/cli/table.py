@@ -1,0 +1,59 @@
+"""Rows for people and for pipes: a table on a terminal, tab-separated lines elsewhere. Nothing logged acts here."""
+
+import datetime
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..explain.visible import neutral
+
+SPARKS = "▁▂▃▄▅▆▇█"
+
+
+def line(text: str, width: int | None = None) -> str:
+    """Logged text as one harmless line."""
+    flat = neutral(" ".join(text.split()))
+    return flat if width is None or len(flat) <= width else flat[: width - 1] + "…"
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = ()) -> None:
+    """``right`` names the columns of numbers. Cells that are Text keep their style on a terminal."""
+    if not sys.stdout.isatty():
+        print("\t".join(columns))
+        for row in rows:
+            print("\t".join(line(_plain(cell)) for cell in row))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name, justify="right" if name in set(right) else "left", overflow="ellipsis", no_wrap=True)
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(line(_plain(cell))) for cell in row))
+    Console().print(table)
+
+
+def _plain(cell: object) -> str:
+    return "" if cell is None else cell.plain if isinstance(cell, Text) else str(cell)
+
+
+def when(us: int) -> str:
+    """Local time, to the minute."""
+    return datetime.datetime.fromtimestamp(us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def highlighted(pieces: Sequence[str], width: int) -> Text:
+    """A snippet whose every second piece matched."""
+    out = Text()
+    for i, piece in enumerate(pieces):
+        flat = neutral(piece.replace("\n", " ").replace("\t", " "))
+        out.append(flat, style="bold reverse" if i % 2 else "")
+    out.truncate(width, overflow="ellipsis")
+    return out
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Values as little bars, from nothing to the greatest."""
+    top = max(values, default=0)
+    return "".join(SPARKS[min(int(v / top * len(SPARKS)), len(SPARKS) - 1)] if top else SPARKS[0] for v in values)

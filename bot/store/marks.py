@@ -1,0 +1,172 @@
+"""What people think of a turn: thumbs from Discord, reviewers' stars, tags and notes."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+
+from ..errors import UserError
+from .clock import DAY_US, now_us
+from .sessions import person_id, storable
+from .statistics import add
+from .tables import annotation, feedback, person, session, tag, turn
+
+STARS: Literal["review"] = "review"
+THUMB: Literal["discord"] = "discord"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """On the whole turn, or on the reply's tokens ``first`` to ``last``, both included."""
+
+    id: int
+    turn: int
+    first: int | None
+    last: int | None
+    text: str
+    author: str
+    created_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """``stars`` 1 to 5 or None; ``thumbs`` are (person's Discord id, -1 or 1, note)."""
+
+    turn: int
+    stars: int | None
+    tags: tuple[str, ...]
+    notes: tuple[Note, ...]
+    thumbs: tuple[tuple[int | None, int, str], ...]
+
+
+def rate(connection: sa.Connection, turn_id: int, stars: int | None) -> None:
+    """A reviewer's rating, 1 to 5; None takes it back."""
+    if stars is not None and not 1 <= stars <= 5:
+        raise UserError(f"a rating is 1 to 5, not {stars}")
+    require_turn(connection, turn_id)
+    mine = sa.and_(feedback.c.turn_id == turn_id, feedback.c.source == STARS)
+    _count(connection, turn_id, mine, -1)
+    connection.execute(feedback.delete().where(mine))
+    if stars is not None:
+        values = {"turn_id": turn_id, "source": STARS, "value": stars, "created_us": now_us()}
+        connection.execute(feedback.insert().values(values))
+    _count(connection, turn_id, mine, 1)
+
+
+def thumb(connection: sa.Connection, turn_id: int, discord_id: int, value: int, note: str = "") -> None:
+    """A person's thumb: 1, -1, or 0 to take it back."""
+    if value not in (-1, 0, 1):
+        raise UserError(f"a thumb is -1, 0 or 1, not {value}")
+    require_turn(connection, turn_id)
+    who = person_id(connection, discord_id)
+    mine = sa.and_(feedback.c.turn_id == turn_id, feedback.c.source == THUMB, feedback.c.person_id == who)
+    _count(connection, turn_id, mine, -1)
+    connection.execute(feedback.delete().where(mine))
+    if value:
+        values = {"turn_id": turn_id, "person_id": who, "source": THUMB, "value": value, "note": storable(note)}
+        connection.execute(feedback.insert().values(values | {"created_us": now_us()}))
+    _count(connection, turn_id, mine, 1)
+
+
+def _count(connection: sa.Connection, turn_id: int, which: sa.ColumnElement[bool], sign: int) -> None:
+    """Keep the daily sums true: add or take away the feedback rows that are there."""
+    query = sa.select(turn.c.created_us, turn.c.model_id, turn.c.requester_id, session.c.guild_id)
+    row = connection.execute(
+        query.join(session, session.c.id == turn.c.session_id).where(turn.c.id == turn_id)
+    ).one()
+    key = (row.created_us // DAY_US, row.model_id, row.guild_id or 0, row.requester_id or 0)
+    for value, source in connection.execute(sa.select(feedback.c.value, feedback.c.source).where(which)).all():
+        if source == STARS:
+            add(connection, key, ratings=sign, rating_sum=sign * value)
+        else:
+            add(connection, key, thumbs_up=sign * (value > 0), thumbs_down=sign * (value < 0))
+
+
+def add_tag(connection: sa.Connection, turn_id: int, name: str) -> None:
+    require_turn(connection, turn_id)
+    values = {"turn_id": turn_id, "name": _tag_name(name), "created_us": now_us()}
+    connection.execute(insert(tag).values(values).on_conflict_do_nothing())
+
+
+def remove_tag(connection: sa.Connection, turn_id: int, name: str) -> None:
+    require_turn(connection, turn_id)
+    gone = connection.execute(tag.delete().where(tag.c.turn_id == turn_id, tag.c.name == _tag_name(name)))
+    if not gone.rowcount:
+        raise UserError(f"turn {turn_id} has no tag {name}")
+
+
+def _tag_name(name: str) -> str:
+    name = storable(name).strip()
+    if not name or len(name) > 64 or any(char.isspace() or char == '"' for char in name):
+        raise UserError("a tag is one word of at most 64 characters")
+    return name
+
+
+def add_note(
+    connection: sa.Connection,
+    turn_id: int,
+    text: str,
+    *,
+    first: int | None = None,
+    last: int | None = None,
+    author: str = "",
+) -> int:
+    """A note on a turn, or on a span of its tokens. Returns the note's id."""
+    n_out = require_turn(connection, turn_id)
+    last = first if last is None else last
+    if first is not None and last is not None and not 0 <= first <= last < n_out:
+        raise UserError(f"turn {turn_id} has the tokens 0 to {n_out - 1}, not {first} to {last}")
+    if not text.strip():
+        raise UserError("a note needs some text")
+    values = {"turn_id": turn_id, "first": first, "last": last, "note": storable(text), "author": storable(author)}
+    key = connection.execute(annotation.insert().values(values | {"created_us": now_us()})).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def remove_note(connection: sa.Connection, note_id: int) -> None:
+    if not connection.execute(annotation.delete().where(annotation.c.id == note_id)).rowcount:
+        raise UserError(f"there is no note {note_id}")
+
+
+def require_turn(connection: sa.Connection, turn_id: int) -> int:
+    """How many tokens the turn has."""
+    tokens = connection.execute(sa.select(turn.c.n_out).where(turn.c.id == turn_id)).scalar()
+    if tokens is None:
+        raise UserError(f"there is no turn {turn_id}")
+    return int(tokens)
+
+
+def marks(connection: sa.Connection, session_id: int) -> dict[int, Marks]:
+    """The marks on a session's turns, by turn; unmarked turns are left out."""
+    of_session = turn.c.session_id == session_id
+
+    def rows(query: Any) -> Any:
+        return connection.execute(query.where(of_session)).all()
+
+    stars: dict[int, int] = {}
+    thumbs: dict[int, list[tuple[int | None, int, str]]] = {}
+    given = sa.select(feedback, person.c.discord_id).join(turn, turn.c.id == feedback.c.turn_id)
+    for row in rows(given.outerjoin(person, person.c.id == feedback.c.person_id).order_by(feedback.c.id)):
+        if row.source == STARS:
+            stars[row.turn_id] = row.value
+        else:
+            thumbs.setdefault(row.turn_id, []).append((row.discord_id, row.value, row.note))
+    tags: dict[int, list[str]] = {}
+    for row in rows(sa.select(tag).join(turn, turn.c.id == tag.c.turn_id).order_by(tag.c.name)):
+        tags.setdefault(row.turn_id, []).append(row.name)
+    notes: dict[int, list[Note]] = {}
+    for row in rows(sa.select(annotation).join(turn, turn.c.id == annotation.c.turn_id).order_by(annotation.c.id)):
+        note = Note(row.id, row.turn_id, row.first, row.last, row.note, row.author, row.created_us)
+        notes.setdefault(row.turn_id, []).append(note)
+    return {
+        id_: Marks(
+            turn=id_,
+            stars=stars.get(id_),
+            tags=tuple(tags.get(id_, ())),
+            notes=tuple(notes.get(id_, ())),
+            thumbs=tuple(thumbs.get(id_, ())),
+        )
+        for id_ in sorted({*stars, *thumbs, *tags, *notes})
+    }

@@ -1,0 +1,102 @@
+"""What a search finds."""
+
+import pytest
+from glasshead.store import Store, marks
+from glasshead.store.search_syntax import parse
+
+from .making import ask
+
+
+@pytest.fixture
+async def filled(store: Store) -> Store:
+    here = await store.start_session(kind="channel", guild_id=1, channel_id=10)
+    there = await store.start_session(kind="channel", guild_id=2, channel_id=20)
+    await ask(store, here, "Is the café open?", "Almost: yes, at nine.", person=5, author="Ann")  # turn 1
+    await ask(store, here, "東京タワーはどこですか", "It stands in Tokyo.", person=6, author="Bo", n=30)  # turn 2
+    await ask(store, there, "almost no", "yes or no?", person=5, author="Ann", status="stopped")  # turn 3
+    await ask(store, there, "say 100% a_b", "[]{}", person=6)  # turn 4
+    await store.database.write(lambda c: marks.rate(c, 1, 5))
+    await store.database.write(lambda c: marks.add_tag(c, 3, "odd"))
+    await store.set_feedback(2, person=5, value=-1)
+    return store
+
+
+@pytest.mark.parametrize(
+    ("typed", "turns"),
+    [
+        ("yes", [3, 1]),
+        ("CAFE", [1]),
+        ("café", [1]),
+        ('"yes at nine"', [1]),
+        ('"nine yes"', []),
+        ("almost yes", [1]),
+        ("almost -yes", [3]),
+        ("alm*", [3, 1]),
+        ("タワー", [2]),
+        ("東京", [2]),
+        ("東", [2]),
+        ("京東", []),
+        ("100%", [4]),
+        ("a_b", [4]),
+        ("user:5", [3, 1]),
+        ("user:ann yes", [3, 1]),
+        ("user:bo", [4, 2]),
+        ("channel:10", [2, 1]),
+        ("server:2 yes", [3]),
+        ("model:TIN", [4, 3, 2, 1]),
+        ("model:other", []),
+        ("status:stopped", [3]),
+        ("rating:5", [1]),
+        ("rating:down", [2]),
+        ("rating:up", []),
+        ("tag:odd no", [3, 3]),
+        ("tokens:>20", [2]),
+        ("tokens:12 yes", [3, 1]),
+        ("perplexity:>1e9", None),
+        ("after:1h", [4, 3, 2, 1]),
+        ("before:1h", []),
+        ("", [4, 3, 2, 1]),
+    ],
+)
+async def test_finds(filled: Store, typed: str, turns: list[int] | None):
+    if turns is None:
+        with pytest.raises(Exception, match="takes a number"):
+            parse(typed)
+        return
+    for order in ("newest", "best"):
+        page = await filled.search(parse(typed), order=order)
+        found = [hit.turn for hit in page.hits]
+        assert (found if order == "newest" else sorted(found, key=lambda t: -t)) == turns
+        assert page.next is None and not page.capped
+
+
+@pytest.mark.parametrize("order", ["newest", "best"])
+@pytest.mark.parametrize("typed", ["word", "字字字", "字", ""])
+async def test_pages_join_without_gap_or_overlap(store: Store, order: str, typed: str):
+    session = await store.start_session()
+    for i in range(23):
+        await ask(store, session, "word 字字字 " * (i % 5 + 1), "…", n=1)
+    whole = [hit.message for hit in (await store.search(parse(typed), order=order, limit=100)).hits]
+    seen, after = [], None
+    while True:
+        page = await store.search(parse(typed), order=order, limit=4, after=after)
+        seen += [hit.message for hit in page.hits]
+        if (after := page.next) is None:
+            break
+    assert seen == whole and len(set(whole)) == 23
+
+
+async def test_a_filter_over_many_turns_meets_words(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("glasshead.store.search.FEW", 3)
+    session = await store.start_session(channel_id=10)
+    for i in range(9):
+        await ask(store, session, f"word {i}", "yes" if i % 2 else "no", n=1)
+    assert [h.turn for h in (await store.search(parse("yes channel:10"))).hits] == [8, 6, 4, 2]
+    assert [h.turn for h in (await store.search(parse("channel:10"), limit=2)).hits] == [9, 8]
+
+
+async def test_a_snippet_shows_what_matched(filled: Store):
+    (hit,) = (await filled.search(parse("nine"))).hits
+    assert hit.snippet == ("Almost: yes, at ", "nine", ".")
+    (hit,) = (await filled.search(parse("タワー"))).hits
+    assert hit.snippet == ("東京", "タワー", "はどこですか")

@@ -16,12 +16,12 @@ import json
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from ..predict.sampling import DEFAULT_STAGES
-from ..predict.schedule import Run, Schedule
+from ..predict.schedule import Rows, Run, Schedule
 from ..predict.step import Candidate, Stage, Step
 from .columns import Damaged, Ints, Reader, Writer, f32, f32_bits, planes, squeeze, unsqueeze, unzigzag, zigzag
 
@@ -37,6 +37,8 @@ FINE = 4096
 
 _STAGES = DEFAULT_STAGES
 """A stage is stored as its place in this list, 1-based: append only."""
+_ROWS: tuple[Rows, ...] = get_args(Rows)
+"""A kernel class is stored as its place in this list: append only."""
 
 
 def encode(steps: Sequence[Step], schedule: Schedule, k: int) -> bytes:
@@ -50,7 +52,7 @@ def encode(steps: Sequence[Step], schedule: Schedule, k: int) -> bytes:
         "k": k,
         "width": width,
         "stages": [[_STAGES.index(name) + 1 for name in names] for names in lists],
-        "schedule": [run.count if run.rows == "many" else -run.count for run in schedule],
+        "schedule": [[_ROWS.index(run.rows), run.count] for run in schedule],
     }
     body = Writer()
     body.put_sized(json.dumps(head, separators=(",", ":")).encode())
@@ -76,7 +78,7 @@ def decode(blob: bytes) -> tuple[tuple[Step, ...], Schedule, int]:
     reader = Reader(data)
     try:
         head = json.loads(reader.take_sized())
-        schedule = tuple(Run("many" if count > 0 else "one", abs(count)) for count in head["schedule"])
+        schedule = tuple(Run(_ROWS[code], count) for code, count in head["schedule"])
         steps = _steps(head, reader) if head["n"] else ()
         reader.end()
     except (KeyError, IndexError, TypeError, ValueError, struct.error) as error:

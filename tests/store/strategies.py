@@ -1,7 +1,9 @@
 """Steps as Hypothesis draws them: everything the domain type allows, not only what a model would do."""
 
+from typing import get_args
+
 from glasshead.predict.sampling import DEFAULT_STAGES
-from glasshead.predict.schedule import Run, join
+from glasshead.predict.schedule import Rows, Run, join
 from glasshead.predict.step import Candidate, Stage, Step
 from hypothesis import strategies as st
 
@@ -34,4 +36,4 @@ def steps(draw: st.DrawFn, width: int) -> Step:
 
 
 traces = st.integers(0, 5).flatmap(lambda width: st.lists(steps(width), max_size=5))
-schedules = st.lists(st.builds(Run, st.sampled_from(["one", "many"]), st.integers(1, 5000)), max_size=8).map(join)
+schedules = st.lists(st.builds(Run, st.sampled_from(get_args(Rows)), st.integers(1, 5000)), max_size=8).map(join)

@@ -16,6 +16,7 @@ from .events import Done, Queued, Started, Text, Thought
 from .reply import Reply
 from .speaker import Speaker
 from .transcript import Transcript
+from .unlogged import NO_TURN, Unlogged
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Opening:
     parent_turn: int | None = None
 
 
-async def make_turn(store: Store, speaker: Speaker, opening: Opening, reply: Reply) -> None:
+async def make_turn(store: Store | Unlogged, speaker: Speaker, opening: Opening, reply: Reply) -> None:
     """Make the turn and emit its events to ``reply``, ``Done`` last. A fault of the engine ends up in ``Done``."""
     prompt = opening.prompt
     turn = await store.open_turn(
@@ -78,7 +79,7 @@ async def make_turn(store: Store, speaker: Speaker, opening: Opening, reply: Rep
 class _Making:
     """What is known of a turn while it is made."""
 
-    def __init__(self, store: Store, speaker: Speaker, opening: Opening, turn: int) -> None:
+    def __init__(self, store: Store | Unlogged, speaker: Speaker, opening: Opening, turn: int) -> None:
         self._store = store
         self._speaker = speaker
         self._opening = opening
@@ -146,7 +147,7 @@ class _Making:
     async def log(self, finish: Finish, status: Status, error: str | None) -> Done:
         """Finalise the turn in the log. If the log cannot take it, the person still has the reply, and hears so."""
         message: int | None = None
-        logged = True
+        logged = self._turn != NO_TURN
         try:
             message = await self._store.finish_turn(
                 self._turn,

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ..errors import UserError
 from ..explain.turn import Turn
+from ..predict.message import Conversation
 from ..predict.prompt import Span
 from ..predict.sampling import Sampling
 from ..store import Store
@@ -15,6 +16,7 @@ from .names import named
 from .reply import Reply
 from .request import BranchRequest, ReplyRequest, fresh_seed
 from .speaker import Speaker
+from .unlogged import Unlogged
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,13 @@ class Chat:
     def branch(self, request: BranchRequest) -> Reply:
         """Let a logged reply take another turn at one step."""
         return self._start(lambda reply: self._branch(reply, request))
+
+    def unlogged(self, conversation: Conversation, request: ReplyRequest) -> Reply:
+        """Answer without a record: nothing is kept, and the reply can neither be explained nor verified.
+
+        ``session`` and ``message`` of the request mean nothing here; ``Done.turn`` is 0.
+        """
+        return self._start(lambda reply: self._answer_to(reply, request, conversation, Unlogged()))
 
     @property
     def running(self) -> int:
@@ -67,9 +76,14 @@ class Chat:
         return reply
 
     async def _answer(self, reply: Reply, request: ReplyRequest) -> None:
+        conversation = await self.store.conversation(request.message)
+        await self._answer_to(reply, request, conversation, self.store)
+
+    async def _answer_to(
+        self, reply: Reply, request: ReplyRequest, conversation: Conversation, store: Store | Unlogged
+    ) -> None:
         sampling = request.sampling or self.sampling
         budget = prompt_budget(self.speaker.engine.n_ctx, sampling)
-        conversation = named(await self.store.conversation(request.message))
         prompt = await asyncio.to_thread(self.speaker.renderer.render, conversation, budget=budget)
         opening = Opening(
             session=request.session,
@@ -81,7 +95,7 @@ class Chat:
             requester=request.requester,
             user=request.user,
         )
-        await make_turn(self.store, self.speaker, opening, reply)
+        await make_turn(store, self.speaker, opening, reply)
 
     async def _branch(self, reply: Reply, request: BranchRequest) -> None:
         turn = await self.store.turn(request.turn)

@@ -43,8 +43,8 @@ class Thought:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The end. ``turn`` is its number in the log, 0 for a reply that is not to be logged. ``message`` is the reply's
-    id in the log, the parent of what is said next.
+    """The end. ``turn`` is its number in the log, 0 for a reply that is not to be logged. ``message`` is the
+    reply's id in the log, the parent of what is said next.
 
     ``logged`` is False when the log could not take the reply (a full disk, say): it then reached the person, but
     ``turn`` cannot be explained. ``error`` is one line for people, set if ``status`` is `error`.

@@ -84,7 +84,7 @@ class Chat:
     ) -> None:
         sampling = request.sampling or self.sampling
         budget = prompt_budget(self.speaker.engine.n_ctx, sampling)
-        prompt = await asyncio.to_thread(self.speaker.renderer.render, conversation, budget=budget)
+        prompt = await asyncio.to_thread(self.speaker.renderer.render, named(conversation), budget=budget)
         opening = Opening(
             session=request.session,
             prompt_message=request.message,

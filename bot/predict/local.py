@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from .batch import tells_rows
 from .context import Context
 from .engine import EngineError, ModelIdentity
 from .generation import LocalGeneration, Mailbox
+from .governor import Governor, available_cores
 from .model import Model
 from .prefix import PrefixCache
 from .queue import FairQueue
@@ -28,7 +28,7 @@ from .worker import Worker
 class EngineSettings:
     """``n_ctx``: tokens a reply may hold with its prompt, 0 for the model's own limit or 4096, what is less.
     ``max_running`` replies are made at once, ``max_waiting`` may wait, one user has ``max_per_user`` of both.
-    ``k`` candidates are recorded with each step. ``threads`` 0 asks the machine. Idle
+    ``k`` candidates are recorded with each step. ``threads`` at most, 0 asks the machine. Idle
     conversations keep up to ``cache_bytes`` in memory, and ``spill_bytes`` in ``spill_folder`` if there is one."""
 
     n_ctx: int = 0
@@ -55,11 +55,12 @@ class LocalEngine:
         self._n_ctx = settings.n_ctx or min(4096, trained)
         if not 16 <= self._n_ctx <= max(16, trained):
             raise EngineError("bad_settings", f"n_ctx is {self._n_ctx}: this model can do 16 to {trained}")
+        governor = Governor(settings.threads or available_cores())
         context = Context(
             model.pointer,
             n_ctx=self._n_ctx,
             streams=settings.max_running + 1,  # one for scoring
-            threads=settings.threads or len(os.sched_getaffinity(0)),
+            threads=governor.threads,
             n_batch=settings.n_batch,
         )
         tells = context.has_gpu or tells_rows(model.header)
@@ -72,7 +73,16 @@ class LocalEngine:
         )
         self._mailbox = Mailbox(asyncio.get_running_loop())
         self._queue = FairQueue(settings.max_waiting, settings.max_per_user)
-        self._worker = Worker(model, context, cache, self._queue, self._mailbox, k=settings.k, tells=tells)
+        self._worker = Worker(
+            model,
+            context,
+            cache=cache,
+            governor=governor,
+            queue=self._queue,
+            mailbox=self._mailbox,
+            k=settings.k,
+            tells=tells,
+        )
         self._closed = False
         self._worker.start()
 

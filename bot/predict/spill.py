@@ -4,6 +4,7 @@ A file is: MAGIC, u32 length of the head, the head (JSON: key, ids, schedule, si
 head, the data, XXH3-128 of the data. llama.cpp accepts a damaged state silently, so nothing is used unchecked.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -114,7 +115,8 @@ class Spill:
             part.replace(path)
         except OSError as error:
             log.warning("a conversation's cache could not be written to %s: %s", path, error)
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink()
             return None
         return Spilled(path, ids, schedule, start, data.size)
 

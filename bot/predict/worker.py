@@ -12,6 +12,7 @@ from .context import Context, DecodeFailed, Place
 from .draw import draw
 from .engine import EngineError, Finish
 from .generation import Mailbox
+from .governor import Governor, Key
 from .logits import Scratch
 from .model import Model
 from .prefix import PrefixCache
@@ -37,10 +38,11 @@ class Worker(threading.Thread):
         self,
         model: Model,
         context: Context,
+        *,
         cache: PrefixCache,
+        governor: Governor,
         queue: FairQueue,
         mailbox: Mailbox,
-        *,
         k: int,
         tells: bool,
     ) -> None:
@@ -56,6 +58,7 @@ class Worker(threading.Thread):
         self._scorer = Scorer(context, context.streams - 1, self._can_trim)
         self._jobs: deque[ScoreJob] = deque()
         self._cache = cache
+        self._governor = governor
         self._streams = Streams(context, context.streams - 1, cache, can_trim=self._can_trim)
         self._admissions = count(1)
         self._prefilling: deque[Reply] = deque()
@@ -128,6 +131,12 @@ class Worker(threading.Thread):
     def _measure(self, rows: int, began: float) -> None:
         self._row_s += 0.5 * ((time.monotonic() - began) / rows - self._row_s)
 
+    def _govern(self, key: Key, seconds: float) -> None:
+        before = self._governor.threads
+        threads = self._governor.observe(key, seconds)
+        if threads != before:
+            self._context.set_threads(threads)
+
     def _score(self) -> bool:
         if not self._jobs:
             return False
@@ -164,15 +173,16 @@ class Worker(threading.Thread):
         start, stop = reply.computed, reply.computed + part.rows
         last = stop == len(reply.ids)
         ids = reply.ids[start:stop] + reply.ids[:1] * part.padding
+        rows = [Place(t, start + i, reply.stream, last and start + i == stop - 1) for i, t in enumerate(ids)]
         began = time.monotonic()
         try:
-            self._context.decode(
-                [Place(t, start + i, reply.stream, last and start + i == stop - 1) for i, t in enumerate(ids)]
-            )
+            self._context.decode(rows)
         except DecodeFailed as error:
             self._finish(reply, "error", error)
             return True
-        self._measure(len(ids), began)
+        self._measure(len(rows), began)
+        if len(rows) >= 64 and not self._decoding:
+            self._govern(("prefill", 0), (time.monotonic() - began) / len(rows))
         reply.count("many", part.rows)
         if part.padding:
             self._context.trim(reply.stream, stop)  # the logits stay
@@ -204,7 +214,9 @@ class Worker(threading.Thread):
         return True
 
     def _step(self, running: list[Reply]) -> None:
+        began = time.monotonic()
         self._context.decode([Place(r.ids[r.computed], r.computed, r.stream, True) for r in running])
+        self._govern(("decode", len(running)), time.monotonic() - began)
         classes = decode_classes([reply.stream for reply in running], self._tells)
         for reply, rows in zip(running, classes, strict=True):
             reply.count(rows, 1)

@@ -1,0 +1,157 @@
+"""The governor: how many threads compute, so that busy neighbours never bring us to a standstill.
+
+ggml's threads meet at a barrier hundreds of times a step; one that has no core holds up all. So the number is
+measured, not assumed: other counts are tried at first, when steps become slow, and now and then.
+"""
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+SAMPLES = 3
+"""Steps by which a count is judged."""
+SLOW, STUCK = 1.5, 4.0
+"""So many times the expected duration, three times running or only once, calls for a trial."""
+BETTER = 0.92
+"""A count wins a trial against more threads if it takes less than this part of their time."""
+RETRY_S, LONGEST_RETRY_S = 4.0, 64.0
+"""Until the next trial of more threads (or fewer, if all run); three times as long after each one in vain."""
+
+Key = tuple[str, int]
+"""What is comparable: decode steps of so many rows; prefill by the row, whatever the rows."""
+
+
+class Governor:
+    """Told how long each batch took, says how many threads the next one gets. No effects of its own."""
+
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._clock = clock
+        self.threads = most
+        self._expected: dict[tuple[Key, int], float] = {}
+        self._slow = 0
+        self._trial: _Trial | None = None
+        self._retry_s = RETRY_S
+        self._due = clock() + RETRY_S
+
+    def observe(self, key: Key, seconds: float) -> int:
+        """A batch of kind ``key`` took ``seconds`` with the present threads; returns those for the next."""
+        if self._most == 1:
+            return 1
+        if self._trial is not None and self._trial.key == key:
+            self._judge(self._trial, seconds)
+        elif self._trial is not None:
+            self.threads, self._trial = self._trial.before, None  # another kind of work came between
+            self._due = self._clock() + RETRY_S
+        else:
+            self._watch(key, seconds)
+        return self.threads
+
+    def _watch(self, key: Key, seconds: float) -> None:
+        first = not self._expected
+        expected = self._expected.get((key, self.threads), seconds)
+        self._slow = self._slow + 1 if seconds > SLOW * expected else 0
+        drift = 0.02 * (seconds - expected)  # a longer context takes longer
+        self._expected[key, self.threads] = min(seconds, expected + max(0.0, drift))
+        if first or self._slow >= SAMPLES or seconds > STUCK * expected:
+            fewer = [self.threads >> i for i in range(1, self.threads.bit_length())]
+            self._begin(key, [*reversed(fewer), self.threads])
+        elif self._clock() >= self._due:
+            other = 2 * self.threads if self.threads < self._most else self.threads // 2
+            self._begin(key, [self.threads, min(self._most, other)])
+
+    def _begin(self, key: Key, counts: list[int]) -> None:
+        self._slow = 0
+        self._trial = _Trial(key, self.threads, counts)
+        self.threads = counts[0]
+
+    def _judge(self, trial: "_Trial", seconds: float) -> None:
+        times = trial.times.setdefault(self.threads, [])
+        times.append(seconds)
+        hopeless = min(times) > 2 * trial.best(but=self.threads)
+        if len(times) < SAMPLES and not hopeless:
+            return
+        trial.left.remove(self.threads)
+        if trial.left:
+            self.threads = trial.left[0]
+            return
+        self._trial = None
+        chosen = trial.winner()
+        self._expected[trial.key, chosen] = min(trial.times[chosen])
+        self._retry_s = RETRY_S if chosen != trial.before else min(LONGEST_RETRY_S, 3 * self._retry_s)
+        self._due = self._clock() + self._retry_s
+        if chosen != trial.before:
+            took = ", ".join(f"{n}: {min(took) * 1e3:.1f} ms" for n, took in sorted(trial.times.items()))
+            log.info("governor: %d threads instead of %d (%s)", chosen, trial.before, took)
+        self.threads = chosen
+
+
+class _Trial:
+    """Counts tried one after the other on the same kind of work; what is hopeless beside those before ends soon."""
+
+    def __init__(self, key: Key, before: int, left: list[int]) -> None:
+        self.key = key
+        self.before = before
+        self.left = left
+        self.times: dict[int, list[float]] = {}
+
+    def best(self, but: int) -> float:
+        """The quickest step so far with another count."""
+        return min((min(times) for count, times in self.times.items() if count != but), default=math.inf)
+
+    def winner(self) -> int:
+        """The count with the best median, more threads where it is a draw."""
+        chosen, least = 0, math.inf
+        for count, times in sorted(self.times.items(), reverse=True):
+            median = sorted(times)[len(times) // 2]
+            if median < BETTER * least:
+                chosen, least = count, median
+        return chosen
+
+
+def available_cores() -> int:
+    """Physical cores this process may keep busy: affinity and cgroup quota, one left to others from four up."""
+    cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    cores = len({_siblings(cpu) for cpu in cpus})
+    quota = min(map(_quota, _cgroup_folders()), default=math.inf)
+    free = max(1, int(min(cores, quota)))
+    return free - 1 if free >= 4 else free
+
+
+def _siblings(cpu: int) -> str:
+    try:
+        return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text().strip()
+    except OSError:
+        return str(cpu)
+
+
+def _cgroup_folders() -> list[Path]:
+    """This process's cgroup and those above it (version 2), or the one mount of version 1."""
+    root = Path("/sys/fs/cgroup")
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    own = next((line[3:] for line in lines if line.startswith("0::")), "/").strip("/")
+    folder = root / own
+    return [root / "cpu", folder, *(parent for parent in folder.parents if parent.is_relative_to(root))]
+
+
+def _quota(folder: Path) -> float:
+    """Cores' worth of time the cgroup may use."""
+    try:
+        limit, period = (folder / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            limit = (folder / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return math.inf
+    if limit in ("max", "-1"):
+        return math.inf
+    return int(limit) / int(period)

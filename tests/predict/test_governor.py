@@ -1,0 +1,82 @@
+"""The governor against simulated machines: what each thread count costs, alone and in a squeeze."""
+
+import pytest
+from glasshead.predict.governor import Governor, available_cores
+
+
+class Machine:
+    """Durations of a decode step by thread count; ``run`` lets the governor work on it."""
+
+    def __init__(self, most: int) -> None:
+        self.now = 0.0
+        self.governor = Governor(most, clock=lambda: self.now)
+
+    def run(self, costs, seconds: float, key=("decode", 1)) -> float:
+        """Steps a second over so many seconds."""
+        end, steps = self.now + seconds, 0
+        while self.now < end:
+            took = costs(self.governor.threads)
+            self.now += took
+            steps += 1
+            self.governor.observe(key, took)
+        return steps / seconds
+
+
+def alone(threads: int) -> float:
+    return 0.020 / threads
+
+
+def squeezed(threads: int) -> float:
+    return 0.025 if threads == 1 else 3.0
+
+
+def test_alone_all_threads_run_and_trials_cost_little():
+    machine = Machine(2)
+    assert machine.run(alone, 30) > 0.97 * 100
+    assert machine.governor.threads == 2
+
+
+def test_a_squeeze_is_left_soon_and_not_entered_again_for_long():
+    machine = Machine(2)
+    machine.run(alone, 10)
+    machine.run(squeezed, 15)
+    assert machine.governor.threads == 1
+    assert machine.run(squeezed, 120) > 0.8 * 40
+
+
+def test_threads_come_back_when_the_neighbours_are_gone():
+    machine = Machine(2)
+    machine.run(squeezed, 20)
+    machine.run(alone, 40)
+    assert machine.governor.threads == 2
+    assert machine.run(alone, 20) > 0.97 * 100
+
+
+@pytest.mark.parametrize("free", [1, 2, 3, 5, 8])
+def test_many_cores_settle_near_what_is_free(free):
+    machine = Machine(8)
+
+    def costs(threads: int) -> float:
+        return 0.08 / threads if threads <= free else 0.08 / free * 4
+
+    machine.run(costs, 60)
+    assert 0.5 * free < machine.governor.threads <= free
+
+
+def test_work_of_changing_kinds_is_never_compared():
+    machine = Machine(2)
+    for turn in range(2000):
+        rows = 1 + turn % 3
+        machine.governor.observe(("decode", rows), rows * alone(machine.governor.threads))
+    machine.run(alone, 10)
+    assert machine.governor.threads == 2
+
+
+def test_one_core_is_left_alone():
+    machine = Machine(1)
+    machine.run(lambda threads: 0.02, 5)
+    assert machine.governor.threads == 1
+
+
+def test_this_machine_has_a_core_to_offer():
+    assert available_cores() >= 1

@@ -1,0 +1,151 @@
+"""The prefix cache with made-up snapshots: what is found, what goes first, what survives."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from glasshead.predict.prefix import LEAST, PrefixCache
+from glasshead.predict.schedule import Run
+from glasshead.predict.spill import Spill
+
+KEY = '["model", null, 0.0, "build"]'
+
+
+def sequence(*parts: int) -> tuple[int, ...]:
+    """20 ids for each part."""
+    return tuple(part * 100 + i for part in parts for i in range(20))
+
+
+def put(cache: PrefixCache, ids: tuple[int, ...], size: int = 1000) -> None:
+    data = np.full(size, sum(ids) % 251, np.uint8)
+    cache.put(ids, (Run("many", len(ids)),), data)
+
+
+def cache(
+    folder: Path | None = None, *, memory: int = 10**6, disk: int = 10**6, can_trim: bool = True, key: str = KEY
+):
+    return PrefixCache(memory=memory, disk=disk, can_trim=can_trim, spill=Spill(folder, key) if folder else None)
+
+
+def found(cache: PrefixCache, ids: tuple[int, ...]) -> int:
+    shared, entry = cache.find(ids)
+    if entry is not None:
+        assert entry.data is not None and set(entry.data) == {sum(entry.ids) % 251}
+    return shared
+
+
+def test_the_longest_shared_beginning_is_found():
+    known = cache()
+    put(known, sequence(1, 2, 3))
+    put(known, sequence(1, 4))
+    assert found(known, sequence(1, 2, 9)) == 40
+    assert found(known, sequence(1, 4, 5)) == 40
+    assert found(known, sequence(1, 7)) == 20
+    assert found(known, sequence(8)) == 0
+    assert found(known, sequence(1)[: LEAST - 1]) == 0
+
+
+def test_a_longer_one_replaces_its_beginnings():
+    known = cache(memory=2500)
+    put(known, sequence(7))
+    put(known, sequence(1))
+    put(known, sequence(1, 2))  # three would not fit
+    assert found(known, sequence(7)) == 20
+    assert found(known, sequence(1, 2)) == 40
+
+
+def test_what_cannot_be_trimmed_is_found_whole_only():
+    known = cache(can_trim=False)
+    put(known, sequence(1, 2, 3))
+    put(known, sequence(1))
+    assert found(known, sequence(1, 2, 9)) == 20
+    assert found(known, sequence(1, 2, 3, 4)) == 60
+
+
+def test_least_recently_used_goes_first():
+    known = cache(memory=2500)
+    put(known, sequence(1))
+    put(known, sequence(2))
+    assert found(known, sequence(1)) == 20
+    put(known, sequence(3))
+    assert [found(known, sequence(part)) for part in (1, 2, 3)] == [20, 0, 20]
+
+
+def test_what_memory_cannot_hold_comes_back_from_disk(tmp_path):
+    known = cache(tmp_path, memory=1500)
+    for part in range(5):
+        put(known, sequence(part))
+    assert [found(known, sequence(part)) for part in range(5)] == [20] * 5
+
+
+def test_disk_has_a_limit_too(tmp_path):
+    known = cache(tmp_path, memory=1500, disk=2500)
+    for part in range(6):
+        put(known, sequence(part))
+    known.close()
+    assert len(list(tmp_path.iterdir())) == 2
+    after = cache(tmp_path)
+    assert [found(after, sequence(part)) for part in range(6)] == [0, 0, 0, 0, 20, 20]
+
+
+def test_a_restart_finds_everything(tmp_path):
+    before = cache(tmp_path)
+    put(before, sequence(1, 2))
+    put(before, sequence(1, 3))
+    before.close()
+    after = cache(tmp_path)
+    assert found(after, sequence(1, 2, 5)) == 40
+    assert found(after, sequence(1, 3)) == 40
+
+
+def test_another_models_files_are_left_alone(tmp_path):
+    before = cache(tmp_path)
+    put(before, sequence(1))
+    before.close()
+    assert found(cache(tmp_path, key=KEY.replace("model", "other")), sequence(1)) == 0
+    assert found(cache(tmp_path), sequence(1)) == 20
+
+
+@pytest.mark.parametrize("place", [0, 10, 16, 40, 200, -900, -1])
+def test_a_flipped_byte_makes_a_file_worthless_and_harmless(tmp_path, place):
+    before = cache(tmp_path)
+    put(before, sequence(1))
+    before.close()
+    (path,) = tmp_path.iterdir()
+    raw = bytearray(path.read_bytes())
+    raw[place] ^= 4
+    path.write_bytes(raw)
+    assert found(cache(tmp_path), sequence(1)) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [0, 1, 30, 500])
+def test_a_file_cut_short_is_ignored(tmp_path, size):
+    before = cache(tmp_path)
+    put(before, sequence(1))
+    before.close()
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:size])
+    assert found(cache(tmp_path), sequence(1)) == 0
+
+
+def test_files_may_vanish_at_any_time(tmp_path):
+    before = cache(tmp_path)
+    put(before, sequence(1))
+    before.close()
+    after = cache(tmp_path)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert found(after, sequence(1)) == 0
+    put(after, sequence(1))
+    assert found(after, sequence(1)) == 20
+
+
+def test_a_folder_that_cannot_be_written_loses_only_the_cache(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    known = cache(tmp_path / "file" / "folder", memory=1500)
+    put(known, sequence(1))
+    put(known, sequence(2))
+    assert found(known, sequence(1)) == 0
+    assert found(known, sequence(2)) == 20
+    known.close()

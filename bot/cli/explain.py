@@ -19,6 +19,7 @@ from ..explain.explanation import Explanation
 from ..explain.explanation import explain as explain_turn
 from ..explain.json import explanation_json
 from ..explain.lines import Line, plain
+from ..explain.page import page
 from ..explain.text import full, overview, step_lines
 from ..explain.turn import Turn
 from ..store.store import Store
@@ -65,10 +66,12 @@ async def _explain(
 
 
 def _write_files(explanation: Explanation, html: Path | None, png: Path | None, step: int | None) -> None:
-    from ..explain.picture import Painter  # noqa: PLC0415 - opens every font there is
-    from ..explain.sheet import sheet  # noqa: PLC0415
-
+    if html:
+        _write(html, page(explanation, step or 0).encode("utf-8", "backslashreplace"))
     if png:
+        from ..explain.picture import Painter  # noqa: PLC0415 - opens every font there is
+        from ..explain.sheet import sheet  # noqa: PLC0415
+
         _write(png, Painter().paint(sheet(explanation, step)))
 
 

@@ -260,14 +260,14 @@ def prompt_lines(explanation: Explanation, columns: int = 80) -> list[str]:
             "(the conversation is longer than the model's context)"
         )
     for part in explanation.prompt:
-        out += ["", f"[{_origin(part)} · {len(part.ids)} tokens from position {part.start}]"]
+        out += ["", f"[{origin(part)} · {len(part.ids)} tokens from position {part.start}]"]
         text = b"".join(part.pieces)
         shown = visible(text).replace("⏎", "⏎\n") if part.kind == "marker" else neutral(text)
         out += shown.splitlines()
     return out
 
 
-def _origin(part: PromptPart) -> str:
+def origin(part: PromptPart) -> str:
     who = f" by {part.role}" if part.role else ""
     message = f", message {part.message}" if part.message is not None else ""
     return {

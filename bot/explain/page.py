@@ -1,0 +1,183 @@
+"""An explanation as one HTML file: no remote part, the record inside, readable without a network for ever.
+
+Everything that came from a model or a person reaches the page as JSON and is shown as text; the page's own script
+and style are the only ones its policy lets run, by their hashes.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from .explanation import Explanation
+from .json import explanation_json, number
+from .lines import plain, shown
+from .scale import LAYERS, Theme, colour, hex_colour, ink
+from .sheet import legend
+from .text import headline, origin, outcome, overview, whole
+from .view import StepView
+from .visible import neutral, visible
+
+_HERE = Path(__file__).parent
+SHADES = 32
+_SWATCHES = (0, 4, 8, 15, 32)
+"""The shade of each level in the legend."""
+
+
+def page(explanation: Explanation, step: int = 0) -> str:
+    """The page, with ``step`` open."""
+    turn = explanation.turn
+    style, script = _style(), (_HERE / "page.js").read_text(encoding="utf-8")
+    _, settings, *warnings = headline(explanation)
+    template = Environment(autoescape=True).from_string((_HERE / "page.html").read_text(encoding="utf-8"))
+    return template.render(
+        turn=turn.id,
+        subtitle=f"{neutral(turn.model.name)} · {outcome(explanation)}",
+        settings=settings,
+        warnings=warnings,
+        style=Markup(style),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own file
+        style_hash=_source_hash(style),
+        script_hash=_source_hash(script),
+        plain=plain(overview(explanation)),
+        data=Markup(embedded(page_data(explanation, step))),  # noqa: S704 - `embedded` leaves nothing that acts
+    )
+
+
+def page_data(explanation: Explanation, step: int) -> dict[str, Any]:
+    """The record, with numbers cut to what they are good for, and under ``view`` what only the page needs."""
+    turn = explanation.turn
+    record = explanation_json(explanation)
+    del record["prompt_bytes"], record["groups"]
+    record["steps"] = [_step(explanation, index, step_record) for index, step_record in enumerate(record["steps"])]
+    names = {token: visible(piece) for token, piece in turn.trace.candidate_pieces.items()}
+    names |= {token.id: visible(token.bytes) for token in explanation.tokens}
+    tiles = shown(explanation, "probability")
+    record["view"] = {
+        "step": step,
+        "end": next((token.index for token in explanation.tokens if token.is_end), None),
+        "names": {str(token): name for token, name in names.items()},
+        "groups": [
+            [
+                tile.group.first,
+                tile.group.last,
+                tile.text.replace("\n", "⏎\n"),
+                visible(tile.group.bytes).replace("⏎", "⏎\n"),
+            ]
+            for tile in tiles
+        ],
+        "layers": {
+            layer: {
+                "tints": [round(tile.reading.unsure * SHADES) for tile in shown(explanation, layer)],
+                "levels": [tile.reading.level for tile in shown(explanation, layer)],
+                "legend": legend(layer),
+            }
+            for layer in LAYERS
+        },
+        "swatches": _SWATCHES,
+        "whole": " · ".join(whole(explanation)),
+        "prompt": _prompt(explanation),
+        "identity": _identity(explanation),
+    }
+    return record
+
+
+def _step(explanation: Explanation, index: int, record: dict[str, Any]) -> dict[str, Any]:
+    view = explanation.step(index)
+    kept = {name: value for name, value in record.items() if name not in ("index", "text")}
+    return kept | {
+        "shown": visible(view.bytes),
+        "logprob": _cut(record["logprob"]),
+        "entropy": _cut(record["entropy"]),
+        "log_normaliser": _cut(record["log_normaliser"]),
+        "p_final": _cut(record["p_final"]),
+        "remainder": _cut(record["remainder"]),
+        "final_remainder": _cut(record["final_remainder"]),
+        "interval": [round(edge, 10) for edge in record["interval"]],
+        "u": round(record["u"], 10),
+        "stages": [
+            [stage["name"], stage["survivors"], _cut(stage["log_normaliser"])] for stage in record["stages"]
+        ],
+        "top": [[c["id"], _cut(c["logprob"]), round(c["p_final"], 5), c["removed_by"]] for c in record["top"]],
+        "bar": _bar(view),
+    }
+
+
+def _bar(view: StepView) -> list[float]:
+    """The bar as id, end, id, end …, from 0; id -1 is a part whose tokens are not listed."""
+    out: list[float] = []
+    edge = 0.0
+    for part in view.segments:
+        if part.low > edge + 1e-4:
+            out += [-1, round(part.low, 4)]
+        out += [part.id, round(part.high, 4)]
+        edge = part.high
+    return out
+
+
+def _cut(value: float | None) -> float | None:
+    return None if value is None else number(round(value, 6))
+
+
+def _prompt(explanation: Explanation) -> list[tuple[str, str, list[tuple[int, str, str]]]]:
+    return [
+        (
+            f"{origin(part)} · {len(part.ids)} tokens from position {part.start}",
+            part.kind,
+            [
+                (token, visible(piece).replace("⏎", "⏎\n") if part.kind == "marker" else neutral(piece), "")
+                for token, piece in zip(part.ids, part.pieces, strict=True)
+            ],
+        )
+        for part in explanation.prompt
+    ]
+
+
+def _identity(explanation: Explanation) -> list[tuple[str, str]]:
+    turn = explanation.turn
+    model = turn.model
+    return [
+        ("model file, SHA-256", model.sha256),
+        ("quantization", model.quantization),
+        ("vocabulary", f"{model.n_vocab:,} tokens"),
+        ("llama.cpp", model.llamacpp_build),
+        ("chat template, SHA-256", model.template_sha256),
+        *([("adapter, SHA-256", model.adapter_sha256)] if model.adapter_sha256 else []),
+        ("seed", str(turn.seed)),
+        ("schedule", " ".join(f"{run.count}×{run.rows}" for run in turn.schedule)),
+        ("prompt token ids", " ".join(map(str, turn.prompt.ids))),
+        ("reply token ids", " ".join(str(token.id) for token in explanation.tokens)),
+        ("Glasshead", turn.app_version),
+    ]
+
+
+def embedded(data: object) -> str:
+    """JSON that can stand inside a script element: no text in it can end the element or begin a comment."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _source_hash(source: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+
+
+@cache
+def _style() -> str:
+    """The style sheet with a class for each shade of the scale, on dark and on light."""
+    style = (_HERE / "page.css").read_text(encoding="utf-8")
+    return f"{style}{_shades('dark')}\n@media (prefers-color-scheme: light) {{ {_shades('light')} }}\n"
+
+
+def _shades(theme: Theme) -> str:
+    rules: Sequence[str] = [
+        f".t{shade} {{ background: {hex_colour(tint)}; color: {hex_colour(ink(tint))}; }}"
+        for shade in range(SHADES + 1)
+        for tint in [colour(shade / SHADES, theme)]
+    ]
+    return " ".join(rules)

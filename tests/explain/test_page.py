@@ -1,0 +1,132 @@
+"""The page: one file, nothing remote, nothing in it acts, and a browser shows what was recorded."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from glasshead.explain.explanation import explain
+from glasshead.explain.page import embedded, page
+from glasshead.explain.turn import Trace, Turn
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from .recording import Recorder
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def opened(browser: Browser, html: str, path: Path, **context: object) -> tuple[Page, list[str]]:
+    """The page in a browser, and everything it complained of or asked the network for."""
+    path.write_text(html, encoding="utf-8")
+    shown = browser.new_context(**context).new_page()  # type: ignore[arg-type]
+    noise: list[str] = []
+    shown.on("console", lambda message: noise.append(message.text))
+    shown.on("pageerror", lambda error: noise.append(str(error)))
+    shown.on("request", lambda request: noise.append(request.url) if request.url != path.as_uri() else None)
+    shown.goto(path.as_uri())
+    shown.wait_for_selector("html[data-ready]")
+    return shown, noise
+
+
+def test_the_data_inside_is_the_record(turn: Turn) -> None:
+    html = page(explain(turn))
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.S)
+    assert found is not None
+    data = json.loads(found[1])
+    assert data["prompt_ids"] == list(turn.prompt.ids) and data["seed"] == turn.seed
+    assert [step["id"] for step in data["steps"]] == [step.id for step in turn.trace.steps]
+    for shown, step in zip(data["steps"], turn.trace.steps, strict=True):
+        assert shown["logprob"] == pytest.approx(step.logprob, abs=1e-6)
+        assert shown["row_hash"] == f"{step.row_hash:016x}"
+        assert [c[0] for c in shown["top"]] == [c.id for c in step.top]
+
+
+def test_five_hundred_tokens_are_under_500_kilobytes(long_turn: Turn) -> None:
+    assert len(long_turn.trace.steps) == 500 and long_turn.trace.k == 10
+    assert len(page(explain(long_turn)).encode()) <= 500_000
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_stepping_by_keys_and_by_hand(turn: Turn, browser: Browser, tmp_path: Path, scheme: str) -> None:
+    shown, noise = opened(browser, page(explain(turn)), tmp_path / "page.html", color_scheme=scheme)
+    shown.keyboard.press("ArrowRight")
+    assert "step 1 of" in shown.inner_text("#step")
+    shown.keyboard.press("G")
+    assert f"step {len(turn.trace.steps) - 1} of" in shown.inner_text("#step")
+    shown.keyboard.press("n")
+    worst = explain(turn).whole.least_certain[0]
+    assert f"step {worst} of" in shown.inner_text("#step")
+    shown.click("#reply span >> nth=0")
+    assert "step 0 of" in shown.inner_text("#step")
+    before = shown.get_attribute("#reply span >> nth=3", "class")
+    shown.click("#layers button >> nth=2")
+    assert shown.get_attribute("#reply span >> nth=3", "class") != before
+    assert noise == []
+
+
+def test_hovering_opens_a_step(turn: Turn, browser: Browser, tmp_path: Path) -> None:
+    shown, _ = opened(browser, page(explain(turn)), tmp_path / "page.html")
+    shown.hover("#reply span >> nth=4")
+    shown.wait_for_function("document.getElementById('step').innerText.includes('step 4 of')")
+
+
+def test_every_candidate_list_sums_to_one(turn: Turn, browser: Browser, tmp_path: Path) -> None:
+    shown, _ = opened(browser, page(explain(turn)), tmp_path / "page.html")
+    cells = shown.eval_on_selector_all("#step tbody tr td:nth-child(3)", "all => all.map(cell => cell.innerText)")
+    assert sum(float(cell.split()[0].lstrip("<>")) for cell in cells) == pytest.approx(100, abs=0.5)
+
+
+def test_a_hostile_reply_is_shown_as_text(recorder: Recorder, browser: Browser, tmp_path: Path) -> None:
+    attack = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)><!-- &amp; \u202e"
+    turn = replace(recorder.read(attack, attack), error="<b>bold</b>")
+    shown, noise = opened(browser, page(explain(turn)), tmp_path / "page.html")
+    assert shown.title() == f"Turn {turn.id}, explained"
+    assert shown.locator("img").count() == 0
+    assert "</script><script>" in shown.inner_text("#reply")
+    assert noise == []
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(turn: Turn, browser: Browser, tmp_path: Path) -> None:
+    shown, _ = opened(browser, page(explain(turn)), tmp_path / "p.html", viewport={"width": 360, "height": 740})
+    assert shown.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_a_long_reply_is_interactive_at_once(long_turn: Turn, browser: Browser, tmp_path: Path) -> None:
+    html = page(explain(long_turn))
+    times = []
+    for number in range(3):
+        shown, _ = opened(browser, html, tmp_path / f"{number}.html")
+        times.append(shown.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"))
+    assert min(times) < 200
+
+
+def test_a_turn_without_steps_opens_too(turn: Turn, browser: Browser, tmp_path: Path) -> None:
+    empty = replace(turn, trace=Trace((), (), 10), status="pending", finish=None, timings=None, reply="")
+    shown, noise = opened(browser, page(explain(empty)), tmp_path / "page.html")
+    assert "still running" in shown.inner_text("header")
+    assert noise == []
+
+
+def test_embedded_json_can_end_no_script() -> None:
+    data = {"a": "</script><!--", "b": "]]>&"}
+    text = embedded(data)
+    assert not set("<>&") & set(text)
+    assert json.loads(text) == data

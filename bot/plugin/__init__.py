@@ -1,0 +1,59 @@
+"""Discord: cogs, buttons, the streaming editor, markdown splitting.
+
+Loadable in any discord.py bot: ``await bot.load_extension("glasshead.plugin")``. What needs no Discord is kept out
+of its reach (addressing, names, splitting, pacing, permissions) and tested as tables.
+"""
+
+import logging
+from contextlib import AsyncExitStack
+
+from discord.ext import commands
+
+from ..config import Settings, load_settings
+from ..wiring import open_chat
+from .explaining import Explaining
+from .preferences import Preferences
+from .pressed import ReplyButtons
+from .service import Service, preferences_path
+from .talk import Talk
+
+__all__ = ["Service", "load", "setup", "teardown", "unload"]
+
+log = logging.getLogger(__name__)
+
+_loaded: dict[int, tuple[Service, AsyncExitStack]] = {}
+"""By the id() of the bot that loaded the plugin, until it unloads it."""
+
+
+async def setup(bot: commands.Bot) -> None:
+    """discord.py's entry point: settings as `glasshead run` reads them."""
+    await load(bot, load_settings())
+
+
+async def teardown(bot: commands.Bot) -> None:
+    """discord.py's exit; its cogs are gone by now."""
+    service, stack = _loaded.pop(id(bot))
+    await service.close()
+    await stack.aclose()
+
+
+async def load(bot: commands.Bot, settings: Settings) -> Service:
+    """Open model and log, and add the cogs. Everything or nothing."""
+    async with AsyncExitStack() as stack:
+        chat = await stack.enter_async_context(open_chat(settings))
+        service = Service(chat, settings, Preferences(preferences_path(settings)))
+        for cog in cogs(bot, service):
+            await bot.add_cog(cog)
+            stack.push_async_callback(bot.remove_cog, cog.qualified_name)
+        _loaded[id(bot)] = service, stack.pop_all()
+    return service
+
+
+async def unload(bot: commands.Bot, service: Service) -> None:
+    """What `teardown` does, for a bot that called `load` itself."""
+    if id(bot) in _loaded:
+        await teardown(bot)
+
+
+def cogs(bot: commands.Bot, service: Service) -> list[commands.Cog]:
+    return [Talk(bot, service), ReplyButtons(bot, service), Explaining(bot, service)]

@@ -10,7 +10,6 @@ import pytest
 import yarl
 from discord import app_commands
 from discord_double import Double, NoResponse, Permission
-from discord_double.launch import point
 
 
 class Plain(discord.Client):
@@ -23,19 +22,6 @@ class Plain(discord.Client):
 
     async def on_message(self, message: discord.Message) -> None:
         self.heard.append(message)
-
-
-@pytest.fixture
-async def double() -> AsyncIterator[Double]:
-    from discord.asset import Asset
-    from discord.gateway import DiscordWebSocket
-    from discord.http import Route
-
-    before = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY, Asset.BASE
-    async with Double() as server:
-        point(server.url)
-        yield server
-    Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY, Asset.BASE = before
 
 
 @asynccontextmanager

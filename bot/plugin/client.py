@@ -1,0 +1,82 @@
+"""`glasshead run` on Discord: a bot of our own that does nothing but load the plugin."""
+
+import asyncio
+import logging
+import signal
+
+import discord
+from discord.ext import commands
+
+from ..config import Settings
+from ..errors import UserError
+from . import load, unload
+from .service import NOBODY, Service
+from .sync import sync_if_changed
+
+log = logging.getLogger(__name__)
+
+
+class Client(commands.Bot):
+    """The host of the plugin when nobody else is."""
+
+    def __init__(self, settings: Settings, *, message_content: bool) -> None:
+        intents = discord.Intents.default()
+        intents.message_content = message_content
+        super().__init__(
+            command_prefix=commands.when_mentioned,
+            help_command=None,
+            intents=intents,
+            allowed_mentions=NOBODY,
+            max_messages=1000,
+            chunk_guilds_at_startup=False,
+        )
+        self._settings = settings
+        self.service: Service | None = None
+
+    async def setup_hook(self) -> None:
+        self.service = await load(self, self._settings)
+        await sync_if_changed(self, self.service.preferences)
+
+    async def on_message(self, message: discord.Message) -> None:
+        """Messages are the plugin's business; there are no prefix commands."""
+
+    async def close(self) -> None:
+        service, self.service = self.service, None
+        if service is not None:
+            await unload(self, service)
+        await super().close()
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. Replies being written are stopped, shown and logged before it ends."""
+    try:
+        await _serve(settings, message_content=True)
+    except discord.PrivilegedIntentsRequired:
+        log.warning(
+            "The message-content intent is off in Discord's developer portal: I answer where I am mentioned and in "
+            "direct messages; threads, always-answer channels and replies without a mention stay unread."
+        )
+        await _serve(settings, message_content=False)
+
+
+async def _serve(settings: Settings, *, message_content: bool) -> None:
+    client = Client(settings, message_content=message_content)
+    loop = asyncio.get_running_loop()
+    asked_to_end = asyncio.Event()
+    running = asyncio.create_task(client.start(settings.discord.token.get_secret_value()))
+    ending = asyncio.create_task(asked_to_end.wait())
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, asked_to_end.set)
+    try:
+        await asyncio.wait({running, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+    except discord.LoginFailure:
+        raise UserError("Discord refuses the token: check DISCORD_TOKEN or [discord] token_file") from None
+    finally:
+        await client.close()
+        for task in (running, ending):
+            task.cancel()
+        await asyncio.gather(running, ending, return_exceptions=True)
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(name)

@@ -1,0 +1,251 @@
+"""`/explain`, the menu *Explain this reply*, and the panel's buttons: recorded predictions, opened."""
+
+import io
+import logging
+import re
+from typing import Any, Self, cast
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from ..errors import UserError
+from ..explain.explanation import Explanation
+from ..explain.explanation import explain as explain_turn
+from ..explain.picture_process import PictureProcess
+from ..explain.scale import LAYERS, Layer
+from ..explain.sheet import sheet
+from .panel import FOR_OPENER, PICTURE, TEMPLATE, Panel, Place, Verb, moved
+from .pressed import tell
+from .probes import Probes
+from .service import NOBODY, Service
+from .views import PREFIX, button
+
+log = logging.getLogger(__name__)
+
+MENU = "Explain this reply"
+_LINK = re.compile(r"(?:https?://\S+/channels/(?:\d+|@me)/\d+/)?(\d{15,21})/?$")
+EVERYWHERE = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True)
+INSTALLS = app_commands.AppInstallationType(guild=True, user=True)
+
+
+class ExplainButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=rf"{PREFIX}:explain:(?P<turn>\d+)"):
+    """*Explain* under a reply."""
+
+    def __init__(self, turn: int) -> None:
+        super().__init__(button("explain", turn))
+        self.turn = turn
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        return cls(int(match["turn"]))
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        await _cog(interaction).open(interaction, self.turn)
+
+
+class PanelButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=TEMPLATE):
+    """A button of the panel."""
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> "Self":
+        made = cls(cast(discord.ui.Button[Any], item))
+        made.groups = match.groupdict()
+        return made
+
+    groups: dict[str, str]
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        await _cog(interaction).pressed(interaction, cast(Verb, self.groups["verb"]), Place.of(self.groups))
+
+
+class PanelSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=TEMPLATE.replace("panel", "choose")):
+    """A select of the panel."""
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> "Self":
+        made = cls(cast(discord.ui.Select[Any], item))
+        made.groups = match.groupdict()
+        return made
+
+    groups: dict[str, str]
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        place, value = Place.of(self.groups), self.item.values[0]
+        if self.groups["verb"] == "jump":
+            place = Place(place.turn, int(value), place.layer, place.opener)
+        else:
+            layer: Layer = next(layer for layer in LAYERS if layer == value)
+            place = Place(place.turn, place.step, layer, place.opener)
+        await _cog(interaction).go(interaction, place)
+
+
+def _cog(interaction: discord.Interaction[Any]) -> "Explaining":
+    cog = cast(commands.Bot, interaction.client).get_cog("Explaining")
+    assert isinstance(cog, Explaining), "its buttons are removed with it"
+    return cog
+
+
+class Explaining(commands.Cog):
+    """Opens explanations. Reads the log; only the probes need the model."""
+
+    def __init__(self, bot: commands.Bot, service: Service) -> None:
+        self.bot = bot
+        self.service = service
+        self.probes = Probes(service)
+        self._pictures = PictureProcess()
+        self._menu = app_commands.ContextMenu(name=MENU, callback=self._from_menu)
+        self._menu.allowed_contexts, self._menu.allowed_installs = EVERYWHERE, INSTALLS
+
+    async def cog_load(self) -> None:
+        self.bot.tree.add_command(self._menu)
+        self.bot.add_dynamic_items(ExplainButton, PanelButton, PanelSelect)
+
+    async def cog_unload(self) -> None:
+        self.bot.tree.remove_command(self._menu.name, type=self._menu.type)
+        self.bot.remove_dynamic_items(ExplainButton, PanelButton, PanelSelect)
+        await self._pictures.aclose()
+
+    @app_commands.command(name="explain", description="How a reply came about, token by token.")
+    @app_commands.describe(
+        message="Link or id of a reply; without it, the latest one here.", step="Which token, from 0."
+    )
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
+    @app_commands.allowed_installs(guilds=True, users=True)
+    async def explain(
+        self,
+        interaction: discord.Interaction[Any],
+        message: str | None = None,
+        step: app_commands.Range[int, 0, 1_000_000] | None = None,
+    ) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        try:
+            turn = await self._named(interaction, message)
+            await self._show_first(interaction, turn, step)
+        except UserError as error:
+            await tell(interaction, str(error))
+
+    async def _from_menu(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        try:
+            turn = await self.service.chat.store.turn_of_discord_message(message.id)
+            if turn is None:
+                mine = self.bot.user is not None and message.author.id == self.bot.user.id
+                raise UserError(
+                    "that message is mine, but no model wrote it"
+                    if mine
+                    else "I did not write that: nothing to explain"
+                )
+            await self._show_first(interaction, turn, None)
+        except UserError as error:
+            await tell(interaction, str(error))
+
+    async def open(self, interaction: discord.Interaction[Any], turn: int) -> None:
+        """From the button under a reply."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        try:
+            await self._show_first(interaction, turn, None)
+        except UserError as error:
+            await tell(interaction, str(error))
+
+    async def pressed(self, interaction: discord.Interaction[Any], verb: Verb, place: Place) -> None:
+        if verb in FOR_OPENER and interaction.user.id != place.opener:
+            await tell(
+                interaction, "Only the person who opened this panel can run that; `/explain` opens your own."
+            )
+            return
+        try:
+            if verb == "share":
+                await self._share(interaction, place)
+            elif verb in ("saw", "loss", "prove", "whatif", "file"):
+                await self.probes.run(interaction, verb, place, self.show)
+            else:
+                await interaction.response.defer()
+                explanation = await self._explanation(place.turn)
+                await self.show(interaction, explanation, moved(place, verb, explanation))
+        except UserError as error:
+            await tell(interaction, str(error))
+
+    async def go(self, interaction: discord.Interaction[Any], place: Place) -> None:
+        await interaction.response.defer()
+        try:
+            await self.show(interaction, await self._explanation(place.turn), place)
+        except UserError as error:
+            await tell(interaction, str(error))
+
+    async def show(
+        self, interaction: discord.Interaction[Any], explanation: Explanation, place: Place, note: str = ""
+    ) -> None:
+        """Make the interaction's message the panel at ``place``."""
+        picture = await self._picture(explanation, place)
+        panel = Panel(explanation, place, picture=picture is not None, note=note)
+        await interaction.edit_original_response(view=panel, attachments=_files(picture), allowed_mentions=NOBODY)
+
+    async def _show_first(self, interaction: discord.Interaction[Any], turn: int, step: int | None) -> None:
+        explanation = await self._explanation(turn)
+        count = len(explanation.tokens)
+        if step is not None and step >= count:
+            raise UserError(
+                f"turn {turn} has steps 0 to {count - 1}, not {step}" if count else f"turn {turn} is empty"
+            )
+        if step is None:
+            step = explanation.whole.least_certain[0] if count else 0
+        await self.show(interaction, explanation, Place(turn, step, LAYERS[0], interaction.user.id))
+
+    async def _share(self, interaction: discord.Interaction[Any], place: Place) -> None:
+        await interaction.response.defer(thinking=True)
+        explanation = await self._explanation(place.turn)
+        picture = await self._picture(explanation, place)
+        panel = Panel(
+            explanation, place, picture=picture is not None, note=f"-# Shared by {interaction.user.mention}"
+        )
+        await interaction.edit_original_response(view=panel, attachments=_files(picture), allowed_mentions=NOBODY)
+
+    async def _explanation(self, turn: int) -> Explanation:
+        return explain_turn(await self.service.chat.store.turn(turn))
+
+    async def _picture(self, explanation: Explanation, place: Place) -> bytes | None:
+        """Drawn in another process; None where there is nothing to draw, or it cannot be drawn."""
+        if not explanation.tokens:
+            return None
+        try:
+            return await self._pictures.draw(sheet(explanation, place.step, place.layer))
+        except UserError as error:
+            log.warning("turn %d without its picture: %s", place.turn, error)
+            return None
+
+    async def _named(self, interaction: discord.Interaction[Any], message: str | None) -> int:
+        """The turn a person means: of a linked message, or the latest here."""
+        store = self.service.chat.store
+        if message is None:
+            latest = await store.latest_turn(channel_id=interaction.channel_id)
+            if latest is None:
+                raise UserError("I have not said anything here yet")
+            return latest
+        match = _LINK.search(message.strip())
+        if match is None:
+            raise UserError("that is no message link: use *Copy Message Link*, or the menu on the reply itself")
+        turn = await store.turn_of_discord_message(int(match[1]))
+        if turn is None or not await self._may_see(interaction, turn):
+            raise UserError("I know no reply of mine at that link")
+        return turn
+
+    async def _may_see(self, interaction: discord.Interaction[Any], turn: int) -> bool:
+        """Only what the person could read themselves: a link is no key to other channels."""
+        session = await self.service.chat.store.session((await self.service.chat.store.turn(turn)).session)
+        if session.channel_id in (None, interaction.channel_id) or session.person == interaction.user.id:
+            return session.channel_id is not None
+        if interaction.guild is None or session.guild_id != interaction.guild.id:
+            return False
+        channel = interaction.guild.get_channel_or_thread(session.channel_id or 0)
+        return channel is not None and channel.permissions_for(cast(discord.Member, interaction.user)).view_channel
+
+
+def _files(picture: bytes | None) -> list[discord.File]:
+    return [discord.File(io.BytesIO(picture), PICTURE)] if picture else []

@@ -1,0 +1,322 @@
+"""From Discord's messages to the log's: which conversation a message continues, and what it now says.
+
+The log is the conversation. Replies are taken from it, never read back from Discord; messages of people that it
+does not hold yet (the one replied to, what was said in a thread meanwhile) are added to it.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import discord
+
+from ..predict.message import Role
+from ..store import Store
+from .attachments import MOST_FILES, Offered, decoded, mentioned, quoted, why_not
+from .names import Known, readable, speaker
+from .service import Service
+
+log = logging.getLogger(__name__)
+
+MOST_HISTORY = 100
+"""Messages read from a thread that were not addressed to the bot, and steps up a chain of replies."""
+SILENCE = timedelta(hours=12)
+"""After so long a direct message begins a new conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """Where a message stands in the log. ``declined`` names attachments that were not read, and why."""
+
+    session: int
+    message: int
+    declined: tuple[str, ...] = ()
+
+
+Before = tuple[int, int | None]
+"""A session, and the message in it that the next one follows (None: none)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One message of a chain as it should now read."""
+
+    role: Role
+    text: str
+    author: str | None = None
+    person: int | None = None
+    discord: int | None = None
+
+
+def unchanged(logged: Sequence[Said], wanted: Sequence[Said]) -> int:
+    """How many messages from the root on can stay as they are logged."""
+    count = 0
+    for old, new in zip(logged, wanted, strict=False):
+        if (old.role, old.text) != (new.role, new.text):
+            break
+        count += 1
+    return count
+
+
+class History:
+    """Reads and extends the log for one bot account."""
+
+    def __init__(self, service: Service, us: discord.ClientUser) -> None:
+        self._service = service
+        self._store: Store = service.chat.store
+        self._us = us
+
+    async def add(self, message: discord.Message) -> Logged:
+        """Log a message meant for the bot, behind what it continues."""
+        before = await self._before(message)
+        if before is None:
+            session = await self._start(message)
+            before = session, await self._root(session, message)
+        elif before[1] is not None:
+            before = before[0], await self._as_it_now_reads(before[0], before[1], message)
+        session, parent = before
+        text, declined = await self._text(message)
+        added = await self._append(session, parent, message, text)
+        return Logged(session, added, declined)
+
+    # which conversation
+
+    async def _before(self, message: discord.Message) -> Before | None:
+        """Session and message that this one follows; None: it begins a conversation."""
+        if message.reference is not None and message.reference.message_id is not None:
+            found = await self._referenced(message)
+            if found is not None:
+                return found
+        if isinstance(message.channel, discord.Thread):
+            return await self._in_thread(message, message.channel)
+        if message.guild is None:
+            return await self._latest(message.channel.id, since=SILENCE)
+        return None
+
+    async def _referenced(self, message: discord.Message) -> Before | None:
+        assert message.reference is not None and message.reference.message_id is not None
+        target = message.reference.message_id
+        turn = await self._store.turn_of_discord_message(target)
+        if turn is not None:
+            return await self.end_of_turn(turn)
+        logged = await self._logged(target)
+        if logged is not None:
+            return logged
+        chain = await self._unlogged_chain(message)
+        if not chain:
+            return None
+        first = chain[0]
+        before = await self._referenced(first) if first.reference is not None else None
+        if before is None:
+            session = await self._start(message)
+            before = session, await self._root(session, message)
+        session, parent = before
+        for each in chain:
+            text, _ = await self._text(each)
+            parent = await self._append(session, parent, each, text)
+        return session, parent
+
+    async def _unlogged_chain(self, message: discord.Message) -> list[discord.Message]:
+        """The people's messages above ``message`` that the log does not hold, oldest first."""
+        chain: list[discord.Message] = []
+        current = message
+        while len(chain) < MOST_HISTORY and current.reference is not None:
+            above = await _resolved(current)
+            if above is None or not self._counts(above) or await self._logged(above.id) is not None:
+                break
+            chain.append(above)
+            current = above
+        return chain[::-1]
+
+    async def _in_thread(self, message: discord.Message, thread: discord.Thread) -> Before:
+        """The end of the thread's conversation, with what was said since in between."""
+        latest = await self._latest(thread.id)
+        if latest is None:
+            session = await self._start(message)
+            latest = session, await self._root(session, message)
+        session, parent = latest
+        after = await self._last_read(parent)
+        try:
+            said = [m async for m in thread.history(limit=MOST_HISTORY, before=message, after=after)]
+        except discord.HTTPException as error:
+            log.info("the thread's history cannot be read: %s", error)
+            said = []
+        for each in sorted(said, key=lambda m: m.id):
+            if self._counts(each) and await self._store.message_of_discord(each.id) is None:
+                text, _ = await self._text(each)
+                parent = await self._append(session, parent, each, text)
+        return session, parent
+
+    async def _last_read(self, message: int | None) -> discord.Object | None:
+        """The newest Discord message of a line of the log."""
+        while message is not None:
+            row = await self._store.message(message)
+            if row.discord_message_id is not None:
+                return discord.Object(row.discord_message_id)
+            message = row.parent
+        return None
+
+    async def _latest(self, channel: int, since: timedelta | None = None) -> Before | None:
+        """The end of the channel's current session."""
+        rows = await self._store.sessions(channel_id=channel, limit=1)
+        if not rows or rows[0].ended_us is not None:
+            return None
+        turns = await self._store.turns(rows[0].id)
+        if not turns:
+            return None
+        last = turns[-1]
+        if since is not None and discord.utils.utcnow().timestamp() - last.created_us / 1e6 > since.total_seconds():
+            return None
+        end = last.reply_message or last.prompt_message
+        return (rows[0].id, end) if end is not None else None
+
+    async def end_of_turn(self, turn: int) -> tuple[int, int] | None:
+        """The reply of a turn, to be followed."""
+        full = await self._store.turn(turn)
+        row = next(row for row in await self._store.turns(full.session) if row.id == turn)
+        end = row.reply_message or row.prompt_message
+        return (full.session, end) if end is not None else None
+
+    async def _logged(self, discord_id: int) -> tuple[int, int] | None:
+        found = await self._store.message_of_discord(discord_id)
+        if found is None:
+            return None
+        row = await self._store.message(found)
+        return None if row.erased else (row.session, row.id)
+
+    def _counts(self, message: discord.Message) -> bool:
+        """Whether what somebody else said may be read as part of a conversation."""
+        person = not message.author.bot and not message.is_system() and message.webhook_id is None
+        return person and bool(message.content or message.attachments) and not self.private(message)
+
+    def private(self, message: discord.Message) -> bool:
+        """Of a person or in a channel that wants nothing kept."""
+        opted_out = self._service.preferences.opted_out(message.author.id)
+        return opted_out or self._service.set_here(message.channel).private
+
+    # what it now says
+
+    async def _as_it_now_reads(self, session: int, leaf: int, message: discord.Message) -> int | None:
+        """``leaf``, or its copy in a chain in which edits, deletions and a new system prompt have taken effect."""
+        logged: list[Said] = []
+        wanted: list[Said] = []
+        ids: list[int] = []
+        for each in await self._store.conversation(leaf):
+            assert each.id is not None
+            row = await self._store.message(each.id)
+            said = Said(row.role, row.text, row.author, row.person, row.discord_message_id)
+            ids.append(row.id)
+            logged.append(said)
+            if row.role != "system":
+                wanted.append(await self._newest(row.id, said))
+        system = self.system_prompt(message.channel)
+        if system:
+            wanted.insert(0, Said("system", system))
+        kept = unchanged(logged, wanted)
+        if kept == len(wanted) == len(logged):
+            return leaf
+        parent = ids[kept - 1] if kept else None
+        for said in wanted[kept:]:
+            parent = await self._store.append_message(
+                session,
+                said.role,
+                said.text,
+                parent=parent,
+                author=said.author,
+                person=said.person,
+                discord_message_id=said.discord,
+            )
+        return parent
+
+    async def _newest(self, id: int, said: Said) -> Said:
+        if said.role != "user" or said.discord is None:
+            return said
+        newest = await self._store.message_of_discord(said.discord)
+        if newest is None or newest == id:
+            return said
+        row = await self._store.message(newest)
+        return Said(row.role, row.text, row.author, row.person, row.discord_message_id)
+
+    async def edited(self, message: discord.Message) -> None:
+        """A logged message reads differently now: the log gets it as another version."""
+        found = await self._store.message_of_discord(message.id)
+        if found is None or message.author.id == self._us.id:
+            return
+        row = await self._store.message(found)
+        text, _ = await self._text(message)
+        if row.erased or text == row.text or not text:
+            return
+        await self._append(row.session, row.parent, message, text)
+
+    # writing
+
+    def system_prompt(self, channel: object) -> str:
+        own = self._service.set_here(channel).system
+        return self._service.settings.chat.system_prompt if own is None else own
+
+    async def _start(self, message: discord.Message) -> int:
+        kind = "direct" if message.guild is None else "channel"
+        if isinstance(message.channel, discord.Thread):
+            kind = "thread"
+        return await self._store.start_session(
+            title=" ".join(message.clean_content.split())[:80],
+            kind=kind,
+            guild_id=message.guild.id if message.guild else None,
+            channel_id=message.channel.id,
+            person=message.author.id,
+        )
+
+    async def _root(self, session: int, message: discord.Message) -> int | None:
+        system = self.system_prompt(message.channel)
+        return await self._store.append_message(session, "system", system) if system else None
+
+    async def _append(self, session: int, parent: int | None, message: discord.Message, text: str) -> int:
+        return await self._store.append_message(
+            session,
+            "user",
+            text,
+            parent=parent,
+            author=speaker(message.author.display_name, message.author.id) if message.guild else None,
+            person=message.author.id,
+            discord_message_id=message.id,
+        )
+
+    async def _text(self, message: discord.Message) -> tuple[str, tuple[str, ...]]:
+        """What a message says in words, its readable files included, and which files were not read."""
+        known = Known(
+            users={user.id: user.display_name for user in message.mentions},
+            roles={role.id: role.name for role in message.role_mentions},
+            channels={c.id: getattr(c, "name", "channel") for c in message.channel_mentions},
+        )
+        parts = [readable(message.content, known, us=self._us.id).strip()]
+        declined: list[str] = []
+        for place, file in enumerate(message.attachments):
+            reason = why_not(Offered(file.filename, file.size, file.content_type))
+            reason = "too many files" if place >= MOST_FILES else reason
+            text = None
+            if reason is None:
+                try:
+                    text = decoded(await file.read())
+                except discord.HTTPException:
+                    reason = "could not be fetched"
+            if text is not None:
+                parts.append(quoted(file.filename, text))
+            else:
+                declined.append(f"{file.filename} ({reason or 'not a text file'})")
+                parts.append(mentioned(file.filename))
+        return "\n\n".join(part for part in parts if part), tuple(declined)
+
+
+async def _resolved(message: discord.Message) -> discord.Message | None:
+    """The message that ``message`` replies to."""
+    assert message.reference is not None
+    resolved = message.reference.cached_message or message.reference.resolved
+    if isinstance(resolved, discord.Message):
+        return resolved
+    if isinstance(resolved, discord.DeletedReferencedMessage) or message.reference.message_id is None:
+        return None
+    try:
+        return await message.channel.fetch_message(message.reference.message_id)
+    except discord.HTTPException:
+        return None

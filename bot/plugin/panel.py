@@ -1,0 +1,177 @@
+"""The explain panel: one step of a reply with its picture, and buttons whose ids say all there is to know."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import discord
+
+from ..explain.explanation import Explanation
+from ..explain.lines import plain
+from ..explain.scale import LAYERS, Layer
+from ..explain.text import percent, quoted, step_lines, whole
+from ..explain.visible import visible
+
+TEMPLATE = r"glasshead:panel:(?P<verb>[a-z]+):(?P<turn>\d+):(?P<step>\d+):(?P<layer>[a-z]+):(?P<opener>\d+)"
+PICTURE = "explanation.png"
+OPTIONS = 25
+_TEXT_LIMIT = 3800
+_COLUMNS = 56
+"""Of a code block on a phone held upright, about."""
+
+Verb = Literal[
+    "first", "back", "next", "last", "least", "jump", "layer", "saw", "loss", "prove", "whatif", "share", "file"
+]
+
+STEPPING: dict[Verb, str] = {"first": "⏮", "back": "◀", "next": "▶", "last": "⏭"}
+ASKING: dict[Verb, str] = {"saw": "What the model saw", "loss": "Loss", "prove": "Prove it", "whatif": "What if…"}
+GIVING: dict[Verb, str] = {"share": "Share", "file": "File"}
+FOR_OPENER: tuple[Verb, ...] = ("prove", "whatif", "loss")
+"""What costs the machine something: on a shared panel only for whoever opened it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in which explanation a panel stands, and who opened it."""
+
+    turn: int
+    step: int
+    layer: Layer
+    opener: int
+
+    def custom_id(self, verb: Verb) -> str:
+        return f"glasshead:panel:{verb}:{self.turn}:{self.step}:{self.layer}:{self.opener}"
+
+    def chooser(self, verb: Verb) -> str:
+        """The id of a select; what is chosen comes with the press."""
+        return self.custom_id(verb).replace(":panel:", ":choose:")
+
+    @classmethod
+    def of(cls, groups: dict[str, str]) -> "Place":
+        """From the groups of TEMPLATE."""
+        layer = next((layer for layer in LAYERS if layer == groups["layer"]), LAYERS[0])
+        return cls(int(groups["turn"]), int(groups["step"]), layer, int(groups["opener"]))
+
+
+def moved(place: Place, verb: Verb, explanation: Explanation) -> Place:
+    """Where a press leads. *Least certain* goes round the least certain steps, the least first."""
+    last = len(explanation.tokens) - 1
+    if verb == "least":
+        order = explanation.whole.least_certain
+        at = order.index(place.step) if place.step in order else -1
+        return replace(place, step=order[(at + 1) % len(order)])
+    step = {"first": 0, "back": place.step - 1, "next": place.step + 1, "last": last}.get(verb, place.step)
+    return replace(place, step=min(max(step, 0), last))
+
+
+class Panel(discord.ui.LayoutView):
+    """Components V2. With a picture it says little in words; without one it says everything in words."""
+
+    def __init__(self, explanation: Explanation, place: Place, *, picture: bool, note: str = "") -> None:
+        super().__init__(timeout=None)
+        texts = [heading(explanation, place, note), body(explanation, place, picture=picture)]
+        items: list[discord.ui.Item[Any]] = [discord.ui.TextDisplay(texts[0][:_TEXT_LIMIT])]
+        if picture:
+            item = discord.MediaGalleryItem(
+                f"attachment://{PICTURE}", description=spoken(explanation, place)[:1000]
+            )
+            items.append(discord.ui.MediaGallery(item))
+        if texts[1]:
+            items.append(discord.ui.TextDisplay(texts[1][: _TEXT_LIMIT - len(texts[0])]))
+        self.add_item(discord.ui.Container(*items))
+        count = len(explanation.tokens)
+        if count:
+            self.add_item(_stepping(place, count))
+            self.add_item(_jump(explanation, place))
+            self.add_item(_layers(place))
+        self.add_item(_row(place, ASKING, disabled=() if count else ("loss", "prove", "whatif")))
+        self.add_item(_row(place, GIVING))
+        self.stop()  # presses arrive at the dynamic items
+
+
+def _row(place: Place, verbs: dict[Verb, str], disabled: tuple[Verb, ...] = ()) -> discord.ui.ActionRow[Any]:
+    row: discord.ui.ActionRow[Any] = discord.ui.ActionRow()
+    for verb, label in verbs.items():
+        row.add_item(discord.ui.Button(label=label, custom_id=place.custom_id(verb), disabled=verb in disabled))
+    return row
+
+
+def _stepping(place: Place, count: int) -> discord.ui.ActionRow[Any]:
+    at_end: dict[Verb, bool] = {
+        "first": place.step == 0,
+        "back": place.step == 0,
+        "next": place.step == count - 1,
+        "last": place.step == count - 1,
+    }
+    row: discord.ui.ActionRow[Any] = discord.ui.ActionRow()
+    for verb, emoji in STEPPING.items():
+        row.add_item(discord.ui.Button(emoji=emoji, custom_id=place.custom_id(verb), disabled=at_end[verb]))
+    row.add_item(discord.ui.Button(label="Least certain", custom_id=place.custom_id("least")))
+    return row
+
+
+def _jump(explanation: Explanation, place: Place) -> discord.ui.ActionRow[Any]:
+    """The steps around this one."""
+    count = len(explanation.tokens)
+    start = max(0, min(place.step - OPTIONS // 2, count - OPTIONS))
+    options = [
+        discord.SelectOption(
+            label=f"{index}  {visible(explanation.tokens[index].bytes) or '(nothing)'}"[:100],
+            value=str(index),
+            description=f"{percent(explanation.tokens[index].p)}, rank {explanation.tokens[index].rank}"[:100],
+            default=index == place.step,
+        )
+        for index in range(start, min(start + OPTIONS, count))
+    ]
+    return discord.ui.ActionRow(
+        discord.ui.Select(custom_id=place.chooser("jump"), placeholder="Go to a step", options=options)
+    )
+
+
+def _layers(place: Place) -> discord.ui.ActionRow[Any]:
+    options = [
+        discord.SelectOption(label=f"Tinted by {layer}", value=layer, default=layer == place.layer)
+        for layer in LAYERS
+    ]
+    return discord.ui.ActionRow(
+        discord.ui.Select(custom_id=place.chooser("layer"), placeholder="Tint", options=options)
+    )
+
+
+def heading(explanation: Explanation, place: Place, note: str) -> str:
+    turn = explanation.turn
+    lines = [
+        f"### Turn {turn.id}, explained",
+        f"-# {visible(turn.model.name.encode())} · {'; '.join(whole(explanation))}",
+    ]
+    if turn.status == "pending":
+        lines.append("-# Still being written: this is what there is so far.")
+    elif turn.status == "interrupted":
+        lines.append("-# Interrupted: this is what was written.")
+    if turn.trace.fault:
+        lines.append(f"-# The record is damaged: {turn.trace.fault}")
+    if note:
+        lines.append(note)
+    return "\n".join(lines)
+
+
+def body(explanation: Explanation, place: Place, *, picture: bool) -> str:
+    """The step in words: a line beside the picture, everything without it."""
+    if not explanation.tokens:
+        return "No token was recorded."
+    if picture:
+        return f"-# {spoken(explanation, place)}"
+    lines = plain(step_lines(explanation, place.step, columns=_COLUMNS))
+    return f"```\n{lines.replace('```', chr(0x2CB) * 3)}\n```"
+
+
+def spoken(explanation: Explanation, place: Place) -> str:
+    """The step as a sentence, also for those who cannot see the picture."""
+    if not explanation.tokens:
+        return "No token was recorded."
+    step = explanation.step(place.step)
+    others = [c for c in step.candidates if not c.chosen][:3]
+    instead = ", ".join(f"{quoted(c.bytes, 14)} {percent(c.p)}" for c in others)
+    return (
+        f"Step {place.step} of 0 to {len(explanation.tokens) - 1}: {quoted(step.bytes)} with {percent(step.p)}, "
+        f"rank {step.rank}. It might have been {instead}."
+    )

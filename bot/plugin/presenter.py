@@ -1,0 +1,174 @@
+"""Shows a reply while it is being made: waiting, place in the queue, growing text, the end."""
+
+import asyncio
+import logging
+
+import aiohttp
+import discord
+
+from ..chat import Done, Queued, Started, Text
+from ..errors import UserError
+from .display import open_links, small, spoiler
+from .service import Running, Service
+from .splitting import LIMIT, split
+from .surface import Gone, Surface
+from .views import finished_view, running_view
+
+log = logging.getLogger(__name__)
+
+TYPING_EVERY = 8.0
+LONGEST_THOUGHT = 1500
+
+
+class Presenter:
+    """One reply on its way to people. ``run`` returns how it ended, None if it never began."""
+
+    def __init__(self, service: Service, running: Running, surface: Surface, notes: tuple[str, ...] = ()) -> None:
+        self._service = service
+        self._running = running
+        self._surface = surface
+        self._notes = list(notes)
+        self._text = ""
+        self._place = 0
+        self._fresh = asyncio.Event()
+        self._ended = False
+
+    async def run(self) -> Done | None:
+        """Consume the reply, show it, and link the messages to its turn."""
+        helpers = [asyncio.create_task(self._keep_typing()), asyncio.create_task(self._keep_showing())]
+        done: Done | None = None
+        try:
+            done = await self._consume()
+        except UserError as error:
+            self._notes.insert(0, str(error))
+        finally:
+            self._ended = True
+            self._fresh.set()
+            helpers[0].cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+        await self._show_end(done)
+        return done
+
+    async def _consume(self) -> Done | None:
+        done: Done | None = None
+        async for event in self._running.reply:
+            match event:
+                case Started(turn=turn):
+                    self._running.turn = turn
+                    if event.dropped_turns:
+                        self._notes.append(left_out(event))
+                case Queued(place=place):
+                    self._place = place
+                    self._fresh.set()
+                case Text(text=text):
+                    self._text += text
+                    self._fresh.set()
+                case Done():
+                    done = event
+        return done
+
+    async def _keep_typing(self) -> None:
+        while not self._text:
+            try:
+                await self._surface.channel.typing()
+            except (discord.HTTPException, aiohttp.ClientError):
+                log.debug("typing was not shown")
+            await asyncio.sleep(TYPING_EVERY)
+
+    async def _keep_showing(self) -> None:
+        """Each time it is this reply's turn in its channel: the newest text, if it is new."""
+        turnstile = self._service.turnstile(self._running.channel)
+        while not self._ended:
+            await self._fresh.wait()
+            async with turnstile:
+                self._fresh.clear()
+                if self._ended:
+                    return
+                try:
+                    await self._show_now()
+                except Gone as gone:
+                    log.info("nobody can see this reply any more: %s", gone)
+                    await self._running.reply.stop()
+                    return
+                except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+                    log.info("an edit was skipped: %s", error)
+
+    async def _show_now(self) -> None:
+        if self._text.strip():
+            texts = [part.text for part in split(open_links(self._text))]
+        elif self._place:
+            texts = [small(f"Waiting: {self._place} ahead of you.")]
+        else:
+            return
+        turn = self._running.turn
+        known = len(self._surface.messages)
+        await self._surface.show(texts, running_view(turn) if turn else None, view_on=0)
+        if turn is not None and len(self._surface.messages) != known:
+            await self._service.chat.store.link_discord(turn, self._surface.ids)
+
+    async def _show_end(self, done: Done | None) -> None:
+        texts, file = self._final(done)
+        view = None
+        if done is not None and done.logged:
+            view = await finished_view(self._service.chat.store, done.turn)
+        async with self._service.turnstile(self._running.channel):
+            try:
+                await self._surface.finish(texts, view, file)
+            except (Gone, discord.HTTPException) as error:
+                log.warning("the end of a reply has no place: %s", error)
+        if done is not None and done.logged and self._surface.messages:
+            await self._service.chat.store.link_discord(done.turn, self._surface.ids)
+
+    def _final(self, done: Done | None) -> tuple[list[str], tuple[str, str] | None]:
+        """The texts of the finished reply, and a file if it is too long to be read as messages."""
+        text, thought = (done.text, done.reasoning) if done else (self._text, "")
+        notes = list(self._notes)
+        if done is not None:
+            notes += endings(done)
+        if not text.strip() and not notes:
+            notes.append("The model ended its turn without a word.")
+        return final_texts(
+            text,
+            spoiler(thought[:LONGEST_THOUGHT]) if self._service.settings.discord.reasoning == "spoiler" else "",
+            notes,
+            self._service.settings.discord.file_above_chars,
+        )
+
+
+def final_texts(
+    text: str, hidden: str, notes: list[str], file_above: int
+) -> tuple[list[str], tuple[str, str] | None]:
+    """What the messages say at the end. The small print stands under the reply, in the last message if it fits."""
+    file = None
+    shown = open_links(text)
+    if len(text) > file_above:
+        file = ("reply.md", text)
+        shown = split(shown, LIMIT - 200)[0].text
+        notes = [f"The whole reply ({len(text)} characters) is attached.", *notes]
+    texts = [part.text for part in split(shown)] if shown.strip() else []
+    if hidden:
+        texts = [part.text for part in split(f"{hidden}\n{shown}")] if len(hidden) < LIMIT else [hidden, *texts]
+    print_ = "\n".join(small(note)[:300] for note in notes)
+    if print_ and texts and len(texts[-1]) + 1 + len(print_) <= LIMIT:
+        texts[-1] += "\n" + print_
+    elif print_:
+        texts.append(print_[:LIMIT])
+    return texts, file
+
+
+def left_out(event: Started) -> str:
+    turns = "the oldest turn" if event.dropped_turns == 1 else f"the {event.dropped_turns} oldest turns"
+    return f"Left out of what the model read: {turns} ({event.dropped_tokens} tokens); it holds {event.budget}."
+
+
+def endings(done: Done) -> list[str]:
+    out = []
+    if done.status == "error":
+        out.append(f"⚠ {done.error or 'The reply could not go on.'}")
+    elif done.finish == "stopped":
+        out.append("Stopped.")
+    elif done.finish == "length":
+        out.append("Cut at the length limit.")
+    if not done.logged:
+        out.append("⚠ This reply could not be logged: it cannot be explained.")
+    return out

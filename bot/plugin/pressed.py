@@ -1,0 +1,148 @@
+"""What the buttons under a reply do. A dynamic item is made anew from the button's id at each press."""
+
+import logging
+import re
+from typing import Any, Self, cast
+
+import discord
+from discord.ext import commands
+
+from ..chat import ReplyRequest
+from ..errors import UserError
+from ..store.marks import thumb
+from .presenter import Presenter, final_texts
+from .service import Running, Service
+from .surface import Surface
+from .views import PREFIX, button, finished_view
+
+log = logging.getLogger(__name__)
+
+
+class ReplyButton(
+    discord.ui.DynamicItem[discord.ui.Button[Any]],
+    template=rf"{PREFIX}:(?P<action>stop|retry|version|up|down):(?P<turn>\d+)",
+):
+    """Stop, retry, thumbs, versions."""
+
+    def __init__(self, action: str, turn: int) -> None:
+        super().__init__(button(action, turn))
+        self.action = action
+        self.turn = turn
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        return cls(match["action"], int(match["turn"]))
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        cog = cast(commands.Bot, interaction.client).get_cog("Buttons")
+        assert isinstance(cog, ReplyButtons), "the button is removed with its cog"
+        await cog.pressed(interaction, self.action, self.turn)
+
+
+class ReplyButtons(commands.Cog, name="Buttons"):
+    """Keeps the dynamic item registered, and does what is pressed."""
+
+    def __init__(self, bot: commands.Bot, service: Service) -> None:
+        self.bot = bot
+        self.service = service
+
+    async def cog_load(self) -> None:
+        self.bot.add_dynamic_items(ReplyButton)
+
+    async def cog_unload(self) -> None:
+        self.bot.remove_dynamic_items(ReplyButton)
+
+    async def pressed(self, interaction: discord.Interaction[Any], action: str, turn: int) -> None:
+        try:
+            if action in ("up", "down"):
+                await self._thumb(interaction, turn, 1 if action == "up" else -1)
+            elif not await self._may(interaction, turn):
+                await tell(interaction, "Only the person who asked (or who manages messages here) can do that.")
+            elif action == "stop":
+                await self._stop(interaction, turn)
+            elif action == "retry":
+                await self._retry(interaction, turn)
+            else:
+                await self._version(interaction, turn)
+        except UserError as error:
+            await tell(interaction, str(error))
+
+    async def _may(self, interaction: discord.Interaction[Any], turn: int) -> bool:
+        if interaction.guild is not None and interaction.permissions.manage_messages:
+            return True
+        running = self.service.running_turn(turn)
+        if running is not None:
+            return running.requester == interaction.user.id
+        session = (await self.service.chat.store.turn(turn)).session
+        rows = await self.service.chat.store.turns(session)
+        return next(row.requester for row in rows if row.id == turn) in (None, interaction.user.id)
+
+    async def _thumb(self, interaction: discord.Interaction[Any], turn: int, value: int) -> None:
+        await self.service.chat.store.database.write(lambda c: thumb(c, turn, interaction.user.id, value))
+        await tell(interaction, "Thank you, noted: 👍" if value > 0 else "Thank you, noted: 👎")
+
+    async def _stop(self, interaction: discord.Interaction[Any], turn: int) -> None:
+        running = self.service.running_turn(turn)
+        if running is None:
+            await tell(interaction, "That reply is not being written any more.")
+            return
+        await interaction.response.defer()
+        await running.reply.stop()
+
+    async def _retry(self, interaction: discord.Interaction[Any], turn: int) -> None:
+        """Another reply to the same message, in place, on a fresh seed."""
+        if self.service.running_turn(turn) is not None:
+            await tell(interaction, "That reply is still being written.")
+            return
+        store = self.service.chat.store
+        old = await store.turn(turn)
+        if old.prompt_message is None:
+            raise UserError("what that reply answered was erased")
+        await interaction.response.defer()
+        request = ReplyRequest(
+            session=old.session,
+            message=old.prompt_message,
+            sampling=self.service.sampling(interaction.channel, interaction.guild_id),
+            user=str(interaction.user.id),
+            requester=interaction.user.id,
+        )
+        running = Running(self.service.chat.reply(request), interaction.user.id, interaction.channel_id or 0)
+        self.service.running.add(running)
+        surface = await self._surface(interaction, turn, f"{interaction.id}")
+        try:
+            await Presenter(self.service, running, surface).run()
+        finally:
+            self.service.running.discard(running)
+
+    async def _version(self, interaction: discord.Interaction[Any], turn: int) -> None:
+        """Show another reply to the same message in the same place; what is said next follows it."""
+        store = self.service.chat.store
+        assert interaction.message is not None
+        shown = await store.turn_of_discord_message(interaction.message.id)
+        wanted = await store.turn(turn)
+        await interaction.response.defer()
+        surface = await self._surface(interaction, shown if shown is not None else turn, f"{interaction.id}")
+        texts, file = final_texts(wanted.reply, "", [], self.service.settings.discord.file_above_chars)
+        async with self.service.turnstile(interaction.channel_id or 0):
+            await surface.finish(texts or ["-# (no words)"], await finished_view(store, turn), file)
+        await store.link_discord(turn, surface.ids)
+
+    async def _surface(self, interaction: discord.Interaction[Any], turn: int, name: str) -> Surface:
+        """The messages that show ``turn``, to be written over."""
+        channel = interaction.channel
+        assert interaction.message is not None and isinstance(channel, discord.abc.Messageable)
+        assert not isinstance(channel, discord.GroupChannel), "bots are not in groups"
+        ids = await self.service.chat.store.discord_messages(turn) or [interaction.message.id]
+        partial = [channel.get_partial_message(id) for id in ids]
+        return Surface(channel, name=name, messages=partial)
+
+
+async def tell(interaction: discord.Interaction[Any], text: str) -> None:
+    """A line that only the person who pressed sees."""
+    none = discord.AllowedMentions.none()
+    if interaction.response.is_done():
+        await interaction.followup.send(text[:1900], ephemeral=True, allowed_mentions=none)
+    else:
+        await interaction.response.send_message(text[:1900], ephemeral=True, allowed_mentions=none)

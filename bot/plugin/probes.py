@@ -1,0 +1,174 @@
+"""What the panel can ask further: the prompt, the loss, a proof, a what-if, the file."""
+
+import io
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import discord
+
+from ..chat import BranchRequest, Done, fresh_seed
+from ..errors import UserError
+from ..explain.explanation import Explanation
+from ..explain.explanation import explain as explain_turn
+from ..explain.text import percent, prompt_lines, quoted
+from ..explain.visible import visible
+from .panel import Place, Verb
+from .service import NOBODY, Service
+
+log = logging.getLogger(__name__)
+
+Show = Callable[[discord.Interaction[Any], Explanation, Place, str], Awaitable[None]]
+_FITS = 1850
+NATS_PER_BIT = 0.6931471805599453
+
+
+class Probes:
+    """Answers below or beside a panel; everything here is only seen by whoever asked."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def run(self, interaction: discord.Interaction[Any], verb: Verb, place: Place, show: Show) -> None:
+        if verb == "whatif":
+            await self._ask_what_if(interaction, place, show)
+            return
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        explanation = await self._explanation(place.turn)
+        if verb == "saw":
+            await _send(interaction, "\n".join(prompt_lines(explanation, 80)), f"turn-{place.turn}-prompt.txt")
+        elif verb == "loss":
+            await _send(interaction, await self._loss(explanation), f"turn-{place.turn}-loss.txt")
+        elif verb == "file":
+            await self._file(interaction, explanation)
+        else:
+            await self._prove(interaction, explanation)
+
+    async def _explanation(self, turn: int) -> Explanation:
+        return explain_turn(await self._service.chat.store.turn(turn))
+
+    async def _loss(self, explanation: Explanation) -> str:
+        """The reply scored in one pass, beside what was recorded while it was written."""
+        turn = explanation.turn
+        engine = self._service.chat.speaker.engine
+        if turn.model.sha256 != engine.model.sha256:
+            raise UserError(f"scoring needs {turn.model.name}, and {engine.model.name} is loaded")
+        tokens = turn.prompt.ids + tuple(step.id for step in turn.trace.steps)
+        scores = await engine.score(tokens, first=len(turn.prompt.ids), k=1)
+        recorded = -sum(step.logprob for step in turn.trace.steps)
+        forced = -sum(score.logprob for score in scores)
+        lines = [
+            f"The loss of this reply, over {len(scores)} tokens, in nats:",
+            f"  recorded while it was written, token by token  {recorded:10.4f}",
+            f"  scored now in one pass (teacher forcing)       {forced:10.4f}",
+            f"  difference                                     {forced - recorded:+10.4f}",
+            "",
+            "The loss of training is made of these very predictions: this is its forward half. There is no",
+            "gradient here, and no update. The two differ by the rounding of another kernel, not by another idea.",
+            "",
+            "step  token                 written      one pass",
+        ]
+        for index, (step, score) in enumerate(zip(turn.trace.steps, scores, strict=True)):
+            name = quoted(explanation.tokens[index].bytes, 18)
+            lines.append(f"{index:>4}  {name:<20}  {-step.logprob:9.4f}  {-score.logprob:9.4f}")
+        return "\n".join(lines)
+
+    async def _prove(self, interaction: discord.Interaction[Any], explanation: Explanation) -> None:
+        raise UserError(f"run `glasshead verify {explanation.turn.id}` where the bot runs")
+
+    async def _file(self, interaction: discord.Interaction[Any], explanation: Explanation) -> None:
+        raise UserError(f"run `glasshead explain {explanation.turn.id} --html` where the bot runs")
+
+    async def _ask_what_if(self, interaction: discord.Interaction[Any], place: Place, show: Show) -> None:
+        explanation = await self._explanation(place.turn)
+        await interaction.response.send_modal(WhatIf(self, explanation, place, show))
+
+    def token(self, text: str) -> int:
+        """The one token that ``text`` is."""
+        ids = self._service.chat.speaker.vocabulary.tokenise(text, special=False)
+        if len(ids) != 1:
+            raise UserError(
+                f"{text!r} is {len(ids)} tokens for this model: give one, with its leading space if it has one"
+            )
+        return ids[0]
+
+    async def branch(
+        self, interaction: discord.Interaction[Any], place: Place, choice: int, *, fresh: bool, show: Show
+    ) -> None:
+        """Write the reply on from another token, and open what came of it."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        explanation = await self._explanation(place.turn)
+        at = explanation.step(place.step).draw_index
+        request = BranchRequest(
+            turn=place.turn,
+            step=at,
+            choice=choice,
+            seed=fresh_seed() if fresh else None,
+            user=str(interaction.user.id),
+            requester=interaction.user.id,
+        )
+        done = None
+        async for event in self._service.chat.branch(request):
+            if isinstance(event, Done):
+                done = event
+        assert done is not None, "a branch ends with Done or raises"
+        branched = await self._explanation(done.turn)
+        draws = "fresh draws" if fresh else "the same draws"
+        text = discord.utils.escape_markdown(done.text[:1500]) or "(no words)"
+        note = f"What if, from step {place.step} of turn {place.turn}, on {draws}:\n>>> {text}"
+        await show(interaction, branched, Place(done.turn, 0, place.layer, interaction.user.id), note)
+
+
+class WhatIf(discord.ui.Modal):
+    """Which token instead, and on which draws."""
+
+    def __init__(self, probes: Probes, explanation: Explanation, place: Place, show: Show) -> None:
+        super().__init__(title=f"What if, at step {place.step} of turn {place.turn}?"[:45])
+        self._probes, self._place, self._show = probes, place, show
+        candidates = [c for c in explanation.step(place.step).candidates if not c.chosen][:25]
+        self._choice: discord.ui.Select[Any] = discord.ui.Select(
+            required=False,
+            options=[
+                discord.SelectOption(
+                    label=(visible(c.bytes) or f"token {c.id}")[:100], value=str(c.id), description=percent(c.p)
+                )
+                for c in candidates
+            ],
+        )
+        self._typed: discord.ui.TextInput[Any] = discord.ui.TextInput(required=False, max_length=64)
+        self._draws: discord.ui.Select[Any] = discord.ui.Select(
+            options=[
+                discord.SelectOption(label="The same draws: only the choice differs", value="same", default=True),
+                discord.SelectOption(label="Fresh draws", value="fresh"),
+            ]
+        )
+        self.add_item(discord.ui.Label(text="Another candidate", component=self._choice))
+        self.add_item(discord.ui.Label(text="Or type one token", component=self._typed))
+        self.add_item(discord.ui.Label(text="What falls after it", component=self._draws))
+
+    async def on_submit(self, interaction: discord.Interaction[Any]) -> None:
+        try:
+            if self._typed.value:
+                choice = self._probes.token(self._typed.value)
+            elif self._choice.values:
+                choice = int(self._choice.values[0])
+            else:
+                raise UserError("choose a candidate or type one")
+            fresh = "fresh" in self._draws.values
+            await self._probes.branch(interaction, self._place, choice, fresh=fresh, show=self._show)
+        except UserError as error:
+            if interaction.response.is_done():
+                await interaction.followup.send(str(error), ephemeral=True, allowed_mentions=NOBODY)
+            else:
+                await interaction.response.send_message(str(error), ephemeral=True, allowed_mentions=NOBODY)
+
+
+async def _send(interaction: discord.Interaction[Any], text: str, name: str) -> None:
+    """As a code block if it fits, else as a file with its beginning."""
+    quiet = text.replace("```", "\u02cb" * 3)
+    if len(quiet) <= _FITS:
+        await interaction.followup.send(f"```\n{quiet}\n```", ephemeral=True, allowed_mentions=NOBODY)
+        return
+    start = quiet[:1200].rsplit("\n", 1)[0]
+    file = discord.File(io.BytesIO(text.encode()), name)
+    await interaction.followup.send(f"```\n{start}\n…\n```", file=file, ephemeral=True, allowed_mentions=NOBODY)

@@ -1,0 +1,90 @@
+"""What all cogs share: the chat, the settings, the replies being made, the pace of each channel."""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import discord
+
+from ..chat import Chat
+from ..chat.reply import Reply
+from ..config import Settings
+from ..predict.sampling import Sampling
+from .allowance import Allowance
+from .pacing import Turnstile
+from .preferences import ChannelPreferences, Preferences
+
+NOBODY = discord.AllowedMentions.none()
+BURST, PER_MINUTE = 5, 6.0
+GUILD_BURST, GUILD_PER_MINUTE = 30, 60.0
+
+Place = discord.abc.Messageable
+
+
+@dataclass(eq=False)
+class Running:
+    """A reply being shown: who asked, where, and its turn once the log has it."""
+
+    reply: Reply
+    requester: int
+    channel: int
+    turn: int | None = None
+
+
+@dataclass(eq=False)
+class Service:
+    """Built once by `setup`, closed by `teardown`."""
+
+    chat: Chat
+    settings: Settings
+    preferences: Preferences
+    running: set[Running] = field(default_factory=set)
+    tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+    started: float = field(default_factory=time.monotonic)
+    people: Allowance = field(default_factory=lambda: Allowance(BURST, PER_MINUTE, time.monotonic))
+    servers: Allowance = field(default_factory=lambda: Allowance(GUILD_BURST, GUILD_PER_MINUTE, time.monotonic))
+    _turnstiles: dict[int, Turnstile] = field(default_factory=dict)
+    _lines: dict[int, asyncio.Lock] = field(default_factory=dict)
+
+    def turnstile(self, channel: int) -> Turnstile:
+        return self._turnstiles.setdefault(channel, Turnstile(self.settings.discord.edit_interval))
+
+    def line(self, channel: int) -> asyncio.Lock:
+        """Held while a reply is made where the whole channel is one conversation: the next message follows it."""
+        return self._lines.setdefault(channel, asyncio.Lock())
+
+    def running_turn(self, turn: int) -> Running | None:
+        return next((running for running in self.running if running.turn == turn), None)
+
+    def set_here(self, channel: object) -> ChannelPreferences:
+        """What is set for a channel; a thread without settings of its own has its channel's."""
+        return self.preferences.channel(getattr(channel, "id", None), getattr(channel, "parent_id", None))
+
+    def sampling(self, channel: object, guild: int | None) -> Sampling:
+        here = self.set_here(channel).sampling(self.chat.sampling)
+        most = self.preferences.guild(guild).most_tokens
+        if most is not None and here.max_tokens > most:
+            return ChannelPreferences(max_tokens=most).sampling(here)
+        return here
+
+    def spawn(self, work: Coroutine[object, object, None]) -> "asyncio.Task[None]":
+        """Run beside the event that asked for it; `teardown` waits for it."""
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        """Stop the replies and let each show what it has."""
+        for running in list(self.running):
+            await running.reply.stop()
+        if self.tasks:
+            _, late = await asyncio.wait(self.tasks, timeout=10)
+            for task in late:
+                task.cancel()
+
+
+def preferences_path(settings: Settings) -> Path:
+    return settings.store.path.parent / "discord.json"

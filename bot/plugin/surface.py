@@ -1,0 +1,130 @@
+"""The messages one reply is shown in: sent, edited, and removed until they show what they should."""
+
+import asyncio
+import io
+import logging
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+import aiohttp
+import discord
+
+from .service import NOBODY
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Attached = tuple[str, str] | None
+"""File name and text."""
+
+FINAL_TRIES = 6
+THREAD_ARCHIVED = 50083
+
+
+class Gone(Exception):
+    """The place or the message is no longer there, or the bot may no longer speak: nobody can be shown anything."""
+
+
+class Surface:
+    """Keeps a list of messages equal to a list of texts, with as few requests as possible.
+
+    ``answers`` is replied to with the first message. ``name`` makes sending idempotent: a send that failed after
+    Discord had taken it does not appear twice.
+    """
+
+    def __init__(
+        self,
+        channel: discord.abc.Messageable,
+        *,
+        name: str,
+        answers: discord.Message | None = None,
+        messages: Sequence[discord.Message | discord.PartialMessage] = (),
+    ) -> None:
+        self.channel = channel
+        self.messages: list[discord.Message | discord.PartialMessage] = list(messages)
+        self._name = name
+        self._answers = answers
+        self._shown: list[tuple[str, object]] = [("", None)] * len(self.messages)
+
+    @property
+    def ids(self) -> list[int]:
+        return [message.id for message in self.messages]
+
+    async def show(
+        self,
+        texts: Sequence[str],
+        view: discord.ui.View | None = None,
+        *,
+        file: Attached = None,
+        view_on: int = -1,
+    ) -> None:
+        """Make the messages read ``texts``; ``view`` goes under one of them, ``file`` to the last."""
+        carrier = view_on % len(texts)
+        for place, text in enumerate(texts):
+            wanted = (text, view if place == carrier else None)
+            attached = file if place == len(texts) - 1 else None
+            if place >= len(self.messages):
+                await self._send(place, text, wanted[1], attached)
+                self._shown.append(wanted)
+            elif self._shown[place] != wanted or attached:
+                await self._edit(place, text, wanted[1], attached)
+                self._shown[place] = wanted
+        for message in self.messages[len(texts) :]:
+            await self._guarded(message.delete())
+        del self.messages[len(texts) :], self._shown[len(texts) :]
+
+    async def finish(self, texts: Sequence[str], view: discord.ui.View | None, file: Attached = None) -> None:
+        """`show`, whatever it takes: through Discord's bad minutes, into archived threads."""
+        for attempt in range(FINAL_TRIES):
+            try:
+                return await self.show(texts, view, file=file)
+            except (discord.DiscordServerError, aiohttp.ClientError, TimeoutError, OSError) as error:
+                log.warning("the end of a reply could not be shown yet: %s", error)
+                await asyncio.sleep(min(2.0**attempt, 20.0))
+        log.error("the end of a reply could not be shown")
+        return None
+
+    async def _send(self, place: int, text: str, view: discord.ui.View | None, file: Attached) -> None:
+        more: dict[str, Any] = {}
+        if place == 0 and self._answers is not None:
+            more["reference"] = self._answers.to_reference(fail_if_not_exists=False)
+        if view is not None:
+            more["view"] = view
+        if file is not None:
+            more["file"] = _file(*file)
+        sending = self.channel.send(
+            text,
+            mention_author=False,
+            allowed_mentions=NOBODY,
+            suppress_embeds=True,
+            nonce=f"{self._name}-{place}"[:25],
+            **more,
+        )
+        self.messages.append(await self._guarded(sending))
+
+    async def _edit(self, place: int, text: str, view: discord.ui.View | None, file: Attached) -> None:
+        message = self.messages[place]
+        change: dict[str, Any] = {"content": text, "view": view, "allowed_mentions": NOBODY, "suppress": True}
+        if file is not None:
+            change["attachments"] = [_file(*file)]
+        try:
+            await self._guarded(message.edit(**change))
+        except discord.Forbidden as error:
+            if error.code != THREAD_ARCHIVED or not isinstance(self.channel, discord.Thread):
+                raise Gone(str(error)) from error
+            await self._guarded(self.channel.edit(archived=False))
+            await self._guarded(message.edit(**change))
+
+    async def _guarded(self, request: Coroutine[Any, Any, T]) -> T:
+        """Run a request; what can never succeed becomes Gone."""
+        try:
+            return await request
+        except discord.NotFound as error:
+            raise Gone(str(error)) from error
+        except discord.Forbidden as error:
+            if error.code == THREAD_ARCHIVED:
+                raise
+            raise Gone(str(error)) from error
+
+
+def _file(name: str, text: str) -> discord.File:
+    return discord.File(io.BytesIO(text.encode()), name)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from .faults import plain_words, translate
+from .faults import StoreError, plain_words, translate
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
@@ -110,12 +110,16 @@ class Database:
         raise AssertionError("unreachable")
 
     async def checkpoint(self) -> None:
-        """Move the WAL into the database and empty it."""
+        """Move the WAL into the database and empty it; waits for readers. Raises StoreError if one never ends."""
         assert self._writer is not None, "opened for reading"
         async with self._turn, self._writer.connect() as connection:
-            raw = await connection.get_raw_connection()
-            cursor = await raw.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert raw is not None
+            cursor = await raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy, _, _ = await cursor.fetchone()
             await cursor.close()
+        if busy:
+            raise StoreError("busy", f"{self.path}: a program that reads it does not let go: close it")
 
     async def close(self) -> None:
         """Wait for running writes, then close every connection."""

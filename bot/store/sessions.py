@@ -59,6 +59,7 @@ def start_session(
     discord_id: int | None,
 ) -> int:
     values = {
+        "public_id": secrets.token_hex(8),
         "title": title,
         "kind": kind,
         "guild_id": guild_id,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -14,9 +15,10 @@ from ..predict.prompt import Prompt
 from ..predict.sampling import Sampling
 from ..predict.schedule import Schedule
 from ..predict.step import Step
-from . import marks, models, sessions, turns
+from . import marks, models, sessions, settings, turns
 from .blocks import PackedPrompt
 from .database import Database
+from .eraser import Eraser, Receipt
 from .lock import OwnerLock
 from .marks import Marks
 from .migrate import check_folder, migrate, require_version
@@ -34,8 +36,9 @@ VOCABULARIES = 4
 class Store:
     """One database. A writable store owns it: one process at a time."""
 
-    def __init__(self, database: Database, lock: OwnerLock | None) -> None:
+    def __init__(self, database: Database, lock: OwnerLock | None, caches: Sequence[Path] = ()) -> None:
         self.database = database
+        self._eraser = Eraser(database, caches)
         self._lock = lock
         self._pieces: dict[int, list[bytes]] = {}
         self._kept: dict[int, tuple[int, ...]] = {}
@@ -44,9 +47,10 @@ class Store:
         """Turns a crash had left open, found at start."""
 
     @classmethod
-    async def open(cls, path: Path, *, writable: bool = True) -> "Store":
+    async def open(cls, path: Path, *, writable: bool = True, caches: Sequence[Path] = ()) -> "Store":
         """Open, creating or upgrading as needed; ``writable=False`` only reads, beside the owner if there is one.
 
+        ``caches`` are folders of data derived from conversations (saved KV caches), emptied by every erasure.
         Raises UserError: another process owns it, it is newer than the program, it cannot be written.
         """
         if not writable:
@@ -54,9 +58,10 @@ class Store:
             return cls(Database(path, writable=False), None)
         lock = OwnerLock(path)
         await asyncio.to_thread(_own, lock, path)
-        store = cls(Database(path), lock)
+        store = cls(Database(path), lock, caches)
         try:
             store.interrupted = tuple(await store.database.write(turns.interrupt_pending))
+            await store._eraser.resume()
         except BaseException:
             await store.close()
             raise
@@ -66,6 +71,11 @@ class Store:
         await self.database.close()
         if self._lock is not None:
             self._lock.release()
+
+    def announce(self, socket: str) -> None:
+        """Say in the lock file where others may hand in what they want written."""
+        assert self._lock is not None
+        self._lock.announce(socket)
 
     # What is said
 
@@ -310,6 +320,24 @@ class Store:
     async def set_feedback(self, turn: int, *, person: int, value: int, note: str = "") -> None:
         """A Discord user's thumb: 1, -1, or 0 to take it back."""
         await self.database.write(lambda c: marks.thumb(c, turn, person, value, note))
+
+    async def settings(self, scope: str, scope_id: int) -> dict[str, Any]:
+        """What a front end remembers of a server, channel or person."""
+        return await self.database.read(lambda c: settings.settings_of(c, scope, scope_id))
+
+    async def set_setting(self, scope: str, scope_id: int, name: str, value: Any) -> None:
+        """Remember a JSON value; None forgets it."""
+        await self.database.write(lambda c: settings.set_setting(c, scope, scope_id, name, value))
+
+    # What is to be forgotten
+
+    async def erase_person(self, discord_id: int) -> Receipt:
+        """Everything a Discord user said and was answered; docs/privacy.md says what that means."""
+        return await self._eraser.person(discord_id)
+
+    async def erase_message(self, discord_message_id: int) -> Receipt:
+        """One message and what was answered to it."""
+        return await self._eraser.message(discord_message_id)
 
 
 def _own(lock: OwnerLock, path: Path) -> None:

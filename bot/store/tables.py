@@ -66,6 +66,7 @@ session = sa.Table(
     "session",
     metadata,
     _id(),
+    sa.Column("public_id", sa.Text, nullable=False, unique=True, comment="the same in every copy of the log"),
     sa.Column("kind", sa.Text, nullable=False, comment="terminal, channel, thread, direct, import"),
     sa.Column("title", sa.Text, nullable=False),
     sa.Column("guild_id", Snowflake),
@@ -233,6 +234,16 @@ tag = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.Index("tag_name", "name", "turn_id"),
+    sqlite_with_rowid=False,
+)
+
+setting = sa.Table(
+    "setting",
+    metadata,
+    sa.Column("scope", sa.Text, primary_key=True, comment="server, channel, person …"),
+    sa.Column("scope_id", Snowflake, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False, comment="JSON"),
     sqlite_with_rowid=False,
 )
 

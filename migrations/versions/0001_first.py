@@ -57,6 +57,15 @@ CREATE TABLE sampling (
     UNIQUE (sha256)
 );
 
+CREATE TABLE setting (
+    scope TEXT NOT NULL,
+    scope_id BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (scope, scope_id, name)
+)
+ WITHOUT ROWID;
+
 CREATE TABLE trace_part (
     id INTEGER NOT NULL,
     data BLOB NOT NULL,
@@ -93,6 +102,7 @@ CREATE INDEX model_sha256 ON model (sha256);
 
 CREATE TABLE session (
     id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    public_id TEXT NOT NULL,
     kind TEXT NOT NULL,
     title TEXT NOT NULL,
     guild_id BIGINT,
@@ -103,6 +113,7 @@ CREATE TABLE session (
     last_turn_id INTEGER DEFAULT '0' NOT NULL,
     created_us BIGINT NOT NULL,
     ended_us BIGINT,
+    UNIQUE (public_id),
     FOREIGN KEY(person_id) REFERENCES person (id) ON DELETE SET NULL
 );
 

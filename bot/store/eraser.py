@@ -1,0 +1,168 @@
+"""Carrying an erasure through: in short transactions, resumable, ending with nothing left in any file."""
+
+import asyncio
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from ..errors import UserError
+from . import erasure as edits
+from .clock import now_us
+from .database import Database
+from .ledger import Entry, Ledger, mac
+from .tables import erasure, message, person
+
+log = logging.getLogger(__name__)
+
+MERGE_PAGES = 64
+"""Pages of a full-text index rewritten in one transaction."""
+PASSES = 5
+"""A session is planned again while new turns bring the words back in."""
+
+
+@dataclass(slots=True)
+class Receipt:
+    """How many of what. ``prompts``: other turns that held the words, and can no longer be verified."""
+
+    sessions: int = 0
+    messages: int = 0
+    replies: int = 0
+    passages: int = 0
+    """Quotations taken out of what others typed."""
+    prompts: int = 0
+    notes: int = 0
+    thumbs: int = 0
+    requested_us: int = 0
+    done_us: int = 0
+
+
+class Eraser:
+    """``caches`` are folders of derived data (saved KV caches): they may be emptied at any time, and are."""
+
+    def __init__(self, database: Database, caches: Sequence[Path] = ()) -> None:
+        self._database = database
+        self._caches = tuple(caches)
+        self._ledger = Ledger(database.path)
+
+    async def person(self, discord_id: int) -> Receipt:
+        """Everything a Discord user said, and what was answered."""
+        return await self._begin(f"person:{discord_id}")
+
+    async def message(self, discord_message_id: int) -> Receipt:
+        """One message, and what was answered to it."""
+        return await self._begin(f"message:{discord_message_id}")
+
+    async def resume(self) -> list[Receipt]:
+        """Finish what a crash left, and apply again what a restored backup has not seen."""
+        query = sa.select(erasure.c.id, erasure.c.subject, erasure.c.requested_us).where(
+            erasure.c.done_us.is_(None)
+        )
+        left = await self._database.read(lambda c: c.execute(query).all())
+        receipts = [await self._carry_through(row.id, row.subject, row.requested_us) for row in left]
+        return receipts + [await self._begin(subject, entry) for subject, entry in await self._unseen()]
+
+    async def _unseen(self) -> list[tuple[str, Entry]]:
+        """Erasures in the ledger that the database does not know, with subjects it still holds."""
+        key = await asyncio.to_thread(self._ledger.key)
+        if key is None:
+            return []
+        entries = {entry.mac: entry for entry in await asyncio.to_thread(self._ledger.entries)}
+        known = sa.select(erasure.c.subject_hmac, erasure.c.requested_us)
+        done = {(bytes(row[0]), row[1]) for row in await self._database.read(lambda c: c.execute(known).all())}
+        wanted = {mac_: entry for mac_, entry in entries.items() if (entry.mac, entry.requested_us) not in done}
+        if not wanted:
+            return []
+        persons = sa.select(person.c.discord_id)
+        messages = sa.select(message.c.discord_message_id).where(message.c.discord_message_id.is_not(None))
+        subjects = [
+            f"person:{id_}" for id_ in await self._database.read(lambda c: c.execute(persons).scalars().all())
+        ]
+        subjects += [
+            f"message:{id_}" for id_ in await self._database.read(lambda c: c.execute(messages).scalars().all())
+        ]
+        return [(subject, wanted[m]) for subject in subjects if (m := mac(key, subject)) in wanted]
+
+    async def _begin(self, subject: str, entry: Entry | None = None) -> Receipt:
+        if entry is None:
+            entry = await asyncio.to_thread(self._ledger.add, subject, now_us())
+        values = {"subject_hmac": entry.mac, "subject": subject, "requested_us": entry.requested_us}
+        key = await self._database.write(lambda c: c.execute(erasure.insert().values(values)).inserted_primary_key)
+        assert key is not None
+        return await self._carry_through(int(key[0]), subject, entry.requested_us)
+
+    async def _carry_through(self, id_: int, subject: str, requested_us: int) -> Receipt:
+        receipt = Receipt(requested_us=requested_us)
+        kind, _, number = subject.partition(":")
+        if kind == "person":
+            await self._erase_person(int(number), receipt)
+        elif kind == "message":
+            await self._erase_message(int(number), receipt)
+        else:
+            raise UserError(f"erasure {id_} is of an unknown kind: it needs a newer Glasshead")
+        await self._clean_files()
+        receipt.done_us = now_us()
+        done = {"done_us": receipt.done_us, "subject": None, "receipt": json.dumps(asdict(receipt))}
+        await self._database.write(lambda c: c.execute(erasure.update().where(erasure.c.id == id_).values(done)))
+        await self._database.checkpoint()
+        return receipt
+
+    async def _erase_person(self, discord_id: int, receipt: Receipt) -> None:
+        query = sa.select(person.c.id).where(person.c.discord_id == discord_id)
+        who = await self._database.read(lambda c: c.execute(query).scalar())
+        if who is None:
+            return
+        for session in await self._database.read(lambda c: edits.sessions_of(c, who)):
+            await self._erase_from(session, receipt, person_id=who)
+        receipt.thumbs = await self._database.write(lambda c: edits.forget_person(c, who))
+
+    async def _erase_message(self, discord_message_id: int, receipt: Receipt) -> None:
+        query = sa.select(message.c.session_id).where(message.c.discord_message_id == discord_message_id).distinct()
+        for session in await self._database.read(lambda c: c.execute(query).scalars().all()):
+            await self._erase_from(session, receipt, discord_message_id=discord_message_id)
+
+    async def _erase_from(
+        self, session: int, receipt: Receipt, *, person_id: int | None = None, discord_message_id: int | None = None
+    ) -> None:
+        receipt.sessions += 1
+        for _ in range(PASSES):
+            data = await self._database.read(lambda c: edits.load(c, session))
+            plan = await asyncio.to_thread(
+                edits.plan, data, person_id=person_id, discord_message_id=discord_message_id
+            )
+            if not (plan.messages or plan.blocks or plan.tails):
+                return
+            roles = {row.id: row.role for row in data.messages}
+            gone = [id_ for id_, text in plan.messages.items() if text is None]
+            receipt.replies += sum(roles[id_] == "assistant" for id_ in gone)
+            receipt.messages += sum(roles[id_] != "assistant" for id_ in gone)
+            receipt.passages += len(plan.messages) - len(gone)
+            receipt.prompts += len(plan.unverifiable - plan.traces)
+            receipt.notes += len(plan.notes)
+            for chunk in edits.edits(plan, session):
+                await self._database.write(partial(edits.apply, chunk=chunk))
+
+    async def _clean_files(self) -> None:
+        """Rewrite the search indexes without what was deleted, empty the WAL, drop derived data."""
+        for index in ("message_words", "message_trigrams"):
+            more = True
+            while more:
+                more = await self._database.write(partial(edits.merge_search_index, index=index, pages=MERGE_PAGES))
+        await self._database.checkpoint()
+        for folder in self._caches:
+            await asyncio.to_thread(_empty, folder)
+
+
+def _empty(folder: Path) -> None:
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        try:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        except OSError as error:
+            raise UserError(f"{path} could not be removed: {error.strerror}; remove it by hand") from None

@@ -1,0 +1,237 @@
+"""Erasing a person's words, or one message, so that a search of the files' bytes finds nothing.
+
+One session at a time: read it, plan every edit (a pure function), then make the edits in short transactions, the
+messages themselves last. So a crash at any point leaves enough to plan the rest again, and planning again what is
+done plans nothing. Where the words stood in other people's prompts, token ids become ERASED.
+"""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from .blocks import BLOCK, ERASED, pack_ids, unpack_ids
+from .quotes import Quotes
+from .sessions import unspaced
+from .spans import unpack_spans
+from .tables import annotation, daily, feedback, message, person, prompt_block, session, turn
+from .traces import delete_trace
+
+CHUNK = 16
+"""Edits in one transaction: the write lock is held for some tens of milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionData:
+    """What a plan looks at."""
+
+    session: int
+    title: str
+    messages: list[sa.Row[Any]]
+    turns: list[sa.Row[Any]]
+    blocks: dict[int, tuple[int | None, bytes]]
+    """id → (parent's id, packed ids)"""
+    notes: list[sa.Row[Any]]
+
+
+@dataclass(slots=True)
+class Plan:
+    """Edits. Text None: the message goes altogether; else it is what remains of it."""
+
+    blocks: dict[int, bytes] = field(default_factory=dict)
+    tails: dict[int, bytes] = field(default_factory=dict)
+    unverifiable: set[int] = field(default_factory=set)
+    """Turns that lost part of what went in."""
+    traces: set[int] = field(default_factory=set)
+    """Turns whose reply goes, with its trace and whoever asked for it."""
+    notes: set[int] = field(default_factory=set)
+    title: bool = False
+    messages: dict[int, str | None] = field(default_factory=dict)
+
+
+def sessions_of(connection: sa.Connection, person_id: int) -> list[int]:
+    """Where a person said, asked or began something that is still there."""
+    said = sa.select(message.c.session_id).where(message.c.person_id == person_id)
+    asked = sa.select(turn.c.session_id).where(turn.c.requester_id == person_id)
+    began = sa.select(session.c.id).where(session.c.person_id == person_id)
+    return sorted(connection.execute(sa.union(said, asked, began)).scalars())
+
+
+def load(connection: sa.Connection, session_id: int) -> SessionData:
+    of_session = turn.c.session_id == session_id
+    columns = (turn.c.id, turn.c.prompt_message_id, turn.c.reply_message_id, turn.c.requester_id, turn.c.block_id,
+               turn.c.tail, turn.c.spans, turn.c.verifiable)  # fmt: skip
+    rows = connection.execute(sa.select(prompt_block).where(prompt_block.c.session_id == session_id))
+    notes = sa.select(annotation).join(turn, turn.c.id == annotation.c.turn_id).where(of_session)
+    return SessionData(
+        session=session_id,
+        title=connection.execute(sa.select(session.c.title).where(session.c.id == session_id)).scalar_one(),
+        messages=list(connection.execute(sa.select(message).where(message.c.session_id == session_id))),
+        turns=list(connection.execute(sa.select(*columns).where(of_session))),
+        blocks={row.id: (row.parent_id, row.ids) for row in rows},
+        notes=list(connection.execute(notes)),
+    )
+
+
+def plan(data: SessionData, *, person_id: int | None = None, discord_message_id: int | None = None) -> Plan:
+    """Every edit that takes a person, or one message, out of a session."""
+    out = Plan()
+    own = {row.id: row.text for row in data.messages if _is_own(row, person_id, discord_message_id)}
+    quotes = Quotes(own.values())
+    gone = set(own) | {row.id for row in data.messages if row.erased}
+    for row in data.turns:
+        asked = row.prompt_message_id in own or (person_id is not None and row.requester_id == person_id)
+        if asked:
+            out.traces.add(row.id)
+            if row.reply_message_id is not None:
+                gone.add(row.reply_message_id)
+    touched = _quoting(data, quotes, own, gone, out)
+    out.traces.update(
+        row.id for row in data.turns if row.reply_message_id in gone and row.reply_message_id in touched
+    )
+    _tombstone(data, gone | touched, out)
+    out.notes = {row.id for row in data.notes if row.turn_id in out.traces or quotes.find(row.note)}
+    out.title = bool(quotes.find(data.title)) or data.title in own.values()
+    erased = {row.id for row in data.messages if row.erased}
+    # The words themselves go last: until then whatever quotes them can still be recognised.
+    out.messages |= dict.fromkeys([*sorted(gone - erased - set(own)), *own])
+    return out
+
+
+def _is_own(row: sa.Row[Any], person_id: int | None, discord_message_id: int | None) -> bool:
+    if person_id is not None and row.person_id == person_id:
+        return True
+    return discord_message_id is not None and row.discord_message_id == discord_message_id
+
+
+def _quoting(data: SessionData, quotes: Quotes, own: dict[int, str], gone: set[int], out: Plan) -> set[int]:
+    """Messages of others that quote: replies go, what people typed loses the passage."""
+    touched: set[int] = set()
+    for row in data.messages:
+        if row.id in gone or not own or row.id < min(own):
+            continue
+        if not (quotes.find(row.text) or quotes.find(row.reasoning)):
+            continue
+        touched.add(row.id)
+        if row.role == "assistant":
+            gone.add(row.id)
+        else:
+            out.messages[row.id] = quotes.redact(row.text)
+    return touched
+
+
+def _tombstone(data: SessionData, lost: set[int], out: Plan) -> None:
+    """Blank the token ids of lost messages in every prompt of the session."""
+    opened: dict[int, list[int]] = {}
+    for row in data.turns:
+        chain = _chain(data, row.block_id)
+        places = [
+            place
+            for span in unpack_spans(row.spans)
+            if span.message in lost or (row.id in out.traces and span.message is None and span.kind != "marker")
+            for place in range(span.start, span.end)
+        ]
+        tail = list(unpack_ids(row.tail))
+        before = list(tail)
+        for place in places:
+            index, offset = divmod(place, BLOCK)
+            if index < len(chain):
+                ids = opened.setdefault(chain[index], list(unpack_ids(data.blocks[chain[index]][1])))
+                ids[offset] = ERASED
+            else:
+                tail[offset] = ERASED
+        if tail != before:
+            out.tails[row.id] = pack_ids(tail)
+    out.blocks = {id_: packed for id_, ids in opened.items() if (packed := pack_ids(ids)) != data.blocks[id_][1]}
+    for row in data.turns:
+        if row.verifiable and (
+            row.id in out.traces or row.id in out.tails or any(id_ in opened for id_ in _chain(data, row.block_id))
+        ):
+            out.unverifiable.add(row.id)
+
+
+def _chain(data: SessionData, last: int | None) -> list[int]:
+    """Block ids from the first to ``last``."""
+    out: list[int] = []
+    while last is not None and last in data.blocks:
+        out.append(last)
+        last = data.blocks[last][0]
+    return out[::-1]
+
+
+Edit = tuple[str, int, Any]
+
+
+def edits(made: Plan, session_id: int) -> Iterator[list[Edit]]:
+    """The plan as chunks for one transaction each; the messages themselves come last."""
+    everything: list[Edit] = [
+        *(("block", id_, ids) for id_, ids in made.blocks.items()),
+        *(("tail", id_, ids) for id_, ids in made.tails.items()),
+        *(("unverifiable", id_, None) for id_ in made.unverifiable),
+        *(("trace", id_, None) for id_ in made.traces),
+        *(("note", id_, None) for id_ in made.notes),
+        *([("title", session_id, None)] if made.title else []),
+        *(("message", id_, text) for id_, text in made.messages.items()),
+    ]
+    for at in range(0, len(everything), CHUNK):
+        yield everything[at : at + CHUNK]
+
+
+def apply(connection: sa.Connection, chunk: list[Edit]) -> None:
+    for what, id_, value in chunk:
+        match what:
+            case "block":
+                values = {"ids": value, "hash": secrets.token_bytes(16)}
+                connection.execute(prompt_block.update().where(prompt_block.c.id == id_).values(values))
+            case "tail":
+                connection.execute(turn.update().where(turn.c.id == id_).values(tail=value))
+            case "unverifiable":
+                connection.execute(turn.update().where(turn.c.id == id_).values(verifiable=False))
+            case "trace":
+                delete_trace(connection, id_)
+                connection.execute(feedback.update().where(feedback.c.turn_id == id_).values(note=""))
+            case "note":
+                connection.execute(annotation.delete().where(annotation.c.id == id_))
+            case "title":
+                connection.execute(session.update().where(session.c.id == id_).values(title=""))
+            case "message":
+                values = _blank() if value is None else {"text": value, "unspaced": unspaced(value)}
+                connection.execute(message.update().where(message.c.id == id_).values(values))
+
+
+def _blank() -> dict[str, Any]:
+    return {
+        "text": "", "reasoning": "", "ids": None, "author": None, "person_id": None, "discord_message_id": None,
+        "unspaced": False, "erased": True,
+    }  # fmt: skip
+
+
+def forget_person(connection: sa.Connection, person_id: int) -> int:
+    """Take the person out of the sums, then out of the log. Returns how many thumbs went."""
+    thumbs = connection.execute(feedback.delete().where(feedback.c.person_id == person_id)).rowcount
+    names = [column.name for column in daily.c if column.name not in {"day", "model_id", "guild_id", "person_id"}]
+    sums = ", ".join(f"{name} = {name} + excluded.{name}" for name in names)
+    listed = ", ".join(names)
+    connection.execute(
+        sa.text(
+            f"INSERT INTO daily (day, model_id, guild_id, person_id, {listed}) "  # noqa: S608  names of columns
+            f"SELECT day, model_id, guild_id, 0, {listed} FROM daily WHERE person_id = :who "
+            f"ON CONFLICT (day, model_id, guild_id, person_id) DO UPDATE SET {sums}"
+        ),
+        {"who": person_id},
+    )
+    connection.execute(daily.delete().where(daily.c.person_id == person_id))
+    connection.execute(turn.update().where(turn.c.requester_id == person_id).values(requester_id=None))
+    connection.execute(session.update().where(session.c.person_id == person_id).values(person_id=None, title=""))
+    connection.execute(person.delete().where(person.c.id == person_id))
+    return int(thumbs)
+
+
+def merge_search_index(connection: sa.Connection, index: str, pages: int) -> bool:
+    """Rewrite a part of a full-text index without what was deleted; False when there was nothing left to do."""
+    before = connection.exec_driver_sql("SELECT total_changes()").scalar_one()
+    connection.exec_driver_sql(f"INSERT INTO {index} ({index}, rank) VALUES ('merge', ?)", (-pages,))  # noqa: S608
+    after = connection.exec_driver_sql("SELECT total_changes()").scalar_one()
+    return int(after) - int(before) >= 2

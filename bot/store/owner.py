@@ -1,0 +1,132 @@
+"""One process writes; others hand it what they want written, over a local socket beside the database.
+
+A request is a line of JSON, {"call": name, "args": {…}}; the answer is {"result": …} or {"error": words}. The
+socket and its name in the lock file may be used by the owner's user only.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from .lock import Owned, Owner
+from .store import Store
+from .writes import WRITES
+
+log = logging.getLogger(__name__)
+
+LINE = 256 * 1024 * 1024
+"""Longest request: an imported session with its traces is one line."""
+Write = Callable[..., Awaitable[Any]]
+"""``await write("rate", turn_id=3, stars=5)``: one of WRITES by name."""
+
+
+@asynccontextmanager
+async def take_writes(store: Store) -> AsyncIterator[None]:
+    """While this is open, other processes may write through ``store``."""
+    path = _socket_path(store.database.path)
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    before = os.umask(0o177)
+    try:
+        server = await asyncio.start_unix_server(lambda r, w: _serve(store, r, w), path, limit=LINE)
+    finally:
+        os.umask(before)
+    store.announce(str(path))
+    try:
+        yield
+    finally:
+        store.announce("")
+        server.close()
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _socket_path(database: Path) -> Path:
+    """Beside the database; where that is too long for a socket, in a private folder for temporary files."""
+    beside = database.with_name(database.name + ".socket")
+    if len(os.fsencode(beside)) < 100:
+        return beside
+    folder = Path(tempfile.gettempdir()) / f"glasshead-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise UserError(f"{folder} belongs to somebody else: remove it")
+    return folder / hashlib.sha256(os.fsencode(database)).hexdigest()[:16]
+
+
+async def _serve(store: Store, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while line := await reader.readline():
+            writer.write(json.dumps(await _answer(store, line)).encode() + b"\n")
+            await writer.drain()
+    except (ConnectionError, ValueError) as error:
+        log.warning("a program that writes through this one went away: %s", error)
+    finally:
+        writer.close()
+
+
+async def _answer(store: Store, line: bytes) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+        work = WRITES[request["call"]]
+        return {"result": await work(store, **request["args"])}
+    except UserError as error:
+        return {"error": str(error)}
+    except (KeyError, TypeError, ValueError):
+        log.exception("a request to write that is not understood")
+        return {"error": "the running program does not know this request: is it of another version?"}
+
+
+@asynccontextmanager
+async def writer(path: Path, caches: tuple[Path, ...] = ()) -> AsyncIterator[Write]:
+    """Write to a log: as its owner, or through the process that owns it."""
+    try:
+        store = await Store.open(path, caches=caches)
+    except Owned as owned:
+        async with _through(path, owned.owner) as write:
+            yield write
+        return
+    try:
+
+        async def directly(call: str, **args: Any) -> Any:
+            return await WRITES[call](store, **args)
+
+        yield directly
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def _through(path: Path, owner: Owner | None) -> AsyncIterator[Write]:
+    if owner is None or not owner.socket:
+        raise Owned(path, owner)
+    try:
+        reader, writer_ = await asyncio.open_unix_connection(owner.socket, limit=LINE)
+    except OSError as error:
+        raise UserError(f"process {owner.pid} owns {path} and does not answer: {error.strerror}") from None
+
+    async def send(call: str, **args: Any) -> Any:
+        writer_.write(json.dumps({"call": call, "args": args}).encode() + b"\n")
+        await writer_.drain()
+        line = await reader.readline()
+        if not line:
+            raise UserError(f"process {owner.pid}, which owns {path}, ended before it had written")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise UserError(answer["error"])
+        return answer["result"]
+
+    try:
+        yield send
+    finally:
+        writer_.close()
+        with contextlib.suppress(ConnectionError):
+            await writer_.wait_closed()

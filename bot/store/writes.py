@@ -1,0 +1,52 @@
+"""What other processes may ask the owner to write: functions of a store and JSON values."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any
+
+from . import marks
+from .store import Store
+
+
+async def rate(store: Store, *, turn: int, stars: int | None) -> None:
+    await store.database.write(lambda c: marks.rate(c, turn, stars))
+
+
+async def add_tag(store: Store, *, turn: int, name: str) -> None:
+    await store.database.write(lambda c: marks.add_tag(c, turn, name))
+
+
+async def remove_tag(store: Store, *, turn: int, name: str) -> None:
+    await store.database.write(lambda c: marks.remove_tag(c, turn, name))
+
+
+async def add_note(
+    store: Store, *, turn: int, text: str, first: int | None = None, last: int | None = None, author: str = ""
+) -> int:
+    return await store.database.write(
+        lambda c: marks.add_note(c, turn, text, first=first, last=last, author=author)
+    )
+
+
+async def remove_note(store: Store, *, note: int) -> None:
+    await store.database.write(lambda c: marks.remove_note(c, note))
+
+
+async def rename_session(store: Store, *, session: int, title: str) -> None:
+    await store.rename_session(session, title)
+
+
+async def erase_person(store: Store, *, person: str) -> dict[str, Any]:
+    return asdict(await store.erase_person(int(person)))
+
+
+async def erase_message(store: Store, *, discord_message: str) -> dict[str, Any]:
+    return asdict(await store.erase_message(int(discord_message)))
+
+
+WRITES: dict[str, Callable[..., Awaitable[Any]]] = {
+    work.__name__: work
+    for work in (
+        rate, add_tag, remove_tag, add_note, remove_note, rename_session, erase_person, erase_message,
+    )
+}  # fmt: skip

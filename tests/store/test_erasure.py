@@ -1,0 +1,230 @@
+"""Erasing a person: nothing of theirs is findable, everybody else keeps what is theirs."""
+
+import contextlib
+import gc
+import lzma
+import sqlite3
+import zlib
+from pathlib import Path
+
+import pytest
+from glasshead.predict.prompt import Prompt, Span
+from glasshead.store import Store, marks
+from glasshead.store.blocks import BLOCK, ERASED, unpack_ids
+from glasshead.store.columns import Damaged, unsqueeze
+from glasshead.store.quotes import Quotes
+from glasshead.store.search_syntax import parse
+
+from .making import MODEL, PIECES, SAMPLING, ask, steps
+
+SECRET = "my phone is 0170-5550199 and I live in Quetzalweg"
+NEEDLES = ["0170-5550199", "Quetzalweg", "quetzalweg", "Zapotec", "8812345"]
+SECRET_IDS = tuple(range(1500, 1500 + 9))
+ANN, BO = 8812345, 77
+
+
+def everything(folder: Path) -> bytes:
+    """All bytes of all files; then every value of every table, decompressed and decoded where it can be."""
+    found = b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+    connection = sqlite3.connect(f"file:{folder / 'log.db'}?mode=ro", uri=True)
+    for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        for row in connection.execute(f'SELECT * FROM "{table}"'):
+            for value in row:
+                found += b"\n" + (value if isinstance(value, bytes) else str(value).encode())
+                if isinstance(value, bytes):
+                    found += opened(value)
+    connection.close()
+    return found
+
+
+def opened(value: bytes) -> bytes:
+    out = b""
+    with contextlib.suppress(Damaged, ValueError, IndexError, lzma.LZMAError):
+        out += b" ".join(PIECES[i] if 0 < i < len(PIECES) else b"?" for i in unpack_ids(value))
+    for inflate in (zlib.decompress, unsqueeze, lambda v: unsqueeze(v, pairs=True)):
+        try:
+            out += inflate(value)
+        except (Damaged, zlib.error):
+            continue
+    return out
+
+
+async def filled(store: Store) -> dict[str, int]:
+    """Ann tells a secret; Bo talks on, its words in his prompts; the bot repeats it to him once."""
+    await store.save_vocabulary(MODEL, PIECES)
+    session = await store.start_session(title=SECRET, kind="channel", guild_id=1, channel_id=2, person=ANN)
+    secret = await store.append_message(
+        session, "user", SECRET, author="Zapotec", person=ANN, discord_message_id=123456789
+    )
+    base = tuple((i * 7) % 1400 + 3 for i in range(3 * BLOCK))
+    spans = (
+        Span(0, 300, "marker", "system"),
+        Span(300, 300 + len(SECRET_IDS), "typed", "user", secret),
+        Span(300 + len(SECRET_IDS), 3 * BLOCK, "marker", "user"),
+    )
+    given = Prompt(base[:300] + SECRET_IDS + base[300 + len(SECRET_IDS) :], spans)
+    options = {"model": MODEL, "sampling": SAMPLING, "seed": 3, "k": 10, "session": session}
+    turn = await store.open_turn(prompt_message=secret, prompt=given, requester=ANN, **options)
+    reply = await store.finish_turn(
+        turn, steps=steps(9, 4), schedule=(), reply="Noted: Quetzalweg.", finish="stop", status="ok"
+    )
+    await store.database.write(lambda c: marks.add_note(c, turn, "she lives in Quetzalweg"))
+    await store.set_feedback(turn, person=ANN, value=1, note="Zapotec says hi")
+    out = {"session": session, "secret": secret, "turn": turn, "reply": reply}
+    parent = reply
+    for name, said in (("kept", "Nothing of the sort."), ("quoting", "Call 0170-5550199, she said.")):
+        message = await store.append_message(session, "user", f"and {name}?", parent=parent, author="Bo", person=BO)
+        ids = given.ids + SECRET_IDS[:0] + (9, 8, 7, *SECRET_IDS)
+        more = (
+            Span(3 * BLOCK, 3 * BLOCK + 3, "typed", "user", message),
+            Span(3 * BLOCK + 3, len(ids), "typed", "user", secret),
+        )
+        turn = await store.open_turn(
+            prompt_message=message, prompt=Prompt(ids, (*spans, *more)), requester=BO, **options
+        )
+        parent = await store.finish_turn(
+            turn, steps=steps(9, 5), schedule=(), reply=said, finish="stop", status="ok"
+        )
+        out |= {name: turn, name + "_message": message}
+    other = await store.start_session(kind="channel", channel_id=3)
+    await ask(store, other, "something else entirely", "yes", person=BO, author="Bo")
+    return out
+
+
+@pytest.fixture
+async def log(path: Path) -> Store:
+    store = await Store.open(path, caches=(path.parent / "kv",))
+    yield store
+    await store.close()
+
+
+async def test_nothing_is_findable_and_others_keep_theirs(log: Store, path: Path):
+    ids = await filled(log)
+    (path.parent / "kv").mkdir()
+    (path.parent / "kv" / "a.kv").write_bytes(SECRET.encode())
+    before = everything(path.parent)
+    secret_tokens = b" ".join(PIECES[i] for i in SECRET_IDS)
+    assert all(needle.encode() in before for needle in NEEDLES) and secret_tokens in before
+
+    receipt = await log.erase_person(ANN)
+
+    after = everything(path.parent)
+    assert [needle for needle in NEEDLES if needle.encode() in after] == []
+    assert secret_tokens not in after
+    assert (receipt.messages, receipt.replies, receipt.prompts, receipt.notes, receipt.thumbs) == (1, 2, 1, 1, 1)
+
+    kept = await log.turn(ids["kept"])
+    assert (kept.reply, kept.verifiable, len(kept.trace.steps)) == ("Nothing of the sort.", False, 9)
+    assert kept.prompt.ids[300:309] == (ERASED,) * 9 and kept.prompt.ids[3 * BLOCK :] == (9, 8, 7, *(ERASED,) * 9)
+    assert ERASED not in kept.prompt.ids[:300] + kept.prompt.ids[309 : 3 * BLOCK]
+    assert kept.prompt_pieces[300] == b""
+    quoting = await log.turn(ids["quoting"])
+    assert (quoting.reply, quoting.trace.steps) == ("", ())
+    hers = await log.turn(ids["turn"])
+    assert (hers.reply, hers.trace.steps, hers.verifiable) == ("", (), False)
+    rows = await log.messages(ids["session"])
+    assert [(row.text, row.erased) for row in rows] == [
+        ("", True), ("", True), ("and kept?", False), ("Nothing of the sort.", False),
+        ("and quoting?", False), ("", True),
+    ]  # fmt: skip
+    assert [row.text for row in rows if row.person == BO] == ["and kept?", "and quoting?"]
+    assert (await log.conversation(ids["quoting_message"]))[0].text == "and kept?"
+    assert not (await log.search(parse("Quetzalweg"))).hits
+    assert len((await log.search(parse("else"))).hits) == 1
+    assert (await log.session(ids["session"])).title == ""
+
+
+async def test_the_same_person_may_come_back(path: Path):
+    store = await Store.open(path)
+    await filled(store)
+    await store.erase_person(ANN)
+    session = await store.start_session(person=ANN)
+    await ask(store, session, "hello again", person=ANN)
+    await store.close()
+    store = await Store.open(path)
+    assert [row.text for row in await store.messages(session)] == ["hello again", "well then"]
+    await store.close()
+
+
+async def test_one_message_with_its_answers(log: Store):
+    ids = await filled(log)
+    receipt = await log.erase_message(123456789)
+    assert (receipt.messages, receipt.replies) == (1, 2)
+    assert (await log.turn(ids["kept"])).reply == "Nothing of the sort."
+    assert (await log.erase_message(123456789)).messages == 0
+
+
+async def test_a_stranger_is_erased_without_a_trace(log: Store):
+    await filled(log)
+    receipt = await log.erase_person(4711)
+    assert (receipt.sessions, receipt.messages) == (0, 0)
+
+
+async def test_a_restored_older_copy_is_erased_again(path: Path):
+    store = await Store.open(path)
+    await filled(store)
+    await store.database.checkpoint()
+    old = path.read_bytes()
+    await store.erase_person(ANN)
+    await store.close()
+    path.write_bytes(old)
+    store = await Store.open(path)
+    await store.close()
+    gc.collect()
+    after = everything(path.parent)
+    assert [needle for needle in NEEDLES if needle.encode() in after] == []
+
+
+async def test_an_erasure_that_was_cut_short_is_finished_at_the_next_start(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from glasshead.store import erasure
+
+    monkeypatch.setattr(erasure, "CHUNK", 1)
+    whole = erasure.apply
+    for stop in range(0, 16, 3):
+        for old in path.parent.glob("log.db*"):
+            old.unlink()
+        store = await Store.open(path)
+        await filled(store)
+        left = [stop]
+
+        def some(connection, chunk, left=left):
+            if left[0] == 0:
+                raise RuntimeError("cut short")
+            left[0] -= 1
+            whole(connection, chunk)
+
+        monkeypatch.setattr(erasure, "apply", some)
+        with pytest.raises(RuntimeError, match="cut short"):
+            await store.erase_person(ANN)
+        await store.close()
+        monkeypatch.setattr(erasure, "apply", whole)
+        store = await Store.open(path)
+        await store.close()
+        after = everything(path.parent)
+        assert [needle for needle in NEEDLES if needle.encode() in after] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "other", "left"),
+    [
+        ("my code is 4711X", "the code 4711x?", "the code [erased]?"),
+        ("write to ann@example.org please", "ANN@example.org!", "[erased]!"),
+        ("I was born in a small village", "you were born in a small village there", "you were [erased] there"),
+        ("good morning", "good morning to you", "good morning to you"),
+        ("good morning!1", "say good morning there", "say good morning there"),
+        ("what a morning", "what a morning it was", "[erased] it was"),
+        ("ok thanks", "ok thanks", "ok thanks"),
+        ("photosynthesis", "what is photosynthesis?", "what is [erased]?"),
+        ("tell me of photosynthesis now", "photosynthesis is a process", "photosynthesis is a process"),
+        (
+            "私の名前は田中太郎です。よろしく",
+            "彼女は「私の名前は田中太郎です」と言った",
+            "彼女は「[erased]」と言った",
+        ),
+        ("", "anything", "anything"),
+    ],
+)
+def test_what_counts_as_a_quotation(said: str, other: str, left: str):
+    assert Quotes([said]).redact(other) == left

@@ -1,0 +1,77 @@
+"""The application: routes, the guard in front, and what every page needs."""
+
+from collections.abc import Collection
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from ..errors import UserError
+from ..store import Store
+from . import changes, pages
+from .entry import Entry, Guard
+from .palette import stylesheet
+from .render import HERE, environment, page
+
+
+def create_app(store: Store, *, hosts: Collection[str], writable: bool = True, owner: str = "") -> Starlette:
+    """The review page over an open store. ``app.state.entry.token`` opens it, once.
+
+    ``hosts`` are the Host headers it answers to. ``owner`` names the process that writes when we may not.
+    """
+    entry = Entry(hosts)
+    app = Starlette(
+        routes=[
+            Route("/enter", enter),
+            Route("/static/palette.css", palette),
+            Mount("/static", StaticFiles(directory=HERE / "static")),
+            *pages.ROUTES,
+            *changes.ROUTES,
+        ],
+        middleware=[Middleware(Guard, entry=entry)],
+        exception_handlers={UserError: refuse, 404: missing, 500: broken},
+    )
+    app.state.store = store
+    app.state.entry = entry
+    app.state.templates = environment()
+    app.state.palette = stylesheet()
+    app.state.writable = writable
+    app.state.owner = owner
+    return app
+
+
+async def enter(request: Request) -> Response:
+    """Trade the one-time token for a cookie. The answer is a page that goes on by itself, not a redirect: a
+    redirect would count as coming from wherever the link was, and carry no strict cookie."""
+    entry: Entry = request.app.state.entry
+    if entry.knows(request):
+        return RedirectResponse("/", 303)
+    response = HTMLResponse(request.app.state.templates.get_template("enter.html").render())
+    if not entry.admit(response, request.query_params.get("token", "")):
+        return PlainTextResponse("This address has been used. Run `glasshead review` again for a new one.", 403)
+    return response
+
+
+async def palette(request: Request) -> Response:
+    return Response(request.app.state.palette, media_type="text/css")
+
+
+async def refuse(request: Request, error: Exception) -> Response:
+    status = 404 if str(error).startswith("there is no ") else 400
+    return page(request, "error.html", status, message=str(error))
+
+
+async def missing(request: Request, error: Exception) -> Response:
+    return page(request, "error.html", 404, message="There is no such page.")
+
+
+async def broken(request: Request, error: Exception) -> Response:
+    return PlainTextResponse("Something broke here; the log of `glasshead review` says what.", 500)
+
+
+def local_hosts(port: int) -> tuple[str, ...]:
+    """The Host headers of a page on this machine's loopback addresses."""
+    return tuple(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))

@@ -1,0 +1,81 @@
+"""Two replies side by side: where they part, and how far apart their predictions were at each shared position."""
+
+import math
+from dataclasses import dataclass
+
+from ..explain.branches import Comparison, compare
+from ..explain.turn import Turn
+from ..explain.visible import neutral
+from ..predict.step import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One token of one side. ``divergence`` in bits, None where the two had gone different ways."""
+
+    text: str
+    same: bool
+    index: int | None
+    """The step in its own turn's record, None for a token taken over from a parent."""
+    divergence: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    comparison: Comparison
+    left: list[Piece]
+    right: list[Piece]
+    same_model: bool
+    divergences: list[float]
+    """Bits, by reply position, as long as both went the same way (the position where they part included)."""
+
+
+def side_by_side(left: Turn, right: Turn) -> SideBySide:
+    comparison = compare(left, right)
+    same_model = left.model.sha256 == right.model.sha256
+    divergences: dict[int, float] = {}
+    if comparison.same_prompt and same_model:
+        shared = comparison.parts_at if comparison.parts_at is not None else len(comparison.left)
+        for position in range(max(left.first_step, right.first_step), shared + 1):
+            mine, theirs = position - left.first_step, position - right.first_step
+            if mine < len(left.trace.steps) and theirs < len(right.trace.steps):
+                divergences[position] = divergence(left.trace.steps[mine], right.trace.steps[theirs])
+    return SideBySide(
+        comparison=comparison,
+        left=_pieces(comparison, left, divergences, of_left=True),
+        right=_pieces(comparison, right, divergences, of_left=False),
+        same_model=same_model,
+        divergences=list(divergences.values()),
+    )
+
+
+def divergence(left: Step, right: Step) -> float:
+    """KL(left ‖ right) in bits over the tokens both records list and one rest: a lower bound of the true one.
+
+    Merging outcomes never raises a divergence (the data processing inequality), hence the bound.
+    """
+    mine = {candidate.id: candidate.logprob for candidate in left.top}
+    theirs = {candidate.id: candidate.logprob for candidate in right.top}
+    common = mine.keys() & theirs.keys()
+    pairs = [(math.exp(mine[token]), math.exp(theirs[token])) for token in common]
+    rest = (max(0.0, 1 - sum(p for p, _ in pairs)), max(0.0, 1 - sum(q for _, q in pairs)))
+    total = sum(p * math.log2(p / q) for p, q in [*pairs, rest] if p > 0 and q > 0)
+    return max(0.0, total)
+
+
+def _pieces(comparison: Comparison, turn: Turn, divergences: dict[int, float], *, of_left: bool) -> list[Piece]:
+    tokens = comparison.left if of_left else comparison.right
+    same = [False] * len(tokens)
+    for stretch in comparison.stretches:
+        low, high = stretch.left if of_left else stretch.right
+        if stretch.same:
+            same[low:high] = [True] * (high - low)
+    return [
+        Piece(
+            text=neutral(token.bytes).replace("\n", "⏎\n"),
+            same=same[position],
+            index=position - turn.first_step if position >= turn.first_step else None,
+            divergence=divergences.get(position),
+        )
+        for position, token in enumerate(tokens)
+    ]

@@ -1,0 +1,37 @@
+"""What a search can be narrowed by: values that occur in the log, each with the filter it stands for."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from ..store.tables import model, tag
+
+MANY = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    name: str
+    choices: tuple[tuple[str, str], ...]
+    """(what is shown, what is searched for)."""
+
+
+def facets(connection: sa.Connection) -> tuple[Facet, ...]:
+    models = connection.execute(sa.select(model.c.name).distinct().order_by(model.c.name).limit(MANY)).scalars()
+    used = sa.select(tag.c.name).group_by(tag.c.name).order_by(sa.func.count().desc(), tag.c.name).limit(MANY)
+    tags = connection.execute(used).scalars()
+    found = (
+        Facet("When", (("today", "after:24h"), ("this week", "after:7d"), ("this month", "after:30d"))),
+        Facet("Outcome", tuple((name, f"status:{name}") for name in ("ok", "stopped", "error", "interrupted"))),
+        Facet(
+            "Rating", (("★★★★+", "rating:>=4"), ("★★−", "rating:<=2"), ("👍", "rating:up"), ("👎", "rating:down"))
+        ),
+        Facet("Unsure", (("perplexity over 5", "perplexity:>5"), ("over 20", "perplexity:>20"))),
+        Facet("Model", tuple((name, f"model:{_quoted(name)}") for name in models)),
+        Facet("Tag", tuple((name, f"tag:{_quoted(name)}") for name in tags)),
+    )
+    return tuple(facet for facet in found if facet.choices)
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"' if any(char.isspace() for char in value) else value

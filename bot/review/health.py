@@ -1,0 +1,86 @@
+"""How the log itself is doing: its size, its backups, what was left unfinished."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from ..store.tables import erasure, message, session, turn
+
+SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    path: str
+    size: int
+    made_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Sizes in bytes. ``free`` is what the file holds of pages no longer used."""
+
+    path: str
+    size: int
+    wal: int
+    free: int
+    schema: str
+    sqlite: str
+    sessions: int
+    messages: int
+    turns: int
+    pending: int
+    odd: tuple[tuple[int, int, str, str | None, int], ...]
+    """The newest turns that did not end well: turn, session, status, error, when."""
+    erasures: int
+    """Asked for and not finished."""
+    backups: tuple[Backup, ...]
+
+
+def look_at(connection: sa.Connection, path: Path) -> Health:
+    def count(table: sa.Table, condition: sa.ColumnElement[bool]) -> int:
+        return connection.execute(sa.select(sa.func.count()).select_from(table).where(condition)).scalar_one()
+
+    def pragma(name: str) -> int:
+        return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+
+    wal = path.with_name(path.name + "-wal")
+    odd = connection.execute(
+        sa.select(
+            turn.c.id, turn.c.session_id, turn.c.status, sa.func.coalesce(turn.c.error, ""), turn.c.created_us
+        )
+        .where(turn.c.status.in_(("error", "interrupted")))
+        .order_by(turn.c.id.desc())
+        .limit(SHOWN)
+    )
+    return Health(
+        path=str(path),
+        size=path.stat().st_size,
+        wal=wal.stat().st_size if wal.exists() else 0,
+        free=pragma("freelist_count") * pragma("page_size"),
+        schema=str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()),
+        sqlite=str(connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()),
+        sessions=_about(connection, session),
+        messages=_about(connection, message),
+        turns=_about(connection, turn),
+        pending=count(turn, turn.c.status == "pending"),
+        odd=tuple(row._tuple() for row in odd),
+        erasures=count(erasure, erasure.c.done_us.is_(None)),
+        backups=_backups(path),
+    )
+
+
+def _about(connection: sa.Connection, table: sa.Table) -> int:
+    """The newest id: rows ever made. Counting a million rows is not worth the wait."""
+    return int(connection.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0)
+
+
+def _backups(path: Path) -> tuple[Backup, ...]:
+    """Backups beside the database, newest first."""
+    found = [file for file in path.parent.glob(f"{path.name}.*backup*") if file.is_file()]
+    made = [(file.stat(), file) for file in found]
+    return tuple(
+        Backup(str(file), stat.st_size, stat.st_mtime_ns // 1000)
+        for stat, file in sorted(made, key=lambda pair: -pair[0].st_mtime_ns)[:SHOWN]
+    )

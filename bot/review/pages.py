@@ -1,0 +1,184 @@
+"""What is read: each handler asks the log, arranges, renders."""
+
+from collections.abc import Mapping
+from typing import cast
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ..errors import UserError
+from ..explain.explanation import Explanation, explain
+from ..explain.scale import LAYERS
+from ..explain.visible import visible
+from ..store import Store
+from ..store.marks import Marks
+from ..store.search import Order
+from ..store.search_syntax import parse
+from .comparison import side_by_side
+from .facets import facets
+from .figures import SPANS, read_figures
+from .health import look_at
+from .microscope import draw_bar, glyphs, names, prompt_tokens
+from .render import page
+from .transcript import transcript
+
+PAGE = 50
+
+
+def _store(request: Request) -> Store:
+    return cast("Store", request.app.state.store)
+
+
+async def sessions(request: Request) -> Response:
+    """All sessions, newest first; or, with a query, the messages it finds."""
+    store = _store(request)
+    query = request.query_params.get("q", "").strip()
+    order: Order = "best" if request.query_params.get("order") == "best" else "newest"
+    hits, rows, older, error = None, [], "", ""
+    if query:
+        try:
+            hits = await store.search(
+                parse(query), order=order, limit=PAGE, after=_key(request.query_params.get("after"))
+            )
+        except UserError as wrong:
+            error = str(wrong)
+        if hits is not None and hits.next is not None:
+            older = urlencode({"q": query, "order": order, "after": f"{hits.next[0]!r},{hits.next[1]}"})
+    else:
+        before = _key(request.query_params.get("before"))
+        rows = await store.sessions(limit=PAGE + 1, before=(int(before[0]), before[1]) if before else None)
+        if len(rows) > PAGE:
+            rows = rows[:PAGE]
+            older = urlencode({"before": f"{rows[-1].last_turn or 0},{rows[-1].id}"})
+    return page(
+        request,
+        "sessions.html",
+        query=query,
+        order=order,
+        facets=await store.database.read(facets),
+        hits=hits,
+        rows=rows,
+        older=older,
+        error=error,
+        latest=await store.latest_turn() or 0,
+    )
+
+
+async def pulse(request: Request) -> Response:
+    """The newest turn's number: an open page asks now and then whether it is still up to date."""
+    return JSONResponse({"latest": await _store(request).latest_turn() or 0})
+
+
+async def session(request: Request) -> Response:
+    store, number = _store(request), _number(request, "id")
+    row = await store.session(number)
+    of_session = await store.marks(number)
+    turns = await store.turns(number)
+    at = request.query_params.get("at", "")
+    lines = transcript(await store.messages(number), turns, of_session, int(at) if at.isdecimal() else None)
+    answered = {line.message.id for line in lines}
+    pending = [turn for turn in turns if turn.reply_message is None and turn.prompt_message in answered]
+    latest = await store.latest_turn() or 0
+    return page(request, "session.html", session=row, lines=lines, pending=pending, turns=turns, latest=latest)
+
+
+async def reply(request: Request) -> Response:
+    """A reply opened: tokens with layers, one step, what the model saw, marks."""
+    store = _store(request)
+    explanation = explain(await store.turn(_number(request, "id")))
+    turn = explanation.turn
+    steps = len(explanation.tokens)
+    asked = request.query_params.get("step", "")
+    index = min(int(asked), steps - 1) if asked.isdecimal() and steps else None
+    layer = request.query_params.get("layer", "probability")
+    of_session = await store.marks(turn.session)
+    siblings = [row for row in await store.turns(turn.session) if row.prompt_message == turn.prompt_message]
+    return page(
+        request,
+        "reply.html",
+        explanation=explanation,
+        turn=turn,
+        whole=explanation.whole,
+        glyphs=glyphs(explanation),
+        layer=layer if layer in LAYERS else LAYERS[0],
+        prompt=[(part, prompt_tokens(part)) for part in explanation.prompt],
+        marks=of_session.get(turn.id) or Marks(turn.id, None, (), (), ()),
+        unsure=[visible(explanation.group_of(index).bytes) for index in explanation.whole.least_certain],
+        siblings=[row for row in siblings if row.id != turn.id],
+        step=_step(explanation, index),
+    )
+
+
+async def step(request: Request) -> Response:
+    """One step as a piece of page, for the script that walks from token to token."""
+    explanation = explain(await _store(request).turn(_number(request, "id")))
+    index = _number(request, "step")
+    if index >= len(explanation.tokens):
+        raise UserError(f"there is no step {index} in turn {explanation.turn.id}")
+    return page(request, "step.html", turn=explanation.turn, step=_step(explanation, index))
+
+
+def _step(explanation: Explanation, index: int | None) -> Mapping[str, object] | None:
+    if index is None:
+        return None
+    view = explanation.step(index)
+    group = explanation.group_of(index)
+    shown = names(view)
+    parts = range(group.first, group.last + 1)
+    return {
+        "view": view,
+        "names": shown,
+        "bar": draw_bar(view, shown),
+        "parts": parts if len(parts) > 1 else (),
+        "last": len(explanation.tokens) - 1,
+    }
+
+
+async def compare(request: Request) -> Response:
+    store = _store(request)
+    numbers = [request.query_params.get(side, "") for side in ("a", "b")]
+    if not all(number.isdecimal() for number in numbers):
+        return page(request, "compare.html", sides=None, left=None, right=None, numbers=numbers)
+    left, right = [await store.turn(int(number)) for number in numbers]
+    return page(request, "compare.html", sides=side_by_side(left, right), left=left, right=right, numbers=numbers)
+
+
+async def statistics(request: Request) -> Response:
+    """Sums by day, model, server and user, as plots and tables."""
+    days = request.query_params.get("days", "30")
+    span = int(days) if days in SPANS else 30
+    figures = await _store(request).database.read(lambda c: read_figures(c, span))
+    return page(request, "statistics.html", figures=figures, span=span, spans=SPANS)
+
+
+async def health(request: Request) -> Response:
+    """How the log itself is doing."""
+    store = _store(request)
+    return page(request, "health.html", health=await store.database.read(lambda c: look_at(c, store.database.path)))
+
+
+def _number(request: Request, name: str) -> int:
+    return int(request.path_params[name])
+
+
+def _key(text: str | None) -> tuple[float, int] | None:
+    """A page's key, as the link to it carries it."""
+    score, _, id_ = (text or "").partition(",")
+    try:
+        return float(score), int(id_)
+    except ValueError:
+        return None
+
+
+ROUTES = [
+    Route("/", sessions),
+    Route("/pulse", pulse),
+    Route("/session/{id:int}", session),
+    Route("/turn/{id:int}", reply),
+    Route("/turn/{id:int}/step/{step:int}", step),
+    Route("/compare", compare),
+    Route("/statistics", statistics),
+    Route("/health", health),
+]

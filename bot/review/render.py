@@ -1,0 +1,68 @@
+"""Templates: every value is disarmed (controls and bidi marks named) and escaped, whatever a template forgets."""
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from ..explain.scale import LAYERS
+from ..explain.visible import neutral
+from .markup import parts
+
+HERE = Path(__file__).parent
+LONG = 20_000
+"""Characters of a message shown at once; the rest opens on demand."""
+
+
+def _disarm(value: Any) -> Any:
+    return neutral(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _when(us: int) -> str:
+    """A moment in the reader's own time zone, to the minute."""
+    return datetime.datetime.fromtimestamp(us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _iso(us: int) -> str:
+    return datetime.datetime.fromtimestamp(us / 1e6, datetime.UTC).isoformat(timespec="seconds")
+
+
+def _percent(p: float) -> str:
+    """A probability for people: three digits that matter, never a false 0 or 100."""
+    if p >= 0.9995:
+        return "100%" if p >= 0.99995 else f"{p:.2%}"
+    return f"{p:.1%}" if p >= 0.001 else "<0.1%" if p > 0 else "0"
+
+
+def _ms(us: int | None) -> str:
+    if us is None:
+        return "–"
+    return f"{us / 1000:,.0f} ms" if us < 1_000_000 else f"{us / 1_000_000:,.2f} s"
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def environment() -> Environment:
+    env = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_disarm,
+    )
+    env.filters |= {"when": _when, "iso": _iso, "percent": _percent, "ms": _ms, "number": _number}
+    env.globals |= {"LAYERS": LAYERS, "LONG": LONG, "parts": parts}
+    return env
+
+
+def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    state = request.app.state
+    common = {"csrf": state.entry.csrf, "path": request.url.path, "writable": state.writable, "owner": state.owner}
+    return HTMLResponse(state.templates.get_template(template).render(common | values), status)

@@ -1,0 +1,158 @@
+// Reading works without this file. It adds: keys, walking through tokens without reloading, layers, theme, live lists.
+"use strict";
+
+const root = document.documentElement;
+root.classList.add("js");
+const $ = (selector, within = document) => within.querySelector(selector);
+const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
+const say = (words) => { $("#status").textContent = words; };
+
+// Theme: the system's, until somebody chooses.
+const stored = localStorage.getItem("theme");
+if (stored) root.dataset.theme = stored;
+$("#theme")?.addEventListener("click", () => {
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  localStorage.setItem("theme", root.dataset.theme);
+});
+$("#keys")?.addEventListener("click", () => $("#help").showModal());
+
+async function part(url, selector) {
+  const answer = await fetch(url, { credentials: "same-origin" });
+  if (!answer.ok) throw new Error(String(answer.status));
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  return selector ? $(selector, page) : page.body;
+}
+
+// Lists: j, k and Enter.
+let at = -1;
+function move(by) {
+  const rows = $$(".row");
+  if (!rows.length) return;
+  rows[at]?.classList.remove("at");
+  at = Math.max(0, Math.min(rows.length - 1, at + by));
+  rows[at].classList.add("at");
+  rows[at].scrollIntoView({ block: "nearest" });
+  $("a.main", rows[at])?.focus({ preventScroll: true });
+}
+
+// A reply: one token at a time.
+const scope = $("#scope");
+const known = new Map();
+let current = null;
+
+function fetched(index) {
+  if (!known.has(index)) {
+    const got = part(`/turn/${scope.dataset.turn}/step/${index}`).then((body) => [...body.childNodes]);
+    got.catch(() => known.delete(index));
+    known.set(index, got);
+    if (known.size > 200) known.delete(known.keys().next().value);
+  }
+  return known.get(index);
+}
+
+function glyphOf(index) {
+  return $$(".t", scope).find((glyph) => Number(glyph.dataset.first) <= index && index <= Number(glyph.dataset.last));
+}
+
+async function show(index, { record = true } = {}) {
+  const count = Number(scope.dataset.count);
+  if (!count) return;
+  index = Math.max(0, Math.min(count - 1, index));
+  current = index;
+  $(".t[aria-current]", scope)?.removeAttribute("aria-current");
+  const glyph = glyphOf(index);
+  glyph?.setAttribute("aria-current", "true");
+  glyph?.scrollIntoView({ block: "nearest" });
+  try {
+    const nodes = await fetched(index);
+    if (current !== index) return;
+    $("#step").replaceChildren(...nodes.map((node) => node.cloneNode(true)));
+  } catch {
+    say("This token could not be loaded.");
+    return;
+  }
+  if (record) history.replaceState(null, "", `?step=${index}&layer=${scope.dataset.layer}`);
+  const first = $("#note-first");
+  if (first) first.value = String(index);
+  if (index + 1 < count) fetched(index + 1);
+}
+
+function setLayer(layer) {
+  scope.dataset.layer = layer;
+  for (const link of $$("[data-set-layer]")) {
+    if (link.dataset.setLayer === layer) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+  }
+  say(`Layer: ${layer}`);
+}
+
+function nextUnsure() {
+  const places = scope.dataset.unsure.split(" ").filter(Boolean).map(Number);
+  if (places.length) show(places[(places.indexOf(current) + 1) % places.length]);
+}
+
+if (scope) {
+  current = Number(new URLSearchParams(location.search).get("step") ?? -1);
+  let waiting = 0;
+  scope.addEventListener("mouseover", (event) => {
+    const glyph = event.target.closest?.(".t[data-first]");
+    clearTimeout(waiting);
+    if (glyph && matchMedia("(hover: hover)").matches) {
+      waiting = setTimeout(() => show(Number(glyph.dataset.first), { record: false }), 60);
+    }
+  });
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("[data-jump], [data-set-layer], .t[data-first]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    if (link.dataset.setLayer) setLayer(link.dataset.setLayer);
+    else show(Number(link.dataset.jump ?? link.dataset.first));
+  });
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  const typing = event.target.closest("input, textarea, select");
+  if (typing) {
+    if (event.key === "Escape") typing.blur();
+    return;
+  }
+  if ($("#help").open) return;
+  const step = {
+    ArrowRight: () => show(current + 1), ArrowLeft: () => show(current - 1),
+    Home: () => show(0), End: () => show(Infinity), u: nextUnsure,
+    l: () => {
+      const layers = $$("[data-set-layer]").map((link) => link.dataset.setLayer);
+      setLayer(layers[(layers.indexOf(scope.dataset.layer) + 1) % layers.length]);
+    },
+  };
+  const any = {
+    "?": () => $("#help").showModal(), j: () => move(1), k: () => move(-1),
+    "/": () => { if ($("#q")) { $("#q").focus(); $("#q").select(); } else location.assign("/#q"); },
+    g: () => location.assign("/"),
+  };
+  const act = any[event.key] ?? (scope ? step[event.key] : undefined);
+  if (act) { event.preventDefault(); act(); }
+});
+if (location.hash === "#q") $("#q")?.focus();
+
+// Live: when the log has grown, the list is read again, quietly.
+const live = $("#live");
+async function look() {
+  if (document.hidden || !live) return;
+  try {
+    const answer = await fetch("/pulse", { credentials: "same-origin" });
+    const { latest } = await answer.json();
+    if (String(latest) === $("#live").dataset.latest) return;
+    const fresh = await part(location.href, "#live");
+    const rows = $$(".row");
+    const key = rows[at] && ($("a.main", rows[at])?.getAttribute("href") ?? null);
+    $("#live").dataset.latest = fresh.dataset.latest;
+    $("#live").replaceChildren(...fresh.childNodes);
+    at = key === null ? -1 : $$(".row").findIndex((row) => $("a.main", row)?.getAttribute("href") === key);
+    $$(".row")[at]?.classList.add("at");
+    say("Updated.");
+  } catch { /* the page may be closed already; the next look tells */ }
+}
+if (live) setInterval(look, 2000);

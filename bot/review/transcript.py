@@ -1,0 +1,59 @@
+"""A session as it is read: one line of messages through the tree, and at each fork the other versions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..store import MessageRow, TurnRow
+from ..store.marks import Marks
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A message on the chosen line. ``versions`` are the ids of its siblings and itself, in order."""
+
+    message: MessageRow
+    turn: TurnRow | None
+    """The turn that wrote it; None for what a person typed."""
+    marks: Marks | None
+    versions: tuple[int, ...]
+    place: int
+
+    @property
+    def before(self) -> int | None:
+        return self.versions[self.place - 1] if self.place else None
+
+    @property
+    def after(self) -> int | None:
+        return self.versions[self.place + 1] if self.place + 1 < len(self.versions) else None
+
+    @property
+    def name(self) -> str:
+        if self.message.role == "user":
+            return self.message.author or "You"
+        return self.turn.model if self.turn else self.message.role
+
+
+def transcript(
+    messages: Sequence[MessageRow], turns: Sequence[TurnRow], marks: Mapping[int, Marks], at: int | None = None
+) -> list[Line]:
+    """The line that goes through message ``at``; at every other fork, and without ``at``, the newest."""
+    by_id = {message.id: message for message in messages}
+    children: dict[int | None, list[int]] = {}
+    for message in messages:
+        children.setdefault(message.parent if message.parent in by_id else None, []).append(message.id)
+    wanted = set()
+    step = at if at in by_id else None
+    while step is not None:
+        wanted.add(step)
+        parent = by_id[step].parent
+        step = parent if parent in by_id else None
+    writers = {turn.reply_message: turn for turn in turns if turn.reply_message is not None}
+    lines: list[Line] = []
+    here: int | None = None
+    while versions := children.get(here):
+        chosen = next((id_ for id_ in versions if id_ in wanted), versions[-1])
+        writer = writers.get(chosen)
+        mark = marks.get(writer.id) if writer else None
+        lines.append(Line(by_id[chosen], writer, mark, tuple(versions), versions.index(chosen)))
+        here = chosen
+    return lines

@@ -93,8 +93,12 @@ class LocalGeneration:
             await self._ended.wait()
 
     def _cancel(self) -> None:
-        if self._reply is not None and not self._reply.cancelled:
-            self._reply.cancelled = True
+        if self._reply is None or self._reply.cancelled:
+            return
+        self._reply.cancelled = True
+        if self._queue.remove(self._reply):
+            self.receive(End("stopped"))
+        else:
             self._wake()
 
     def __del__(self) -> None:

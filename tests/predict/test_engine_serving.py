@@ -1,0 +1,236 @@
+"""The engine as a server: queue, cancellation, limits and faults; each fault ends one reply and harms no other."""
+
+import asyncio
+import gc
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from glasshead.errors import UserError
+from glasshead.predict.context import Context, DecodeFailed
+from glasshead.predict.engine import EngineError, QueueFull
+from glasshead.predict.sampling import Sampling
+from replies import WILD, read
+
+LONG = replace(WILD, max_tokens=400)
+PROMPT = tuple(range(100, 130))
+
+
+async def test_a_reply_is_what_was_asked_for(start):
+    engine = await start(k=7)
+    made = await read(PROMPT, engine.generate(PROMPT, Sampling(temperature=0, max_tokens=5), 1))
+    assert made.finish == "length"
+    assert len(made.steps) == 5
+    assert all(step.rank == 1 and len(step.top) == 7 and step.top[0].id == step.id for step in made.steps)
+
+
+async def test_an_end_token_is_the_last_step(start, replay_model):
+    engine = await start()
+    end = next(token for token in range(49152) if replay_model.vocabulary.is_end(token))
+    sampling = Sampling(logit_bias=((end, 100.0),))
+    made = await read(PROMPT, engine.generate(PROMPT, sampling, 1))
+    assert (made.finish, [step.id for step in made.steps]) == ("stop", [end])
+
+
+async def test_a_stop_string_ends_the_reply_across_tokens(start, replay_model):
+    engine = await start()
+    whole = await read(PROMPT, engine.generate(PROMPT, WILD, 4))
+    pieces = [replay_model.vocabulary.piece(step.id) for step in whole.steps]
+    at = next(i for i in range(3, 20) if pieces[i][-1:].isalpha() and pieces[i + 1][:1].isalpha())
+    stop = (pieces[at][-1:] + pieces[at + 1][:1]).decode()
+    first = next(i for i in range(len(pieces)) if stop.encode() in b"".join(pieces[: i + 1]))
+    made = await read(PROMPT, engine.generate(PROMPT, replace(WILD, stop=(stop,)), 4))
+    assert (made.finish, len(made.steps)) == ("stop", first + 1)
+
+
+async def test_a_full_context_ends_the_reply(start):
+    engine = await start(n_ctx=256)
+    prompt = tuple(range(100, 350))
+    made = await read(prompt, engine.generate(prompt, LONG, 1))
+    assert made.finish == "length"
+    assert len(made.ids) == 256 + 1  # the last one drawn needs no place
+    full = tuple(range(100, 356))
+    assert len((await read(full, engine.generate(full, LONG, 1))).steps) == 1
+    assert len(await engine.score(made.ids)) == 256
+
+
+@pytest.mark.parametrize(
+    ("prompt", "settings", "reason"),
+    [
+        ((), {}, "bad_request"),
+        ((1, 49152), {}, "bad_token"),
+        ((1, -1), {}, "bad_token"),
+        (tuple(range(513)), {}, "prompt_too_long"),
+        ((1,), {"seed": 2**53}, "bad_request"),
+        ((1,), {"seed": -1}, "bad_request"),
+        ((1,), {"first_step": -1}, "bad_request"),
+    ],
+)
+async def test_what_cannot_be_done_is_said_at_once(start, prompt, settings, reason):
+    engine = await start()
+    with pytest.raises(EngineError) as caught:
+        engine.generate(prompt, WILD, **({"seed": 1} | settings))
+    assert caught.value.reason == reason
+    with pytest.raises(UserError):
+        engine.generate((1,), Sampling(temperature=math.nan), 1)
+
+
+async def test_closing_stops_within_one_step_and_frees_the_stream(start, monkeypatch):
+    decoded = itertools.count()
+    decode = Context.decode
+    monkeypatch.setattr(Context, "decode", lambda self, rows: (next(decoded), decode(self, rows))[1])
+    engine = await start(max_running=1)
+    running = engine.generate(PROMPT, LONG, 1)
+    waiting = engine.generate(PROMPT, WILD, 2)
+    await anext(running)
+    before = next(decoded)
+    await running.aclose()
+    assert next(decoded) - before <= 1 + 1 + 1  # at most the step under way, and the newcomer's first chunk
+    assert running.finish == "stopped"
+    with pytest.raises(StopAsyncIteration):
+        await anext(running)
+    assert (await read(PROMPT, waiting)).finish == "length"
+
+
+async def test_a_waiting_reply_knows_its_place_and_can_leave(start):
+    engine = await start(max_running=1)
+    first = engine.generate(PROMPT, LONG, 1, user="ann")
+    await anext(first)
+    ann, bob, eve = (engine.generate(PROMPT, WILD, 2, user=user) for user in ("ann", "bob", "eve"))
+    ann_again = engine.generate(PROMPT, WILD, 2, user="ann")
+    assert [g.place for g in (first, ann, bob, eve, ann_again)] == [0, 1, 2, 3, 4]
+    await bob.aclose()
+    assert bob.finish == "stopped"
+    assert [g.place for g in (ann, eve, ann_again)] == [1, 2, 3]
+    await first.aclose()
+    await anext(eve)
+    assert (ann.place, eve.place) == (0, 0)
+
+
+async def test_limits_answer_and_are_lifted_again(start):
+    engine = await start(max_running=1, max_waiting=2, max_per_user=2)
+    running = engine.generate(PROMPT, LONG, 1, user="ann")
+    await anext(running)
+    second = engine.generate(PROMPT, WILD, 1, user="ann")
+    with pytest.raises(QueueFull):
+        engine.generate(PROMPT, WILD, 1, user="ann")
+    engine.generate(PROMPT, WILD, 1, user="bob")  # dropped at once, so it leaves the queue
+    gc.collect()
+    await running.aclose()
+    assert (await read(PROMPT, second)).finish == "length"
+    assert (await read(PROMPT, engine.generate(PROMPT, WILD, 1, user="ann"))).finish == "length"
+
+
+async def test_an_abandoned_reply_makes_room(start):
+    engine = await start(max_running=1)
+    abandoned = engine.generate(PROMPT, replace(LONG, logit_bias=((2, -math.inf),)), 1)
+    await anext(abandoned)
+    del abandoned
+    gc.collect()
+    assert (await asyncio.wait_for(read(PROMPT, engine.generate(PROMPT, WILD, 2)), 60)).finish == "length"
+
+
+async def test_shutdown_ends_all_with_a_reason_and_keeps_what_was_made(start):
+    engine = await start(max_running=8)
+    replies = [engine.generate(PROMPT, LONG, seed) for seed in range(10)]
+    reading = [asyncio.create_task(read(PROMPT, reply)) for reply in replies]
+    scoring = asyncio.create_task(engine.score(tuple(range(300)) * 1))
+    while not all(reply.timings.gen_us for reply in replies[:8]):
+        await asyncio.sleep(0)
+    await engine.aclose()
+    made = await asyncio.gather(*reading)
+    assert {(m.finish, m.error.reason) for m in made} == {("error", "engine_closed")}
+    assert all(len(m.steps) >= 2 for m in made[:8])
+    assert isinstance((await asyncio.gather(scoring, return_exceptions=True))[0], EngineError | list)
+    with pytest.raises(EngineError):
+        engine.generate(PROMPT, WILD, 1)
+    with pytest.raises(EngineError):
+        await engine.score(PROMPT)
+
+
+async def test_nan_logits_end_one_reply_with_a_reason(start, monkeypatch):
+    poisoned = 77
+    row, decode, batch, done = Context.row, Context.decode, [], []
+
+    def spy(self, rows):
+        batch[:] = rows
+        decode(self, rows)
+
+    def poison(self, i):
+        out = row(self, i).copy()
+        if batch[i].stream == 1 and batch[i].position == poisoned and not done:
+            done.append(True)
+            out[5] = np.nan
+        return out
+
+    monkeypatch.setattr(Context, "decode", spy)
+    monkeypatch.setattr(Context, "row", poison)
+    engine = await start()
+    sampling = replace(LONG, max_tokens=60)
+    made = await asyncio.gather(*(read(PROMPT, engine.generate(PROMPT, sampling, seed)) for seed in range(3)))
+    assert [m.error and m.error.reason for m in made] == [None, "bad_logits", None]
+    assert len(made[1].steps) == poisoned - len(PROMPT) + 1
+    assert [len(m.steps) for m in (made[0], made[2])] == [60, 60]
+
+
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+async def test_a_failing_decode_ends_only_the_reply_that_fails(start, monkeypatch, phase):
+    decode = Context.decode
+
+    def fail(self, rows):
+        place = (1, 41 if phase == "decode" else 8)
+        if any((row.stream, row.position) == place for row in rows) and next(failures) < 2:
+            raise DecodeFailed("out_of_kv", "llama_decode failed with code 1")
+        decode(self, rows)
+
+    failures = itertools.count(0 if phase == "decode" else 1)  # a shared step is tried again, each row alone
+    engine = await start(cache_bytes=0)
+    whole = await read(PROMPT, engine.generate(PROMPT, LONG, 0), at_most=30)
+    monkeypatch.setattr(Context, "decode", fail)
+    prompts = [PROMPT, tuple(range(500, 530)), tuple(range(900, 930))]
+    sampling = replace(LONG, max_tokens=30)
+    made = await asyncio.gather(*(read(p, engine.generate(p, sampling, i)) for i, p in enumerate(prompts)))
+    assert [m.error and m.error.reason for m in made] == [None, "out_of_kv", None]
+    assert len(made[1].steps) == (41 - 30 + 1 if phase == "decode" else 0)
+    assert made[0].hashes == whole.hashes
+
+
+async def test_a_spilled_conversation_is_there_after_a_restart(start, tmp_path):
+    before = await start(spill_folder=tmp_path)
+    prompt = tuple(range(100, 300))
+    made = await read(prompt, before.generate(prompt, WILD, 1))
+    await before.aclose()
+    after = await start(spill_folder=tmp_path)
+    again = (*made.ids, 5, 6, 7)
+    cached = (await read(again, after.generate(again, WILD, 1))).n_cached
+    assert cached == len(made.ids) - 1
+
+
+async def test_newcomers_share_what_another_is_just_computing(start):
+    engine = await start()
+    shared = tuple(range(100, 400))
+    made = await asyncio.gather(
+        *(read(p, engine.generate(p, WILD, 1)) for p in ((*shared, 7 * i, 8 * i, 9 * i) for i in range(1, 5)))
+    )
+    assert sorted(m.n_cached for m in made)[0] == 0
+    assert all(m.n_cached >= len(shared) - 8 for m in made[1:])
+
+
+async def test_a_long_newcomer_leaves_no_long_gap(start):
+    engine = await start(n_ctx=2048, max_running=2)
+    loop = asyncio.get_running_loop()
+    running = engine.generate(PROMPT, replace(LONG, logit_bias=((2, -math.inf),)), 1)
+    for _ in range(20):
+        await anext(running)
+    prompt = tuple(range(100, 1600))
+    newcomer = asyncio.create_task(read(prompt, engine.generate(prompt, replace(WILD, max_tokens=1), 2)))
+    times = [loop.time()]
+    while not newcomer.done():
+        await anext(running)
+        times.append(loop.time())
+    await running.aclose()
+    gaps = sorted(b - a for a, b in itertools.pairwise(times))
+    assert len(gaps) > 10
+    assert gaps[len(gaps) * 9 // 10] < 0.25  # on a machine that others keep busy, too, single gaps may be theirs

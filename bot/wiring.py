@@ -32,6 +32,9 @@ def engine_settings(settings: Settings, model: Model) -> EngineSettings:
         max_per_user=settings.engine.queue_per_user,
         k=settings.explain.candidates,
         threads=settings.engine.threads,
+        cache_bytes=settings.engine.kv_memory_mb << 20,
+        spill_folder=settings.engine.kv_folder if settings.engine.kv_disk_mb else None,
+        spill_bytes=settings.engine.kv_disk_mb << 20,
     )
 
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from . import chat, doctor, explain, log, model, run, verify
+from . import chat, doctor, explain, log, model, review, run, verify
 
 app = typer.Typer(
     name="glasshead",
@@ -17,4 +17,5 @@ app.command()(explain.explain)
 app.command()(verify.verify)
 app.add_typer(log.app, name="log")
 app.add_typer(model.app, name="model")
+app.command()(review.review)
 app.command()(doctor.doctor)

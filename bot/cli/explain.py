@@ -13,16 +13,19 @@ from prompt_toolkit import print_formatted_text
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.output import ColorDepth
 
-from ..config import load_settings
+from ..chat import Chat
+from ..config import Settings, load_settings
 from ..errors import UserError
 from ..explain.explanation import Explanation
 from ..explain.explanation import explain as explain_turn
 from ..explain.json import explanation_json
 from ..explain.lines import Line, plain
 from ..explain.page import page
-from ..explain.text import full, overview, step_lines
+from ..explain.text import full, step_lines
 from ..explain.turn import Turn
 from ..store.store import Store
+from .actions import ModelActions
+from .screen import Screen
 
 WIDEST = 100
 """Columns beyond which a line of prose is no longer read with ease."""
@@ -41,13 +44,13 @@ def explain(
 ) -> None:
     """Open a logged reply: each token, what else it might have been, and why it fell so."""
     settings = load_settings(config)
-    asyncio.run(_explain(settings.store.path, turn, as_json=as_json, html=html, png=png, step=step))
+    asyncio.run(_explain(settings, turn, as_json=as_json, html=html, png=png, step=step))
 
 
 async def _explain(
-    log: Path, number: int, *, as_json: bool, html: Path | None, png: Path | None, step: int | None
+    settings: Settings, number: int, *, as_json: bool, html: Path | None, png: Path | None, step: int | None
 ) -> None:
-    store = await Store.open(log, writable=False)
+    store = await Store.open(settings.store.path, writable=False)
     try:
         turn = await store.turn(number)
     finally:
@@ -59,10 +62,10 @@ async def _explain(
         print(json.dumps(explanation_json(explanation), ensure_ascii=False, allow_nan=False))
     elif html or png:
         await asyncio.to_thread(_write_files, explanation, html, png, step)
-    elif step is not None:
+    elif step is not None and not _is_terminal():
         _print(step_lines(explanation, step, columns()))
     else:
-        await show_turn(turn)
+        await show_turn(turn, settings, step=step or 0)
 
 
 def _write_files(explanation: Explanation, html: Path | None, png: Path | None, step: int | None) -> None:
@@ -83,13 +86,23 @@ def _write(path: Path, data: bytes) -> None:
     print(f"{path}: {len(data):,} bytes")
 
 
-async def show_turn(turn: Turn) -> None:
-    """Open a reply where the person is: full-screen on a terminal, else as text."""
+async def show_turn(turn: Turn, settings: Settings | None = None, chat: Chat | None = None, step: int = 0) -> None:
+    """Open a reply where the person is: full-screen on a terminal, else as text.
+
+    ``settings`` let the screen load the model for proofs and branches; ``chat`` is one that runs already.
+    """
     explanation = explain_turn(turn)
-    if sys.stdin.isatty() and sys.stdout.isatty():
-        _print(overview(explanation, columns=columns()))
-    else:
+    if not _is_terminal():
         print(full(explanation, columns()), end="")
+    elif settings is None:
+        await Screen(explanation, step=step).run()
+    else:
+        async with ModelActions(settings, chat) as actions:
+            await Screen(explanation, actions, step=step).run()
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def check_step(explanation: Explanation, step: int) -> None:

@@ -1,0 +1,363 @@
+"""The full screen on which a reply is read token by token: the reply above or at the left, the step beside it."""
+
+import asyncio
+import os
+import textwrap
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from prompt_toolkit.application import Application, get_app
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.data_structures import Point
+from prompt_toolkit.filters import Condition
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.input import Input
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.layout import (
+    BufferControl,
+    ConditionalContainer,
+    Dimension,
+    DynamicContainer,
+    FormattedTextControl,
+    HSplit,
+    Layout,
+    VSplit,
+    Window,
+)
+from prompt_toolkit.output import ColorDepth, Output
+
+from ..errors import UserError
+from ..explain.explanation import Explanation, explain
+from ..explain.lines import Line, reply_lines
+from ..explain.scale import LAYERS, Layer
+from ..explain.text import headline, legend, prompt_lines, quoted, step_lines, whole
+from ..explain.turn import Turn
+from ..explain.visible import neutral, text
+
+WIDE = 118
+"""Columns from which the step stands beside the reply instead of below it."""
+
+HELP = """← →        one step          PgUp PgDn  twenty steps
+g G        first, last       n          the next of the least certain
+/          find a token      N          the next that matches
+l          layer: probability, surprisal, entropy, rank
+s          show whitespace   i          what the model saw
+w          what if: let the reply take another token here
+p          prove: replay the reply and compare
+b          back to the reply this one branched from
+j k        scroll the lower part
+?          this help         q          leave"""
+
+
+class Actions(Protocol):
+    """What needs a model: done when asked for, and only then."""
+
+    async def prove(self, turn: Turn) -> list[str]:
+        """The certificate in lines. Raises UserError."""
+        ...
+
+    async def what_if(self, turn: Turn, step: int, choice: int | str, *, fresh: bool) -> Turn:
+        """The turn with another token at recorded step ``step``: an id, or text whose first token it is.
+
+        ``fresh`` draws anew; else only the choice differs. Raises UserError.
+        """
+        ...
+
+
+@dataclass
+class State:
+    """Where the reader is."""
+
+    explanation: Explanation
+    step: int = 0
+    layer: Layer = "probability"
+    reveal: bool = False
+    view: str = "step"
+    needle: str = ""
+    note: str = ""
+    scroll: int = 0
+    least: int = 0
+    lines: list[str] = field(default_factory=list)
+    """What the view `lines` shows: a certificate."""
+    past: list[tuple[Explanation, int]] = field(default_factory=list)
+
+    def go(self, step: int) -> None:
+        last = len(self.explanation.tokens) - 1
+        self.step, self.view, self.note, self.scroll = max(0, min(step, last)), "step", "", 0
+
+    def find(self, start: int) -> None:
+        """Go to the first token from ``start`` on, round the end, that holds the needle."""
+        tokens = self.explanation.tokens
+        wanted = self.needle.casefold()
+        for offset in range(len(tokens)):
+            index = (start + offset) % len(tokens)
+            if wanted and wanted in text(tokens[index].bytes).casefold():
+                self.go(index)
+                return
+        self.note = f"no token holds “{neutral(self.needle)}”"
+
+    def next_least(self) -> None:
+        least = self.explanation.whole.least_certain
+        if least:
+            self.go(least[self.least % len(least)])
+            self.least += 1
+
+    def next_layer(self) -> None:
+        self.layer = LAYERS[(LAYERS.index(self.layer) + 1) % len(LAYERS)]
+
+    def enter(self, turn: Turn, step: int) -> None:
+        """Read another turn; `leave` comes back."""
+        self.past.append((self.explanation, self.step))
+        self.explanation = explain(turn)
+        self.go(step)
+
+    def leave(self) -> None:
+        if self.past:
+            self.explanation, step = self.past.pop()
+            self.go(step)
+        else:
+            self.note = "this is the reply you came with"
+
+
+class Screen:
+    """Runs until `q`. ``actions`` None: what needs a model says so."""
+
+    def __init__(
+        self,
+        explanation: Explanation,
+        actions: Actions | None = None,
+        *,
+        step: int = 0,
+        terminal_input: Input | None = None,
+        terminal_output: Output | None = None,
+    ) -> None:
+        self.state = State(explanation, step)
+        self._actions = actions
+        self._question = ""
+        self._answer: Callable[[str], Awaitable[None] | None] = self._find
+        self._busy: asyncio.Task[None] | None = None
+        self._line = Buffer(multiline=False, accept_handler=self._accept)
+        self._asking = Condition(lambda: bool(self._question))
+        self.app: Application[None] = Application(
+            layout=Layout(self._root()),
+            key_bindings=self._keys(),
+            full_screen=True,
+            color_depth=_colours(),
+            input=terminal_input,
+            output=terminal_output,
+        )
+
+    async def run(self) -> None:
+        try:
+            await self.app.run_async()
+        finally:
+            if self._busy is not None:
+                self._busy.cancel()
+                await asyncio.gather(self._busy, return_exceptions=True)
+
+    # What is shown
+
+    def _root(self) -> HSplit:
+        reply = Window(
+            FormattedTextControl(self._reply, get_cursor_position=self._cursor, show_cursor=False),
+            wrap_lines=False,
+            height=Dimension(min=3, weight=2),
+        )
+        lower = Window(
+            FormattedTextControl(
+                self._lower, get_cursor_position=lambda: Point(0, self.state.scroll), show_cursor=False
+            ),
+            wrap_lines=False,
+            height=Dimension(min=3, weight=3),
+        )
+        beside = VSplit([reply, Window(width=1, char="│"), lower], padding=1)
+        below = HSplit([reply, Window(height=1, char="─"), lower])
+        ask = VSplit(
+            [
+                Window(FormattedTextControl(lambda: f"{self._question} "), dont_extend_width=True),
+                Window(BufferControl(self._line)),
+            ],
+            height=1,
+        )
+        return HSplit(
+            [
+                Window(FormattedTextControl(self._head), height=1),
+                DynamicContainer(lambda: beside if self._columns() >= WIDE else below),
+                ConditionalContainer(ask, self._asking),
+                ConditionalContainer(Window(FormattedTextControl(self._foot), height=1), ~self._asking),
+            ]
+        )
+
+    def _columns(self) -> int:
+        return get_app().output.get_size().columns
+
+    def _half(self) -> int:
+        columns = self._columns()
+        return (columns - 3) // 2 if columns >= WIDE else columns
+
+    def _head(self) -> StyleAndTextTuples:
+        first, settings = headline(self.state.explanation)[:2]
+        return [("bold", first), ("", "  "), ("fg:ansibrightblack", settings)]
+
+    def _reply_lines(self) -> list[Line]:
+        state = self.state
+        notes = [*headline(state.explanation)[2:], *whole(state.explanation), "", legend(state.layer)]
+        lines = reply_lines(state.explanation, state.layer, self._half(), current=state.step, reveal=state.reveal)
+        wrapped = (part for note in notes for part in textwrap.wrap(note, self._half()) or [""])
+        return [*lines, [], *([("", part)] for part in wrapped)]
+
+    def _reply(self) -> StyleAndTextTuples:
+        return _joined(self._reply_lines())
+
+    def _cursor(self) -> Point:
+        """Keeps the current token in sight."""
+        for row, line in enumerate(self._reply_lines()):
+            if any("reverse" in style for style, _ in line):
+                return Point(0, row)
+        return Point(0, 0)
+
+    def _lower(self) -> StyleAndTextTuples:
+        state = self.state
+        if state.view == "help":
+            return [("", HELP)]
+        if state.view == "saw":
+            return [("", "\n".join(prompt_lines(state.explanation, self._half())))]
+        if state.view == "lines":
+            return [("", "\n".join(state.lines))]
+        if not state.explanation.tokens:
+            return [("", "No token was recorded.")]
+        return _joined(step_lines(state.explanation, state.step, self._half()))
+
+    def _foot(self) -> StyleAndTextTuples:
+        hint = "←→ step  n least certain  / find  l layer  i input  w what if  p prove  ? help  q leave"
+        return [("bold", self.state.note)] if self.state.note else [("fg:ansibrightblack", hint)]
+
+    # What is done
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+        state = self.state
+        moves: dict[str, Callable[[], None]] = {
+            "right": lambda: state.go(state.step + 1),
+            "left": lambda: state.go(state.step - 1),
+            "down": lambda: state.go(state.step + 1),
+            "up": lambda: state.go(state.step - 1),
+            "pagedown": lambda: state.go(state.step + 20),
+            "pageup": lambda: state.go(state.step - 20),
+            "g": lambda: state.go(0),
+            "home": lambda: state.go(0),
+            "G": lambda: state.go(len(state.explanation.tokens) - 1),
+            "end": lambda: state.go(len(state.explanation.tokens) - 1),
+            "n": state.next_least,
+            "N": lambda: state.find(state.step + 1),
+            "l": state.next_layer,
+            "s": lambda: setattr(state, "reveal", not state.reveal),
+            "i": lambda: self._show("saw"),
+            "?": lambda: self._show("help"),
+            "b": state.leave,
+            "j": lambda: self._scroll(1),
+            "k": lambda: self._scroll(-1),
+            "p": self._prove,
+            "/": lambda: self._ask("find:", self._find),
+            "w": self._ask_what_if,
+            "q": self.app_exit,
+        }
+        for key, move in moves.items():
+            keys.add(key, filter=~self._asking)(lambda event, move=move: move())
+        keys.add("escape", filter=self._asking, eager=True)(lambda event: self._ask("", self._find))
+        keys.add("c-c")(lambda event: self.app_exit())
+        return keys
+
+    def app_exit(self) -> None:
+        self.app.exit()
+
+    def _show(self, view: str) -> None:
+        self.state.view = "step" if self.state.view == view else view
+        self.state.scroll = 0
+
+    def _scroll(self, rows: int) -> None:
+        shown = "".join(fragment[1] for fragment in self._lower()).count("\n")
+        self.state.scroll = max(0, min(self.state.scroll + rows, shown))
+
+    def _ask(self, question: str, answer: Callable[[str], Awaitable[None] | None]) -> None:
+        self._question, self._answer = question, answer
+        self._line.reset()
+        if question:
+            self.app.layout.focus(self._line)
+
+    def _accept(self, line: Buffer) -> bool:
+        typed, answer = line.text, self._answer
+        self._question = ""
+        doing = answer(typed)
+        if doing is not None:
+            self._start(doing)
+        return False
+
+    def _find(self, typed: str) -> None:
+        self.state.needle = typed
+        self.state.find(self.state.step + 1)
+
+    def _ask_what_if(self) -> None:
+        if self.state.explanation.tokens:
+            self._ask("what if: number in the list, or text (! first: fresh draws):", self._what_if)
+
+    async def _what_if(self, typed: str) -> None:
+        state, actions = self.state, self._need()
+        fresh, wanted = typed.startswith("!"), typed.removeprefix("!")
+        candidates = state.explanation.step(state.step).candidates
+        choice: int | str = wanted
+        if wanted.strip().isdigit() and 0 < int(wanted) <= len(candidates):
+            choice = candidates[int(wanted) - 1].id
+        if not wanted:
+            return
+        state.note = "writing the branch …"
+        turn, step = state.explanation.turn, state.step
+        branch = await actions.what_if(turn, step, choice, fresh=fresh)
+        state.enter(branch, 0)
+        state.note = (
+            f"turn {branch.id}, a branch at step {step}: {quoted(branch.prompt_pieces[-1])} instead. b: back"
+        )
+
+    def _prove(self) -> None:
+        async def work() -> None:
+            self.state.note = "replaying …"
+            self.state.lines = await self._need().prove(self.state.explanation.turn)
+            self.state.note = ""
+            self._show("lines")
+
+        self._start(work())
+
+    def _need(self) -> Actions:
+        if self._actions is None:
+            raise UserError("this needs the model, which is not at hand here")
+        return self._actions
+
+    def _start(self, work: Awaitable[None]) -> None:
+        """Do something slow while the keys go on working; one such thing at a time."""
+        if self._busy is not None and not self._busy.done():
+            self.state.note = "still busy with the last one"
+            asyncio.ensure_future(work).cancel()
+            return
+
+        async def guarded() -> None:
+            try:
+                await work
+            except UserError as error:
+                self.state.note = neutral(str(error)).replace("\n", " ")
+            self.app.invalidate()
+
+        self._busy = asyncio.create_task(guarded())
+
+
+def _joined(lines: list[Line]) -> StyleAndTextTuples:
+    return [fragment for line in lines for fragment in (*line, ("", "\n"))]
+
+
+def _colours() -> ColorDepth | None:
+    """None leaves it to the terminal's own word."""
+    if os.environ.get("NO_COLOR"):
+        return ColorDepth.DEPTH_1_BIT
+    if os.environ.get("COLORTERM") in ("truecolor", "24bit"):
+        return ColorDepth.DEPTH_24_BIT
+    return None

@@ -1,0 +1,166 @@
+"""The full screen, driven by keys through a pipe."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from glasshead.cli.screen import HELP, Screen
+from glasshead.errors import UserError
+from glasshead.explain.explanation import explain
+from glasshead.explain.lines import plain, reply_lines
+from glasshead.explain.turn import Trace, Turn
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.input.base import PipeInput
+from prompt_toolkit.output import DummyOutput
+
+from .recording import Recorder
+
+
+class Narrow(DummyOutput):
+    def get_size(self) -> Size:
+        return Size(rows=24, columns=80)
+
+
+class Answers:
+    """Stands for the model: remembers what was asked, answers with what it was given."""
+
+    def __init__(self, branch: Turn) -> None:
+        self.branch = branch
+        self.asked: list[tuple[int, int | str, bool]] = []
+
+    async def prove(self, turn: Turn) -> list[str]:
+        return [f"turn {turn.id} proven"]
+
+    async def what_if(self, turn: Turn, step: int, choice: int | str, *, fresh: bool) -> Turn:
+        if choice == "refuse":
+            raise UserError("refused")
+        self.asked.append((step, choice, fresh))
+        return self.branch
+
+
+@pytest.fixture
+def keys() -> Iterator[PipeInput]:
+    with create_pipe_input() as pipe:
+        yield pipe
+
+
+async def press(screen: Screen, keys: PipeInput, typed: str) -> None:
+    """Type, and leave: what was typed before `q` has been done by then."""
+    running = asyncio.ensure_future(screen.run())
+    for key in (*typed, "q"):
+        keys.send_text(key)
+        before = screen.app.render_counter
+        while screen._busy is not None and not screen._busy.done():
+            await asyncio.sleep(0)
+        for _ in range(50):
+            if screen.app.render_counter > before or running.done():
+                break
+            await asyncio.sleep(0.002)
+    await asyncio.wait_for(running, 10)
+
+
+def screen_of(turn: Turn, keys: PipeInput, answers: Answers | None = None) -> Screen:
+    return Screen(explain(turn), answers, terminal_input=keys, terminal_output=Narrow())
+
+
+RIGHT, LEFT = "\x1b[C", "\x1b[D"
+
+
+async def test_arrows_and_ends(turn: Turn, keys: PipeInput) -> None:
+    screen = screen_of(turn, keys)
+    keys.send_text(RIGHT * 3 + LEFT)
+    await press(screen, keys, "")
+    assert screen.state.step == 2
+    last = len(turn.trace.steps) - 1
+    for typed, step in (("G", last), ("Gg", 0), ("n", explain(turn).whole.least_certain[0])):
+        screen = screen_of(turn, keys)
+        await press(screen, keys, typed)
+        assert screen.state.step == step
+
+
+async def test_finding_goes_to_the_next_match_and_says_when_there_is_none(turn: Turn, keys: PipeInput) -> None:
+    screen = screen_of(turn, keys)
+    await press(screen, keys, "/COLOR\r")
+    assert b"color" in turn.trace.pieces[screen.state.step].lower()
+    screen = screen_of(turn, keys)
+    await press(screen, keys, "/zzzz\r")
+    assert "no token holds" in screen.state.note
+
+
+async def test_layers_help_and_what_the_model_saw(turn: Turn, keys: PipeInput) -> None:
+    screen = screen_of(turn, keys)
+    await press(screen, keys, "ll?")
+    assert screen.state.layer == "entropy"
+    assert HELP.splitlines()[0] in shown(screen)
+    screen = screen_of(turn, keys)
+    await press(screen, keys, "i")
+    assert "Name a colour and a fruit." in shown(screen)
+
+
+async def test_a_what_if_opens_the_branch_and_b_comes_back(turn: Turn, keys: PipeInput) -> None:
+    branch = replace(turn, id=77, parent_turn=turn.id)
+    answers = Answers(branch)
+    screen = screen_of(turn, keys, answers)
+    await press(screen, keys, "w2\r")
+    assert answers.asked == [(0, explain(turn).step(0).candidates[1].id, False)]
+    assert screen.state.explanation.turn.id == 77
+    screen = screen_of(turn, keys, answers)
+    await press(screen, keys, "w! hello\rb")
+    assert answers.asked[-1] == (0, " hello", True)
+    assert screen.state.explanation.turn.id == turn.id
+
+
+async def test_a_proof_is_shown_and_a_refusal_told(turn: Turn, keys: PipeInput) -> None:
+    answers = Answers(turn)
+    screen = screen_of(turn, keys, answers)
+    await press(screen, keys, "p")
+    assert f"turn {turn.id} proven" in shown(screen)
+    screen = screen_of(turn, keys, answers)
+    await press(screen, keys, "wrefuse\r")
+    assert screen.state.note == "refused"
+    screen = screen_of(turn, keys)
+    await press(screen, keys, "p")
+    assert "needs the model" in screen.state.note
+
+
+async def test_a_turn_without_steps_is_no_trap(turn: Turn, keys: PipeInput) -> None:
+    empty = replace(turn, trace=Trace((), (), 10), status="pending", finish=None, timings=None)
+    screen = screen_of(empty, keys)
+    await press(screen, keys, "nGgwls")
+    assert "No token was recorded." in shown(screen)
+
+
+def shown(screen: Screen) -> str:
+    return "".join(fragment[1] for fragment in screen._lower())
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80])
+def test_no_line_is_wider_than_the_terminal_and_no_text_is_lost(recorder: Recorder, columns: int) -> None:
+    sample = "Wide 你好世界 and 👨‍👩‍👧‍👦 family, " + "x" * 90 + " end.\n\n\nDone."
+    explanation = explain(recorder.read("Say it.", sample))
+    lines = plain(reply_lines(explanation, columns=columns, marks=False)).split("\n")
+    from glasshead.explain.lines import width
+
+    assert max(map(width, lines)) <= columns
+    assert "".join("".join(lines).split()) == "".join(sample.split())
+
+
+def test_marks_stand_under_their_tokens(turn: Turn) -> None:
+    explanation = explain(turn)
+    lines = plain(reply_lines(explanation, columns=200)).split("\n")
+    text, marks = lines[0], lines[1]
+    for mark in "▁▃▅▇":
+        for place, char in enumerate(marks):
+            if char == mark:
+                assert text[place] != " "
+
+
+def test_nothing_that_acts_reaches_the_terminal(recorder: Recorder) -> None:
+    from glasshead.explain.text import full, step_lines
+
+    attack = "\x1b]0;owned\x07\x1b[2J \u202egnp.exe \x9b31m"
+    explanation = explain(recorder.read(attack, attack))
+    texts = [full(explanation)] + [plain(step_lines(explanation, i)) for i in range(len(explanation.tokens))]
+    assert not set("\x1b\x07\x9b\u202e\r") & set("".join(texts))

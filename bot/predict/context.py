@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from . import library  # noqa: F401  (sets the environment that llama.cpp loads in)
 from .engine import EngineError
 from .logits import Logits
+from .model import Model
 
 import llama_cpp.llama_cpp as llama  # isort: skip  (after library)
 
@@ -39,7 +40,7 @@ class DecodeFailed(EngineError):
 class Context:
     """``streams`` sequences of up to ``n_ctx`` positions each, all on one loaded model."""
 
-    def __init__(self, pointer: Any, *, n_ctx: int, streams: int, threads: int, n_batch: int) -> None:
+    def __init__(self, model: Model, *, n_ctx: int, streams: int, threads: int, n_batch: int) -> None:
         if not 1 <= streams <= MAX_STREAMS:
             raise EngineError("bad_settings", f"{streams} streams asked for: 1 to {MAX_STREAMS} are possible")
         cells = 256 * math.ceil(n_ctx / 256)
@@ -52,14 +53,20 @@ class Context:
         params.kv_unified = False
         params.swa_full = True  # a sliding window's cache would forget what a trimmed prefix needs
         params.no_perf = True
-        self._context = llama.llama_init_from_model(pointer, params)
+        self._context = llama.llama_init_from_model(model.pointer, params)
         if not self._context:
             raise EngineError("no_memory", f"there is no memory for {streams} replies of {n_ctx} tokens")
+        if model.adapter is not None:
+            adapters = (llama.llama_adapter_lora_p_ctypes * 1)(model.adapter)
+            scales = (ctypes.c_float * 1)(model.identity.adapter_scale)
+            if llama.llama_set_adapters_lora(self._context, adapters, 1, scales) != 0:
+                llama.llama_free(self._context)
+                raise EngineError("bad_adapter", "llama.cpp does not take the adapter")
         self.n_ctx = n_ctx
         self.cells = int(llama.llama_n_ctx_seq(self._context))
         self.streams = streams
         self.n_batch = n_batch
-        self.n_vocab = int(llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(pointer)))
+        self.n_vocab = int(llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model.pointer)))
         self._memory = llama.llama_get_memory(self._context)
         self._batch = llama.llama_batch_init(n_batch, 0, 1)
         self._token = np.ctypeslib.as_array(self._batch.token, (n_batch,))

@@ -57,13 +57,13 @@ class LocalEngine:
             raise EngineError("bad_settings", f"n_ctx is {self._n_ctx}: this model can do 16 to {trained}")
         governor = Governor(settings.threads or available_cores())
         context = Context(
-            model.pointer,
+            model,
             n_ctx=self._n_ctx,
             streams=settings.max_running + 1,  # one for scoring
             threads=governor.threads,
             n_batch=settings.n_batch,
         )
-        tells = context.has_gpu or tells_rows(model.header)
+        tells = context.has_gpu or model.adapter is not None or tells_rows(model.header)
         spill = Spill(settings.spill_folder, _cache_key(model.identity)) if settings.spill_folder else None
         cache = PrefixCache(
             memory=settings.cache_bytes,

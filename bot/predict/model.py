@@ -26,6 +26,8 @@ class Model:
         self.header = header
         self.identity = identity
         self.vocabulary = Vocabulary(llama_cpp.llama_model_get_vocab(pointer))
+        self.adapter: Any = None
+        """The ``llama_adapter_lora*`` that contexts add, at the scale the identity says."""
         self.template: str | None = header.text("tokenizer.chat_template") or None
         self.is_recurrent: bool = bool(
             llama_cpp.llama_model_is_recurrent(pointer) or llama_cpp.llama_model_is_hybrid(pointer)

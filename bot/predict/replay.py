@@ -55,7 +55,7 @@ def forced(model: Model, ids: Sequence[int], first: int, *, threads: int) -> Ite
     """Level C: teacher forcing, one pass over everything, all positions in class ``many``."""
     last = len(ids) - 2
     border = (first - 1) // BLOCK * BLOCK
-    context = Context(model.pointer, n_ctx=len(ids) + LEAST_CHUNK, streams=1, threads=threads, n_batch=_N_BATCH)
+    context = Context(model, n_ctx=len(ids) + LEAST_CHUNK, streams=1, threads=threads, n_batch=_N_BATCH)
     with closing(context):
         for start, stop in pairwise(_cuts(border, _N_BATCH)):
             context.decode([Place(ids[i], i, 0, False) for i in range(start, stop)])
@@ -98,7 +98,7 @@ class _Walk:
         self._own = max(_COMPANY.get(rows, 1) for rows in self._classes) - 1
         self._can_trim = not model.is_recurrent
         self._context = Context(
-            model.pointer, n_ctx=len(ids) + LEAST_CHUNK, streams=self._own + 1, threads=threads, n_batch=_N_BATCH
+            model, n_ctx=len(ids) + LEAST_CHUNK, streams=self._own + 1, threads=threads, n_batch=_N_BATCH
         )
 
     def close(self) -> None:

@@ -1,0 +1,30 @@
+"""LoRA adapters: small weights added to a model's own. One for a whole model, so never two in one batch."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+from ..errors import UserError
+from . import gguf, library
+from .model import Model, file_sha256
+
+import llama_cpp.llama_cpp as llama  # isort: skip  (after library)
+
+
+def adapt(model: Model, path: Path, scale: float = 1.0) -> None:
+    """Have all contexts made from now on add the adapter, ``scale`` times. The model's identity says so.
+
+    Raises UserError, before llama.cpp sees the file where that is possible.
+    """
+    header = gguf.read(path)
+    if header.text("general.type") != "adapter" or header.text("adapter.type") != "lora":
+        raise UserError(f"{path}: is not a LoRA adapter")
+    if header.architecture != model.header.architecture:
+        raise UserError(f"{path}: is for {header.architecture} models, not for {model.header.architecture}")
+    sha256 = file_sha256(path)
+    library.forget_errors()
+    pointer = llama.llama_adapter_lora_init(model.pointer, os.fsencode(path))
+    if not pointer:
+        raise UserError(f"{path}: does not fit {model.path.name}: {library.first_error() or 'no reason given'}")
+    model.adapter = pointer  # freed with the model
+    model.identity = dataclasses.replace(model.identity, adapter_sha256=sha256, adapter_scale=scale)

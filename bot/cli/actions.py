@@ -8,6 +8,7 @@ from ..chat import Chat, Done
 from ..chat.request import BranchRequest, fresh_seed
 from ..config import Settings
 from ..errors import UserError
+from ..explain.loss import Scored, score
 from ..explain.proof import CannotVerify, prove, require, threads_here
 from ..explain.statement import certificate_lines
 from ..explain.turn import Turn
@@ -48,9 +49,7 @@ class ModelActions:
 
     async def what_if(self, turn: Turn, step: int, choice: int | str, *, fresh: bool) -> Turn:
         """Let the reply take ``choice`` at recorded step ``step``, and log how it goes on."""
-        if self._chat is None:
-            self._chat = await self._opened.enter_async_context(open_chat(self._settings))
-        chat = self._chat
+        chat = await self._running()
         if isinstance(choice, str):
             ids = chat.speaker.vocabulary.tokenise(choice, special=False)
             if not ids:
@@ -71,6 +70,15 @@ class ModelActions:
         if done.error:
             raise UserError(done.error)
         return await chat.store.turn(done.turn)
+
+    async def score(self, turn: Turn) -> Scored:
+        """Prompt and reply in one pass."""
+        return await score((await self._running()).speaker.engine, turn)
+
+    async def _running(self) -> Chat:
+        if self._chat is None:
+            self._chat = await self._opened.enter_async_context(open_chat(self._settings))
+        return self._chat
 
     def _model(self, turn: Turn) -> Model:
         model = load_model(self._settings)

@@ -18,8 +18,9 @@ from ..config import Settings, load_settings
 from ..errors import UserError
 from ..explain.explanation import Explanation
 from ..explain.explanation import explain as explain_turn
-from ..explain.json import explanation_json
+from ..explain.json import explanation_json, scored_json
 from ..explain.lines import Line, plain
+from ..explain.loss import loss_lines, seen_lines
 from ..explain.page import page
 from ..explain.text import full, step_lines
 from ..explain.turn import Turn
@@ -39,16 +40,26 @@ def explain(
     ] = False,
     html: Annotated[Path | None, typer.Option(help="Write one self-contained page to this file.")] = None,
     png: Annotated[Path | None, typer.Option(help="Draw a picture into this file.")] = None,
+    loss: Annotated[
+        bool, typer.Option(help="Score prompt and reply in one pass, as training does. Loads the model.")
+    ] = False,
     step: Annotated[int | None, typer.Option(help="Open this step, counted from 0.")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file instead of config.toml.")] = None,
 ) -> None:
     """Open a logged reply: each token, what else it might have been, and why it fell so."""
     settings = load_settings(config)
-    asyncio.run(_explain(settings, turn, as_json=as_json, html=html, png=png, step=step))
+    asyncio.run(_explain(settings, turn, as_json=as_json, html=html, png=png, loss=loss, step=step))
 
 
 async def _explain(
-    settings: Settings, number: int, *, as_json: bool, html: Path | None, png: Path | None, step: int | None
+    settings: Settings,
+    number: int,
+    *,
+    as_json: bool,
+    html: Path | None,
+    png: Path | None,
+    loss: bool,
+    step: int | None,
 ) -> None:
     store = await Store.open(settings.store.path, writable=False)
     try:
@@ -58,7 +69,12 @@ async def _explain(
     explanation = explain_turn(turn)
     if step is not None:
         check_step(explanation, step)
-    if as_json:
+    if loss:
+        async with ModelActions(settings) as actions:
+            scored = await actions.score(turn)
+        lines = [*seen_lines(turn, scored), "", *loss_lines(scored.loss)]
+        print(json.dumps(scored_json(scored), allow_nan=False) if as_json else "\n".join(lines))
+    elif as_json:
         print(json.dumps(explanation_json(explanation), ensure_ascii=False, allow_nan=False))
     elif html or png:
         await asyncio.to_thread(_write_files, explanation, html, png, step)

@@ -30,6 +30,7 @@ from prompt_toolkit.output import ColorDepth, Output
 from ..errors import UserError
 from ..explain.explanation import Explanation, explain
 from ..explain.lines import Line, reply_lines
+from ..explain.loss import Scored, loss_lines, seen_lines
 from ..explain.scale import LAYERS, Layer
 from ..explain.text import headline, legend, prompt_lines, quoted, step_lines, whole
 from ..explain.turn import Turn
@@ -44,6 +45,7 @@ g G        first, last       n          the next of the least certain
 l          layer: probability, surprisal, entropy, rank
 s          show whitespace   i          what the model saw
 w          what if: let the reply take another token here
+t          training's loss: prompt and reply scored in one pass
 p          prove: replay the reply and compare
 b          back to the reply this one branched from
 j k        scroll the lower part
@@ -55,6 +57,10 @@ class Actions(Protocol):
 
     async def prove(self, turn: Turn) -> list[str]:
         """The certificate in lines. Raises UserError."""
+        ...
+
+    async def score(self, turn: Turn) -> Scored:
+        """Prompt and reply in one pass. Raises UserError."""
         ...
 
     async def what_if(self, turn: Turn, step: int, choice: int | str, *, fresh: bool) -> Turn:
@@ -259,6 +265,7 @@ class Screen:
             "j": lambda: self._scroll(1),
             "k": lambda: self._scroll(-1),
             "p": self._prove,
+            "t": self._score,
             "/": lambda: self._ask("find:", self._find),
             "w": self._ask_what_if,
             "q": self.app_exit,
@@ -273,7 +280,8 @@ class Screen:
         self.app.exit()
 
     def _show(self, view: str) -> None:
-        self.state.view = "step" if self.state.view == view else view
+        again = self.state.view == view and view != "lines"
+        self.state.view = "step" if again else view
         self.state.scroll = 0
 
     def _scroll(self, rows: int) -> None:
@@ -323,6 +331,17 @@ class Screen:
         async def work() -> None:
             self.state.note = "replaying …"
             self.state.lines = await self._need().prove(self.state.explanation.turn)
+            self.state.note = ""
+            self._show("lines")
+
+        self._start(work())
+
+    def _score(self) -> None:
+        async def work() -> None:
+            self.state.note = "scoring …"
+            turn = self.state.explanation.turn
+            scored = await self._need().score(turn)
+            self.state.lines = [*seen_lines(turn, scored), "", *loss_lines(scored.loss)]
             self.state.note = ""
             self._show("lines")
 

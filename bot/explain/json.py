@@ -7,6 +7,7 @@ from ..predict.prompt import Span
 from ..predict.step import Step
 from .branches import Comparison, ReplyToken
 from .explanation import Explanation
+from .loss import Scored
 from .turn import Turn
 from .visible import text
 
@@ -179,6 +180,39 @@ def _reply_token_json(token: ReplyToken) -> Json:
         "bytes": token.bytes.hex(),
         "text": text(token.bytes),
         "logprob": None if token.logprob is None else number(token.logprob),
+    }
+
+
+def scored_json(scored: Scored) -> Json:
+    """What one pass over prompt and reply tells. Nats."""
+    loss = scored.loss
+    median, largest = loss.noise
+    return {
+        "format": FORMAT,
+        "prompt": [
+            {
+                "position": token.position,
+                "id": token.id,
+                "bytes": token.bytes.hex(),
+                "logprob": None if token.logprob is None else number(token.logprob),
+                "rank": token.rank,
+            }
+            for token in scored.prompt
+        ],
+        "reply": [
+            {
+                "id": token.id,
+                "bytes": token.bytes.hex(),
+                "recorded": number(token.recorded),
+                "scored": number(token.scored),
+            }
+            for token in loss.tokens
+        ],
+        "recorded": number(loss.recorded),
+        "scored": number(loss.scored),
+        "difference": number(loss.difference),
+        "median_difference": median,
+        "largest_difference": largest,
     }
 
 

@@ -9,7 +9,9 @@ from glasshead.cli.screen import HELP, Screen
 from glasshead.errors import UserError
 from glasshead.explain.explanation import explain
 from glasshead.explain.lines import plain, reply_lines
+from glasshead.explain.loss import Scored, arrange
 from glasshead.explain.turn import Trace, Turn
+from glasshead.predict.step import Score
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.input.base import PipeInput
@@ -32,6 +34,11 @@ class Answers:
 
     async def prove(self, turn: Turn) -> list[str]:
         return [f"turn {turn.id} proven"]
+
+    async def score(self, turn: Turn) -> Scored:
+        scores = [Score(0, step.logprob, 1, 1.0, (), 0) for step in turn.trace.steps]
+        before = [Score(0, -1.0, 1, 1.0, (), 0)] * (len(turn.prompt.ids) - 1)
+        return arrange(turn, before + scores)
 
     async def what_if(self, turn: Turn, step: int, choice: int | str, *, fresh: bool) -> Turn:
         if choice == "refuse":
@@ -117,6 +124,9 @@ async def test_a_proof_is_shown_and_a_refusal_told(turn: Turn, keys: PipeInput) 
     screen = screen_of(turn, keys, answers)
     await press(screen, keys, "p")
     assert f"turn {turn.id} proven" in shown(screen)
+    screen = screen_of(turn, keys, answers)
+    await press(screen, keys, "t")
+    assert "sum of −log p" in shown(screen)
     screen = screen_of(turn, keys, answers)
     await press(screen, keys, "wrefuse\r")
     assert screen.state.note == "refused"

@@ -1,0 +1,56 @@
+"""Prompt and reply in one pass agree with what an engine says of each token."""
+
+import dataclasses
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from glasshead.errors import UserError
+from glasshead.explain.json import scored_json
+from glasshead.explain.loss import loss_lines, score, seen_lines
+from glasshead.explain.turn import Turn
+from glasshead.predict.local import EngineSettings, LocalEngine
+from glasshead.predict.model import Model
+
+
+@pytest.fixture
+async def engine(model_path: Path) -> AsyncIterator[LocalEngine]:
+    engine = LocalEngine(Model.load(model_path), EngineSettings(n_ctx=512, max_running=2, threads=1))
+    yield engine
+    await engine.aclose()
+
+
+async def test_the_sums_are_sums_and_the_loss_is_near_what_was_recorded(turn: Turn, engine: LocalEngine) -> None:
+    scored = await score(engine, turn)
+    loss = scored.loss
+    assert loss.recorded == pytest.approx(-sum(step.logprob for step in turn.trace.steps))
+    assert loss.scored == pytest.approx(sum(token.scored for token in loss.tokens))
+    assert abs(loss.difference) / len(loss.tokens) < 0.5  # other kernels: near, not equal
+    assert [token.id for token in loss.tokens] == [step.id for step in turn.trace.steps]
+    assert [token.id for token in scored.prompt] == list(turn.prompt.ids)
+    assert scored.prompt[0].logprob is None
+    assert all(token.logprob is not None and token.logprob <= 0 for token in scored.prompt[1:])
+
+
+async def test_a_prompt_token_s_probability_is_the_one_given_all_before_it(turn: Turn, engine: LocalEngine) -> None:
+    scored = await score(engine, turn)
+    alone = await engine.score(turn.prompt.ids[:9], first=8)
+    assert scored.prompt[8].logprob == pytest.approx(alone[0].logprob, abs=0.3)
+    assert scored.prompt[8].id == alone[0].id
+
+
+async def test_what_it_says_in_words(turn: Turn, engine: LocalEngine) -> None:
+    scored = await score(engine, turn)
+    said = "\n".join(loss_lines(scored.loss))
+    assert f"{scored.loss.recorded:.4f}" in said and f"{scored.loss.scored:.4f}" in said
+    assert "no gradient" in said
+    surprising = seen_lines(turn, scored)
+    assert any("“·fruit”" in line for line in surprising)
+    json.dumps(scored_json(scored), allow_nan=False)
+
+
+async def test_another_model_is_named(turn: Turn, engine: LocalEngine) -> None:
+    other = dataclasses.replace(turn, model=dataclasses.replace(turn.model, name="elsewhere", sha256="f" * 64))
+    with pytest.raises(UserError, match="elsewhere"):
+        await score(engine, other)

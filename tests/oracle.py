@@ -49,8 +49,8 @@ def rows(model: Any, turn: dict[str, Any]) -> Iterator[np.ndarray]:
 
     def decode(places: list[tuple[int, int, int]]) -> None:
         for i, (token, position, stream) in enumerate(places):
-            batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.logits[i] = token, position, 1, True
-            batch.seq_id[i][0] = stream
+            batch.token[i], batch.pos[i], batch.n_seq_id[i] = token, position, 1
+            batch.seq_id[i][0], batch.logits[i] = stream, position >= first or stream != own
         batch.n_tokens = len(places)
         assert llama_cpp.llama_decode(context, batch) == 0
 

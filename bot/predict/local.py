@@ -42,24 +42,42 @@ class EngineSettings:
     spill_folder: Path | None = None
     spill_bytes: int = 2 << 30
 
+    @property
+    def streams(self) -> int:
+        """One for each running reply, and one for scoring."""
+        return self.max_running + 1
+
+    def positions(self, trained: int) -> int:
+        """Tokens one stream holds with a model trained for ``trained`` (0 if unknown)."""
+        return self.n_ctx or min(4096, trained or 4096)
+
 
 class LocalEngine:
-    """Implements ``engine.Engine``. Made and used on one event loop."""
+    """Implements ``engine.Engine``. It owns the model from the start, and lives on one event loop, ``loop``.
 
-    def __init__(self, model: Model, settings: EngineSettings | None = None) -> None:
+    Making one takes a while, and may be done on another thread.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        settings: EngineSettings | None = None,
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         self._settings = settings = settings or EngineSettings()
         if not 1 <= settings.k <= 50:
             raise EngineError("bad_settings", f"k is {settings.k}: it has to be between 1 and 50")
         self._model = model
         trained = model.identity.n_ctx_train or 4096
-        self._n_ctx = settings.n_ctx or min(4096, trained)
+        self._n_ctx = settings.positions(trained)
         if not 16 <= self._n_ctx <= max(16, trained):
             raise EngineError("bad_settings", f"n_ctx is {self._n_ctx}: this model can do 16 to {trained}")
         governor = Governor(settings.threads or available_cores())
         context = Context(
             model,
             n_ctx=self._n_ctx,
-            streams=settings.max_running + 1,  # one for scoring
+            streams=settings.streams,
             threads=governor.threads,
             n_batch=settings.n_batch,
         )
@@ -71,7 +89,7 @@ class LocalEngine:
             spill=spill,
             disk=settings.spill_bytes,
         )
-        self._mailbox = Mailbox(asyncio.get_running_loop())
+        self._mailbox = Mailbox(loop or asyncio.get_running_loop())
         self._queue = FairQueue(settings.max_waiting, settings.max_per_user)
         self._worker = Worker(
             model,
@@ -84,6 +102,7 @@ class LocalEngine:
             tells=tells,
         )
         self._closed = False
+        self._scoring = 0
         self._worker.start()
 
     @property
@@ -131,13 +150,26 @@ class LocalEngine:
             return []
         future: asyncio.Future[list[Score]] = asyncio.get_running_loop().create_future()
         self._worker.score_later(ScoreJob(ids, first, k, future))
-        return await future
+        self._scoring += 1
+        try:
+            return await future
+        finally:
+            self._scoring -= 1
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs or waits."""
+        return self._queue.idle and self._scoring == 0
 
     async def aclose(self) -> None:
-        """End every running reply with a named reason and free the model."""
+        """End every running reply with the reason ``engine_closed`` and free the model."""
+        await self.close(EngineError("engine_closed", "the engine was shut down"))
+
+    async def close(self, reason: EngineError) -> None:
+        """End every running reply with this reason and free the model."""
         if not self._closed:
             self._closed = True
-            self._worker.stop(EngineError("engine_closed", "the engine was shut down"))
+            self._worker.stop(reason)
         await asyncio.to_thread(self._worker.join)
         self._model.close()
 

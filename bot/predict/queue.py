@@ -21,6 +21,12 @@ class FairQueue:
         self._running: dict[str, int] = {}
         self._lock = threading.Lock()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits or runs."""
+        with self._lock:
+            return not self._waiting and not self._running
+
     def put(self, reply: Reply) -> None:
         """Let it wait. Raises QueueFull."""
         with self._lock:

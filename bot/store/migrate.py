@@ -24,11 +24,11 @@ def migrate(path: Path) -> Path | None:
     than the program, not ours, or not writable.
     """
     with plain_words(path):
-        version = _version(path)
-        if version == HEAD:
+        found = version(path)
+        if found == HEAD:
             return None
-        _refuse_newer(path, version)
-        saved = None if version is None else _save(path, version)
+        _refuse_newer(path, found)
+        saved = None if found is None else _save(path, found)
         _upgrade(path)
     path.chmod(0o600)
     return saved
@@ -39,16 +39,16 @@ def require_version(path: Path) -> None:
     if not path.exists():
         raise UserError(f"there is no log at {path} yet: talk to the bot first (`glasshead chat`)")
     with plain_words(path):
-        version = _version(path)
-    _refuse_newer(path, version)
-    if version != HEAD:
+        found = version(path)
+    _refuse_newer(path, found)
+    if found != HEAD:
         raise UserError(f"{path} is of an older version: start the bot once, it upgrades it")
 
 
-def _refuse_newer(path: Path, version: str | None) -> None:
-    if version is not None and version not in REVISIONS:
+def _refuse_newer(path: Path, found: str | None) -> None:
+    if found is not None and found not in REVISIONS:
         raise UserError(
-            f"{path} was written by a newer Glasshead (schema {version}, this one knows {HEAD}): update Glasshead"
+            f"{path} was written by a newer Glasshead (schema {found}, this one knows {HEAD}): update Glasshead"
         )
 
 
@@ -65,7 +65,7 @@ def check_folder(path: Path) -> None:
         raise UserError(f"{target} is read-only: Glasshead has to write its log there")
 
 
-def _version(path: Path) -> str | None:
+def version(path: Path) -> str | None:
     """The schema's version; None for a database that does not exist yet."""
     if not path.exists() or path.stat().st_size == 0:
         return None
@@ -82,8 +82,8 @@ def _version(path: Path) -> str | None:
         connection.close()
 
 
-def _save(path: Path, version: str) -> Path:
-    saved = path.with_name(f"{path.name}.schema-{version}.backup")
+def _save(path: Path, found: str) -> Path:
+    saved = path.with_name(f"{path.name}.schema-{found}.backup")
     saved.unlink(missing_ok=True)
     connection = sqlite3.connect(path, isolation_level=None)
     try:

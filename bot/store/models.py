@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -38,7 +39,7 @@ def identity(row: sa.Row[Any]) -> ModelIdentity:
 
 
 def sampling_id(connection: sa.Connection, settings: Sampling) -> int:
-    text = json.dumps(asdict(settings), sort_keys=True)
+    text = json.dumps(sampling_json(settings), sort_keys=True)
     digest = hashlib.sha256(text.encode()).digest()
     known = connection.execute(sa.select(sampling.c.id).where(sampling.c.sha256 == digest)).scalar()
     if known is not None:
@@ -48,13 +49,23 @@ def sampling_id(connection: sa.Connection, settings: Sampling) -> int:
     return int(key[0])
 
 
-def settings(text: str) -> Sampling:
-    """Sampling from its JSON."""
-    values = json.loads(text)
-    values["logit_bias"] = tuple((int(token), float(bias)) for token, bias in values["logit_bias"])
-    values["stages"] = tuple(values["stages"])
-    values["stop"] = tuple(values["stop"])
-    return Sampling(**values)
+def sampling_json(settings: Sampling) -> dict[str, Any]:
+    """Sampling as a JSON value; null is the bias of a token that is ruled out."""
+    values = asdict(settings)
+    biases = [[token, bias if math.isfinite(bias) else None] for token, bias in settings.logit_bias]
+    return values | {"logit_bias": biases, "stages": list(settings.stages), "stop": list(settings.stop)}
+
+
+def sampling_from(values: dict[str, Any]) -> Sampling:
+    """The other way."""
+    lists = {
+        "logit_bias": tuple(
+            (int(token), -math.inf if bias is None else float(bias)) for token, bias in values["logit_bias"]
+        ),
+        "stages": tuple(values["stages"]),
+        "stop": tuple(values["stop"]),
+    }
+    return Sampling(**(values | lists))
 
 
 def pack_pieces(pieces: Sequence[bytes]) -> tuple[bytes, bytes]:

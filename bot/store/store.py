@@ -17,6 +17,7 @@ from ..predict.schedule import Schedule
 from ..predict.step import Step
 from . import marks, models, sessions, settings, turns
 from .blocks import PackedPrompt
+from .columns import Damaged
 from .database import Database
 from .eraser import Eraser, Receipt
 from .lock import OwnerLock
@@ -264,16 +265,23 @@ class Store:
 
     async def turn(self, turn: int) -> Turn:
         """Everything recorded of a turn. A damaged part is named in ``trace.fault``, the rest is there."""
-        raw = await self.database.read(lambda c: turns.raw_turn(c, turn))
+        raw = await self.raw_turn(turn)
         pieces = await self._vocabulary(raw.vocabulary)
         return await asyncio.to_thread(turns.decode_turn, raw, pieces)
+
+    async def raw_turn(self, turn: int) -> turns.RawTurn:
+        """A turn undecoded."""
+        return await self.database.read(lambda c: turns.raw_turn(c, turn))
 
     async def _vocabulary(self, vocabulary: int | None) -> list[bytes]:
         if vocabulary is None:
             return []
         if vocabulary not in self._pieces:
             blob = await self.database.read(lambda c: models.vocabulary_blob(c, vocabulary))
-            pieces = await asyncio.to_thread(models.unpack_pieces, blob)
+            try:
+                pieces = await asyncio.to_thread(models.unpack_pieces, blob)
+            except Damaged:
+                return []
             if len(self._pieces) >= VOCABULARIES:
                 self._pieces.pop(next(iter(self._pieces)))
             self._pieces[vocabulary] = pieces
@@ -287,6 +295,10 @@ class Store:
             return turns.turn_rows(c, turn_table.c.session_id == session)
 
         return await self.database.read(work)
+
+    async def turn_rows(self, ids: Sequence[int]) -> list[TurnRow]:
+        """Some turns, oldest first, without prompts and traces."""
+        return await self.database.read(lambda c: turns.turn_rows(c, turn_table.c.id.in_(ids)))
 
     async def latest_turn(self, *, session: int | None = None, channel_id: int | None = None) -> int | None:
         """The newest turn that has a reply: of a session, of a channel, or of all."""

@@ -1,5 +1,6 @@
 """Turns: opened before a reply is made, finished in one transaction with the reply and its trace."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from .blocks import PackedPrompt, chain, pack_ids, save_blocks, unpack_ids
 from .clock import now_us
 from .codec import decode, encode
 from .columns import Damaged
-from .models import identity, model_id, sampling_id, settings
+from .models import identity, model_id, sampling_from, sampling_id
 from .records import TurnRow
 from .sessions import person_id, require_message, storable, unspaced
 from .spans import unpack_spans
@@ -236,6 +237,8 @@ def decode_turn(raw: RawTurn, pieces: Sequence[bytes]) -> Turn:
     """``pieces`` are the bytes of every token of the model's vocabulary; without them tokens have none."""
     row = raw.row
     faults: list[str] = []
+    if raw.vocabulary is not None and not pieces:
+        faults.append(f"the bytes of the tokens (vocabulary {raw.vocabulary}) are damaged")
     ids, spans = _prompt(raw, faults)
     steps: tuple[Step, ...] = ()
     schedule: Schedule = ()
@@ -255,7 +258,7 @@ def decode_turn(raw: RawTurn, pieces: Sequence[bytes]) -> Turn:
         model=identity(row),
         prompt=Prompt(ids, spans, row.dropped_turns, row.dropped_tokens, row.budget),
         prompt_pieces=tuple(map(piece, ids)),
-        sampling=settings(row.json),
+        sampling=sampling_from(json.loads(row.json)),
         seed=row.seed,
         first_step=row.first_step,
         trace=Trace(

@@ -1,10 +1,15 @@
 """What other processes may ask the owner to write: functions of a store and JSON values."""
 
+import asyncio
+import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
-from . import marks
+from ..predict.engine import ModelIdentity
+from . import marks, transfer
+from .backup import search_index_findings
+from .models import unpack_pieces
 from .store import Store
 
 
@@ -44,9 +49,26 @@ async def erase_message(store: Store, *, discord_message: str) -> dict[str, Any]
     return asdict(await store.erase_message(int(discord_message)))
 
 
+async def import_session(store: Store, *, lines: list[dict[str, Any]]) -> int | None:
+    """The session's new id, None if the log has it already."""
+    prepared = await asyncio.to_thread(transfer.prepare, lines)
+    return await store.database.write(lambda c: transfer.import_session(c, prepared))
+
+
+async def import_vocabulary(store: Store, *, line: dict[str, Any]) -> None:
+    pieces = await asyncio.to_thread(unpack_pieces, base64.b64decode(line["pieces"]))
+    await store.save_vocabulary(ModelIdentity(**line["model"]), pieces)
+
+
+async def check_search_index(store: Store) -> list[tuple[str, str]]:
+    found = await store.database.write(search_index_findings)
+    return [(finding.what, finding.remedy) for finding in found]
+
+
 WRITES: dict[str, Callable[..., Awaitable[Any]]] = {
     work.__name__: work
     for work in (
         rate, add_tag, remove_tag, add_note, remove_note, rename_session, erase_person, erase_message,
+        import_session, import_vocabulary, check_search_index,
     )
 }  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from glasshead.predict.prompt import Prompt, Span
-from glasshead.store import Store, marks
+from glasshead.store import Store, erasure, marks
 from glasshead.store.blocks import BLOCK, ERASED, unpack_ids
 from glasshead.store.columns import Damaged, unsqueeze
 from glasshead.store.quotes import Quotes
@@ -178,24 +178,27 @@ async def test_a_restored_older_copy_is_erased_again(path: Path):
 async def test_an_erasure_that_was_cut_short_is_finished_at_the_next_start(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from glasshead.store import erasure
-
     monkeypatch.setattr(erasure, "CHUNK", 1)
     whole = erasure.apply
-    for stop in range(0, 16, 3):
+    done = 0
+
+    def until(stop: int):
+        def some(connection, chunk):
+            nonlocal done
+            if done == stop:
+                raise RuntimeError("cut short")
+            done += 1
+            whole(connection, chunk)
+
+        return some
+
+    for stop in range(0, 10, 2):
         for old in path.parent.glob("log.db*"):
             old.unlink()
         store = await Store.open(path)
         await filled(store)
-        left = [stop]
-
-        def some(connection, chunk, left=left):
-            if left[0] == 0:
-                raise RuntimeError("cut short")
-            left[0] -= 1
-            whole(connection, chunk)
-
-        monkeypatch.setattr(erasure, "apply", some)
+        done = 0
+        monkeypatch.setattr(erasure, "apply", until(stop))
         with pytest.raises(RuntimeError, match="cut short"):
             await store.erase_person(ANN)
         await store.close()

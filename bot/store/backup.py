@@ -1,0 +1,221 @@
+"""Backups, restoring them, and checking a log: plain functions, to be run in a thread."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from ..errors import UserError
+from .blocks import unpack_ids
+from .codec import decode
+from .columns import Damaged
+from .faults import plain_words
+from .lock import OwnerLock
+from .migrate import REVISIONS, migrate, version
+from .models import unpack_pieces
+from .spans import unpack_spans
+
+Progress = Callable[[int, int], None]
+"""Called with how much is done, and of how much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong: what, and how to mend it."""
+
+    what: str
+    remedy: str
+
+
+_RESTORE = "restore a backup: `glasshead log restore FILE`"
+_MEND = "run `glasshead log check --mend`"
+
+
+def backup(path: Path, target: Path) -> int:
+    """Copy a log, in use or not, as it is at this moment; verified before it gets its name. Returns its size."""
+    if not path.exists():
+        raise UserError(f"there is no log at {path}")
+    if target.is_dir():
+        target /= f"{path.stem}.backup{path.suffix}"
+    if target.exists():
+        raise UserError(f"{target} exists already: name a new file")
+    partial = target.with_name(target.name + ".part")
+    with plain_words(target):
+        try:
+            partial.unlink(missing_ok=True)
+            os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            with closing(_read(path)) as source:
+                source.execute("VACUUM INTO ?", (str(partial),))
+            _verify(partial)
+            _sync(partial)
+            partial.rename(target)
+            _sync(target.parent)
+        except OSError as error:
+            raise UserError(f"{target} cannot be written: {error.strerror}") from None
+        finally:
+            partial.unlink(missing_ok=True)
+    return target.stat().st_size
+
+
+def restore(path: Path, source: Path) -> Path | None:
+    """Put a backup in place of the log. Returns where the log that was there is kept, None if there was none.
+
+    Raises UserError if a process owns the log or the backup does not verify; then nothing has changed. The
+    erasures made since the backup are applied again when the log is next opened.
+    """
+    if not source.is_file():
+        raise UserError(f"there is no backup {source}")
+    if path.exists() and source.samefile(path):
+        raise UserError(f"{source} is the log itself")
+    with plain_words(source):
+        _verify(source)
+    lock = OwnerLock(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock.acquire()
+    try:
+        fresh = path.with_name(path.name + ".restoring")
+        shutil.copyfile(source, fresh)
+        fresh.chmod(0o600)
+        with plain_words(fresh):
+            _verify(fresh)
+        _sync(fresh)
+        kept = _put_aside(path)
+        fresh.rename(path)
+        _sync(path.parent)
+        migrate(path)
+        return kept
+    except OSError as error:
+        raise UserError(f"{path} cannot be restored: {error.strerror}") from None
+    finally:
+        lock.release()
+
+
+def _put_aside(path: Path) -> Path | None:
+    """Empty the WAL into the log, then rename it: a stale WAL beside the restored log would corrupt that."""
+    if not path.exists():
+        for stale in _companions(path):
+            stale.unlink(missing_ok=True)
+        return None
+    kept = path.with_name(path.name + ".before-restore")
+    for old in (kept, *_companions(kept)):
+        old.unlink(missing_ok=True)
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+    except sqlite3.DatabaseError:
+        # Too damaged to be opened: keep its WAL with it, under its name.
+        for stale, moved in zip(_companions(path), _companions(kept), strict=True):
+            if stale.exists():
+                stale.rename(moved)
+    for stale in _companions(path):
+        stale.unlink(missing_ok=True)
+    path.rename(kept)
+    return kept
+
+
+def _companions(path: Path) -> tuple[Path, Path]:
+    return path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
+
+
+def _verify(path: Path) -> None:
+    """Raise UserError unless the file is a whole log this program can read."""
+    known = version(path)
+    if known is None:
+        raise UserError(f"{path} is not a backup of a log")
+    if known not in REVISIONS:
+        raise UserError(f"{path} was written by a newer Glasshead: update Glasshead")
+    with closing(_read(path)) as connection:
+        problems = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
+    if problems != ["ok"]:
+        raise UserError(f"{path} is damaged: {problems[0]}")
+
+
+def check(path: Path, progress: Progress = lambda done, total: None) -> list[Finding]:
+    """Everything that is wrong with a log, in use or not. Reads all of it."""
+    if not path.exists():
+        raise UserError(f"there is no log at {path}")
+    try:
+        with closing(_read(path)) as connection:
+            return list(_findings(connection, progress))
+    except sqlite3.DatabaseError as error:
+        return [Finding(f"the file cannot be read: {error}", _RESTORE)]
+
+
+def _findings(connection: sqlite3.Connection, progress: Progress) -> Iterator[Finding]:
+    problems = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
+    for problem in problems if problems != ["ok"] else []:
+        of_index = "index" in problem and "malformed" not in problem
+        yield Finding(problem, _MEND if of_index else _RESTORE)
+    for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check").fetchmany(20):
+        yield Finding(f"{table} {row} refers to a {parent} that is not there", _RESTORE)
+    for id_, pieces in connection.execute("SELECT id, pieces FROM vocabulary"):
+        yield from _tried(
+            f"vocabulary {id_}", "save it again: start the bot with that model", unpack_pieces, pieces
+        )
+    for id_, ids in connection.execute("SELECT id, ids FROM prompt_block"):
+        yield from _tried(f"prompt block {id_}", _RESTORE, unpack_ids, ids)
+    total = connection.execute("SELECT count(*) FROM turn").fetchone()[0]
+    traces = connection.cursor()
+    for done, (id_, tail, spans, first, parts) in enumerate(
+        connection.execute(
+            "SELECT turn.id, tail, spans, first_part, parts FROM turn LEFT JOIN trace ON trace.turn_id = turn.id"
+        )
+    ):
+        yield from _tried(f"the prompt of turn {id_}", _RESTORE, unpack_ids, tail)
+        yield from _tried(f"the spans of turn {id_}", _RESTORE, unpack_spans, spans)
+        if first is not None:
+            traces.execute(
+                "SELECT data FROM trace_part WHERE id BETWEEN ? AND ? ORDER BY id", (first, first + parts - 1)
+            )
+            blob = b"".join(data for (data,) in traces)
+            yield from _tried(
+                f"the trace of turn {id_}", f"the rest of the turn is readable; {_RESTORE}", decode, blob
+            )
+        progress(done + 1, total)
+
+
+def _tried(what: str, remedy: str, read: Callable[[bytes], object], value: bytes) -> Iterator[Finding]:
+    try:
+        read(value)
+    except (Damaged, ValueError, IndexError, KeyError) as error:
+        yield Finding(f"{what} is damaged: {error}", remedy)
+
+
+def mend(path: Path) -> None:
+    """Build every index anew from the tables. The caller owns the log."""
+    with plain_words(path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("REINDEX")
+        connection.execute("INSERT INTO message_words (message_words) VALUES ('rebuild')")
+        connection.execute("INSERT INTO message_trigrams (message_trigrams) VALUES ('delete-all')")
+        connection.execute("INSERT INTO message_trigrams (rowid, text) SELECT id, text FROM message WHERE unspaced")
+
+
+def search_index_findings(connection: sa.Connection) -> list[Finding]:
+    """Whether the full-text indexes are whole. FTS5 checks them by a kind of write: on the writer."""
+    out: list[Finding] = []
+    for index in ("message_words", "message_trigrams"):
+        try:
+            connection.exec_driver_sql(f"INSERT INTO {index} ({index}) VALUES ('integrity-check')")  # noqa: S608
+        except sa.exc.DatabaseError as error:
+            out.append(Finding(f"the search index {index} is damaged: {error.orig}", _MEND))
+    return out
+
+
+def _read(path: Path) -> sqlite3.Connection:
+    uri = str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return sqlite3.connect(f"file:{uri}?mode=ro", uri=True, isolation_level=None)
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

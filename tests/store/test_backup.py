@@ -1,0 +1,153 @@
+"""Backups are whole, restoring is safe, a check names what is damaged."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from glasshead.errors import UserError
+from glasshead.store import Store
+from glasshead.store.backup import backup, check, mend, restore, search_index_findings
+from glasshead.store.database import writer_engine
+from glasshead.store.search_syntax import parse
+
+from .making import MODEL, PIECES, ask
+
+
+@pytest.fixture
+async def made(path: Path) -> Path:
+    """A log of ten turns."""
+    store = await Store.open(path)
+    await store.save_vocabulary(MODEL, PIECES)
+    session = await store.start_session()
+    for i in range(10):
+        await ask(store, session, f"question {i} 東京タワー", f"answer {i} " + "long words " * 20)
+    await store.close()
+    return path
+
+
+def index_findings(path: Path):
+    engine = writer_engine(path)
+    with engine.begin() as connection:
+        return search_index_findings(connection)
+
+
+async def test_a_backup_of_a_log_in_use_is_restored(made: Path, tmp_path: Path):
+    store = await Store.open(made)
+    copy = tmp_path / "copy.db"
+    assert backup(made, copy) == copy.stat().st_size
+    assert copy.stat().st_mode & 0o077 == 0
+    await ask(store, 1, "after the backup", "gone again")
+    with pytest.raises(UserError, match="in use by process"):
+        restore(made, copy)
+    await store.close()
+    kept = restore(made, copy)
+    store = await Store.open(made)
+    assert len(await store.turns(1)) == 10
+    assert not (await store.search(parse("backup"))).hits
+    await store.close()
+    assert kept is not None
+    old = await Store.open(kept)
+    assert len(await old.turns(1)) == 11
+    await old.close()
+    assert check(made) == check(kept) == [] == index_findings(made)
+
+
+async def test_restoring_beside_a_stale_wal(made: Path, tmp_path: Path):
+    copy = tmp_path / "copy.db"
+    backup(made, copy)
+    store = await Store.open(made)
+    await ask(store, 1, "in the wal", "still in the wal")
+    wal = made.with_name(made.name + "-wal")
+    stale, main = wal.read_bytes(), made.read_bytes()
+    await store.close()
+    made.write_bytes(main)  # as a killed process leaves them
+    wal.write_bytes(stale)
+    kept = restore(made, copy)
+    assert check(made) == [] and kept is not None
+    with sqlite3.connect(kept) as connection:
+        assert connection.execute("SELECT count(*) FROM turn").fetchone() == (11,)
+    with sqlite3.connect(made) as connection:
+        assert connection.execute("SELECT count(*) FROM turn").fetchone() == (10,)
+
+
+async def test_what_is_no_backup_changes_nothing(made: Path, tmp_path: Path):
+    before = made.read_bytes()
+    junk = tmp_path / "junk"
+    junk.write_bytes(b"junk" * 1000)
+    foreign = tmp_path / "foreign.db"
+    with sqlite3.connect(foreign) as connection:
+        connection.execute("CREATE TABLE x (y)")
+    cut = tmp_path / "cut.db"
+    cut.write_bytes(before[: len(before) // 2])
+    for source, words in (
+        (junk, "damaged|not a Glasshead"),
+        (foreign, "not one of Glasshead's"),
+        (cut, "damaged"),
+        (tmp_path / "none", "there is no backup"),
+        (made, "the log itself"),
+    ):
+        with pytest.raises(UserError, match=words):
+            restore(made, source)
+    assert made.read_bytes() == before
+
+
+async def test_a_backup_never_overwrites(made: Path, tmp_path: Path):
+    target = tmp_path / "copy.db"
+    target.write_text("mine")
+    with pytest.raises(UserError, match="exists already"):
+        backup(made, target)
+    assert target.read_text() == "mine"
+
+
+async def test_a_flipped_page_is_named(made: Path):
+    data = bytearray(made.read_bytes())
+    with sqlite3.connect(made) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'turn_session'").fetchone()
+    data[(page - 1) * 4096 : page * 4096] = bytes(4096)
+    made.write_bytes(data)
+    findings = check(made)
+    assert findings and all(finding.remedy for finding in findings)
+
+
+async def test_a_truncated_file_is_named(made: Path):
+    made.write_bytes(made.read_bytes()[: 5 * 4096])
+    (finding, *_) = check(made)
+    assert "restore a backup" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "where", "words"),
+    [
+        ("trace_part", "data", "id = (SELECT first_part FROM trace WHERE turn_id = 3)", "the trace of turn 3"),
+        ("turn", "tail", "id = 4", "the prompt of turn 4"),
+        ("turn", "spans", "id = 5", "the spans of turn 5"),
+        ("vocabulary", "pieces", "id = 1", "vocabulary 1"),
+    ],
+)
+async def test_a_damaged_blob_is_named_and_the_rest_works(
+    made: Path, table: str, column: str, where: str, words: str
+):
+    with sqlite3.connect(made) as connection:
+        (blob,) = connection.execute(f"SELECT {column} FROM {table} WHERE {where}").fetchone()
+        connection.execute(f"UPDATE {table} SET {column} = ? WHERE {where}", (blob[:-1],))
+    (finding,) = check(made)
+    assert words in finding.what
+    store = await Store.open(made)
+    assert (await store.turn(1)).reply.startswith("answer 0")
+    damaged = await store.turn(int(words[-1]) if words.startswith("the") else 1)
+    assert words.removeprefix("the spans of ").split(" ")[-1] in (damaged.trace.fault or "")
+    assert damaged.reply.startswith("answer")
+    await store.close()
+
+
+async def test_a_damaged_search_index_is_mended(made: Path):
+    with sqlite3.connect(made) as connection:
+        connection.execute("UPDATE message_words_data SET block = zeroblob(length(block)) WHERE id > 10")
+        connection.execute("INSERT INTO message_trigrams (message_trigrams) VALUES ('delete-all')")
+    assert "search index message_words" in index_findings(made)[0].what
+    mend(made)
+    assert index_findings(made) == []
+    store = await Store.open(made)
+    assert len((await store.search(parse("question"))).hits) == 10
+    assert len((await store.search(parse("京タワー"))).hits) == 10
+    await store.close()

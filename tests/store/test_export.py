@@ -1,0 +1,140 @@
+"""What is exported can be read by others, and imported again unchanged."""
+
+import csv
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import pytest
+from glasshead.errors import UserError
+from glasshead.predict.prompt import Prompt, Span
+from glasshead.store import Store, marks
+from glasshead.store.export import export
+from glasshead.store.search_syntax import Query, parse
+from glasshead.store.writes import import_session, import_vocabulary
+
+from .making import MODEL, PIECES, SAMPLING, ask, steps
+
+
+async def text(store: Store, format_: str, query: str = "", **options) -> str:
+    return "".join([piece async for piece in export(store, format_, parse(query), **options)])
+
+
+@pytest.fixture
+async def filled(store: Store) -> Store:
+    session = await store.start_session(title="T `x`", kind="channel", guild_id=2**60, channel_id=3, person=5)
+    system = await store.append_message(session, "system", "Be *kind*.")
+    message, turn, reply = await ask(
+        store, session, "=1+1 \x1b[31m <b>", "```\nfence\n```", parent=system, person=5, author="Ann"
+    )
+    await ask(store, session, "again", "other", parent=reply, seed=2)
+    parent = await store.turn(turn)
+    kept = tuple(s.id for s in parent.trace.steps[:2])
+    at = len(parent.prompt.ids)
+    branch = await store.open_turn(
+        session=session,
+        prompt_message=message,
+        prompt=Prompt(parent.prompt.ids + kept, (*parent.prompt.spans, Span(at, at + 2, "generated", "assistant"))),
+        model=dataclasses.replace(MODEL, adapter_sha256="e" * 64),
+        sampling=dataclasses.replace(SAMPLING, stop=("x",), logit_bias=((3, -float("inf")), (4, 1.5))),
+        seed=1,
+        first_step=2,
+        parent_turn=turn,
+        k=10,
+    )
+    await store.finish_turn(branch, steps=steps(3), schedule=(), reply="br", finish="stopped", status="stopped")
+    await ask(store, session, "never", None)
+    await store.link_discord(turn, [2**62, 2**62 + 1])
+    await store.database.write(lambda c: marks.rate(c, turn, 4))
+    await store.database.write(lambda c: marks.add_tag(c, turn, "odd"))
+    await store.database.write(lambda c: marks.add_note(c, turn, "see", first=1, last=2, author="R"))
+    await store.set_feedback(turn, person=9, value=-1, note="meh")
+    other = await store.start_session(kind="direct")
+    await store.append_message(other, "user", "alone")
+    return store
+
+
+async def load(store: Store, lines: str) -> list[int | None]:
+    sessions: list[list[dict]] = []
+    for line in map(json.loads, lines.splitlines()):
+        if line["type"] == "vocabulary":
+            await import_vocabulary(store, line=line)
+        elif line["type"] == "session":
+            sessions.append([line])
+        elif line["type"] != "log":
+            sessions[-1].append(line)
+    return [await import_session(store, lines=lines) for lines in sessions]
+
+
+async def test_a_log_comes_back_unchanged(filled: Store, tmp_path: Path):
+    first = await text(filled, "jsonl")
+    copy = await Store.open(tmp_path / "copy" / "log.db")
+    assert await load(copy, first) == [1, 2]
+    second = await text(copy, "jsonl")
+    moved = [json.loads(line) for line in first.splitlines()[1:]]
+    for line in moved:  # what a crash would do to a turn that was still open
+        if line["type"] == "turn" and line["status"] == "pending":
+            line["status"] = "interrupted"
+    assert [json.loads(line) for line in second.splitlines()[1:]] == moved
+    for id_ in (1, 2, 3):
+        assert await copy.turn(id_) == await filled.turn(id_)
+    assert await load(copy, first) == [None, None]  # it knows both already
+    await copy.close()
+
+
+async def test_ids_are_given_anew_beside_others(filled: Store, path: Path, tmp_path: Path):
+    lines = await text(filled, "jsonl")
+    copy = await Store.open(tmp_path / "log.db2")
+    session = await copy.start_session()
+    await ask(copy, session, "mine", "own")
+    await load(copy, lines)
+    moved = await copy.turn(3)
+    original = await filled.turn(2)
+    assert moved.prompt.ids == original.prompt.ids and moved.trace.steps == original.trace.steps
+    assert moved.prompt.spans[1].message == moved.prompt_message == (original.prompt_message or 0) + 2
+    assert [m.text for m in await copy.conversation(moved.reply_message)] == [
+        m.text for m in await filled.conversation(original.reply_message)
+    ]
+    await copy.close()
+
+
+async def test_openai_objects(filled: Store):
+    first, *_ = map(json.loads, (await text(filled, "openai")).splitlines())
+    assert first["messages"] == [
+        {"role": "system", "content": "Be *kind*."},
+        {"role": "user", "content": "=1+1 \x1b[31m <b>", "name": "Ann"},
+    ]
+    choice = first["response"]["choices"][0]
+    assert choice["message"]["content"] == "```\nfence\n```" and choice["finish_reason"] == "stop"
+    token = choice["logprobs"]["content"][0]
+    assert bytes(token["bytes"]) == PIECES[steps()[0].id] and len(token["top_logprobs"]) == 10
+    assert token["logprob"] == pytest.approx(steps()[0].logprob)
+
+
+async def test_markdown_cannot_be_broken_out_of(filled: Store):
+    page = await text(filled, "markdown")
+    assert "\x1b" not in page and "# Session 1: T \\`x\\`" in page
+    assert "````text\n```\nfence\n```\n````" in page
+
+
+async def test_csv(filled: Store):
+    rows = list(csv.DictReader(io.StringIO(await text(filled, "csv"))))
+    assert [row["id"] for row in rows] == ["1", "2", "3", "4"]
+    assert rows[0]["prompt"].startswith("'=1+1")
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"), [("", "1234"), ("again", "2"), ("status:stopped", "3"), ("tag:odd", "1")]
+)
+async def test_a_search_chooses(filled: Store, query: str, ids: str):
+    rows = csv.DictReader(io.StringIO(await text(filled, "csv", query)))
+    assert "".join(row["id"] for row in rows) == ids
+
+
+async def test_lines_that_make_no_session_are_refused(store: Store):
+    for lines in ([], [{"type": "turn"}], [{"type": "session"}, {"type": "turn", "turn": 1}]):
+        with pytest.raises(UserError):
+            await import_session(store, lines=lines)
+    assert await store.sessions() == []
+    assert Query() == parse("")

@@ -9,11 +9,12 @@ import llama_cpp
 from llama_cpp._ggml import libggml
 
 log = logging.getLogger("glasshead.llama.cpp")
+log.addHandler(logging.NullHandler())  # a front end that sets up no logging is told by our errors
 
-# enum ggml_log_level: 0 none, 1 info, 2 warn, 3 error, 4 debug, 5 continues the line before. llama.cpp's "info" is
+# enum ggml_log_level: 0 none, 1 debug, 2 info, 3 warn, 4 error, 5 continues the line before. llama.cpp's "info" is
 # a flood at every load, so it counts as debug here, and its warnings (most are about metadata) as info.
-_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.DEBUG}
-_ERROR = 3
+_LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.INFO, 4: logging.ERROR}
+_ERROR = 4
 
 _started = threading.Lock()
 _is_started = False
@@ -46,9 +47,9 @@ def forget_errors() -> None:
     _errors.clear()
 
 
-def last_error() -> str:
-    """The latest error line llama.cpp logged, or an empty string."""
-    return _errors[-1] if _errors else ""
+def first_error() -> str:
+    """The first error line llama.cpp logged since (what follows it only says that something failed), or ""."""
+    return _errors[0] if _errors else ""
 
 
 def build() -> str:

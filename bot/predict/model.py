@@ -53,7 +53,7 @@ class Model:
         library.forget_errors()
         pointer = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not pointer:
-            raise UserError(f"{path}: llama.cpp cannot load it: {library.last_error() or 'it gave no reason'}")
+            raise UserError(f"{path}: llama.cpp cannot load it: {library.first_error() or 'it gave no reason'}")
         if not vocab_only and (
             llama_cpp.llama_model_has_encoder(pointer) or not llama_cpp.llama_model_has_decoder(pointer)
         ):

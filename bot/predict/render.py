@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import accumulate
 
@@ -12,7 +13,7 @@ from .prompt import Prompt, Span, SpanKind
 from .reasoning import OPEN
 from .shape import generated_text, shapes, spoken_ids
 from .template import PLAIN, PLAIN_STOP, ChatTemplate, TemplateRefused
-from .vocabulary import Vocabulary
+from .vocabulary import Unwritable, Vocabulary
 
 _Origin = tuple[SpanKind, Role | None, int | None]
 _MARKER: _Origin = ("marker", None, None)
@@ -37,8 +38,8 @@ class Renderer:
         self._template = ChatTemplate(
             PLAIN if template is None else template,
             date=date,
-            bos=_text(vocabulary, vocabulary.bos),
-            eos=_text(vocabulary, vocabulary.eos),
+            bos=_name(vocabulary, vocabulary.bos),
+            eos=_name(vocabulary, vocabulary.eos),
         )
         # A reply is the same at every turn that follows it.
         self._said = lru_cache(maxsize=1024)(partial(generated_text, vocabulary=vocabulary))
@@ -61,8 +62,10 @@ class Renderer:
 
     def opens_thought(self, prompt: Prompt) -> bool:
         """Whether the prompt ends inside a thought that the template has begun (``<think>``)."""
-        tail = self._vocabulary.detokenise(prompt.ids[-8:]).decode(errors="replace")
-        return tail.rstrip().endswith(OPEN)
+        # Not at the very end: the first tokens of a reply may already stand there.
+        end = next((span.end for span in reversed(prompt.spans) if span.kind == "marker"), 0)
+        tail = self._vocabulary.detokenise(prompt.ids[max(0, end - 8) : end])
+        return tail.decode(errors="replace").rstrip().endswith(OPEN)
 
     def _shortened(self, conversation: Conversation, pieces: list[Piece], length: int, budget: int) -> Prompt:
         starts = _turn_starts(conversation)
@@ -85,7 +88,11 @@ class Renderer:
         lengths = [0] * len(starts)
         pending = 0
         for piece in pieces:
-            pending += len(self._vocabulary.tokenise(piece.text, special=piece.slot is None))
+            pending += len(
+                self._text(piece, piece.slot)[0]
+                if piece.slot
+                else self._vocabulary.tokenise(piece.text, special=True)
+            )
             if piece.slot is not None:
                 turn = sum(start <= piece.slot.index for start in starts) - 1
                 if turn >= 0:
@@ -94,8 +101,11 @@ class Renderer:
         return lengths
 
     def _too_long(self, kept: Conversation, length: int, budget: int) -> UserError:
-        newest = len(self._vocabulary.tokenise(kept[-1].text, special=False))
-        system = sum(len(self._vocabulary.tokenise(m.text, special=False)) for m in kept if m.role == "system")
+        def size(message: Message) -> int:
+            return len(self._vocabulary.tokenise(self._vocabulary.writable(message.text), special=False))
+
+        newest = size(kept[-1])
+        system = sum(size(message) for message in kept if message.role == "system")
         beside = f" beside a system prompt of {system}" if system else ""
         return UserError(
             f"the message is too long: it takes {newest} tokens{beside}, {length} with the template, "
@@ -145,7 +155,7 @@ class Renderer:
         while at < len(pieces):
             piece, at = pieces[at], at + 1
             if piece.slot is not None:
-                out.append((tokenise(piece.text, special=False), _origin(piece, piece.slot)))
+                out.append(self._text(piece, piece.slot))
                 continue
             own = piece.text
             # The pieces after this one that belong to one reply, with what the template wrote in between.
@@ -161,6 +171,14 @@ class Renderer:
             out.append((list(spoken_ids(reply, self._vocabulary)), ("generated", reply.role, reply.id)))
             at = end
         return out
+
+    def _text(self, piece: Piece, slot: Slot) -> tuple[list[int], _Origin]:
+        try:
+            return self._vocabulary.tokenise(piece.text, special=False), _origin(piece, slot)
+        except Unwritable:
+            # Better a "?" than a conversation that can never be answered again.
+            piece = replace(piece, text=self._vocabulary.writable(piece.text))
+            return self._vocabulary.tokenise(piece.text, special=False), _origin(piece, slot)
 
 
 def _reply(pieces: Sequence[Piece], at: int) -> tuple[Message | None, int]:
@@ -198,5 +216,5 @@ def _turn_starts(conversation: Conversation) -> list[int]:
     return [opening[0], *starts[1:]] if starts else []
 
 
-def _text(vocabulary: Vocabulary, id: int | None) -> str:
+def _name(vocabulary: Vocabulary, id: int | None) -> str:
     return "" if id is None else vocabulary.piece(id).decode(errors="replace")

@@ -47,11 +47,15 @@ def generated_text(message: Message, vocabulary: Vocabulary) -> str | None:
     if not ids or max(ids) >= vocabulary.n_tokens or min(ids) < 0:
         return None
     text = vocabulary.detokenise(ids).decode(errors="replace")
-    same = text.strip() == message.text.strip() and not message.reasoning
-    for opened in (False, True):
-        reasoning, answer = split(text, opened=opened)
-        same = same or (reasoning.strip(), answer.strip()) == (message.reasoning.strip(), message.text.strip())
-    return text if same else None
+    wanted = (message.reasoning.strip(), message.text.strip())
+    # A control token in the midst of a reply is not shown; its tags are all a thought is told apart by.
+    shown = vocabulary.detokenise(id for id in ids if _is_shown(id, vocabulary)).decode(errors="replace")
+    read = [("", shown), *(split(shown, opened=opened) for opened in (False, True))]
+    return text if wanted in [(reasoning.strip(), answer.strip()) for reasoning, answer in read] else None
+
+
+def _is_shown(id: int, vocabulary: Vocabulary) -> bool:
+    return vocabulary.kind(id) != "control" or vocabulary.piece(id) in (OPEN.encode(), CLOSE.encode())
 
 
 def spoken_ids(message: Message, vocabulary: Vocabulary) -> tuple[int, ...]:

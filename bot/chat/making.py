@@ -5,8 +5,9 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from ..errors import UserError
 from ..explain.turn import Status
-from ..predict.engine import EngineError, Finish, Generation
+from ..predict.engine import Finish, Generation
 from ..predict.prompt import Prompt
 from ..predict.sampling import Sampling
 from ..predict.schedule import Schedule, cut
@@ -46,7 +47,7 @@ class Opening:
 
 
 async def make_turn(store: Store | Unlogged, speaker: Speaker, opening: Opening, reply: Reply) -> None:
-    """Make the turn and emit its events to ``reply``, ``Done`` last. A fault of the engine ends up in ``Done``."""
+    """Make the turn and emit its events to ``reply``, ``Done`` last. Whatever goes wrong on the way ends up there."""
     prompt = opening.prompt
     turn = await store.open_turn(
         session=opening.session,
@@ -70,8 +71,11 @@ async def make_turn(store: Store | Unlogged, speaker: Speaker, opening: Opening,
             reply.emit(event)
         finish = making.finish
         status = "stopped" if finish == "stopped" else "ok"
-    except EngineError as fault:
+    except UserError as fault:
         error = str(fault)
+    except Exception:
+        log.exception("turn %d failed", turn)
+        error = "the reply broke off: a fault of the program, which its log describes"
     reply.emit_all(making.transcript.finish())
     reply.emit(await making.log(finish, status, error))
 
@@ -93,7 +97,7 @@ class _Making:
         )
 
     async def generate(self, reply: Reply) -> AsyncIterator[Text | Thought | Queued]:
-        """Text and places as they come, until the reply ends or a stop string is met. Raises EngineError."""
+        """Text and places as they come, until the reply ends or a stop string is met. Raises UserError."""
         opening, transcript = self._opening, self.transcript
         for token in opening.kept:
             for event in transcript.feed(token):
@@ -121,7 +125,7 @@ class _Making:
         """How a reply without a fault ended."""
         if self.transcript.stopped or self._generation is None:
             return "stop"
-        return self._generation.finish or "stop"
+        return self._generation.finish or "stopped"
 
     @property
     def _schedule(self) -> Schedule:
@@ -141,8 +145,8 @@ class _Making:
                 reasoning=self.transcript.reasoning,
                 n_cached=self._generation.n_cached if self._generation else 0,
             )
-        except Exception:
-            log.exception("turn %d: progress not saved", self._turn)
+        except UserError as fault:
+            log.warning("turn %d: what it has so far is not saved: %s", self._turn, fault)
 
     async def log(self, finish: Finish, status: Status, error: str | None) -> Done:
         """Finalise the turn in the log. If the log cannot take it, the person still has the reply, and hears so."""
@@ -161,8 +165,8 @@ class _Making:
                 n_cached=self._generation.n_cached if self._generation else 0,
                 timings=self._generation.timings if self._generation else None,
             )
-        except Exception:
-            log.exception("turn %d: the reply is made but not logged", self._turn)
+        except UserError as fault:
+            log.error("turn %d: the reply is made, but not logged: %s", self._turn, fault)
             logged = False
         return Done(
             turn=self._turn,

@@ -20,6 +20,15 @@ TYPING_EVERY = 8.0
 LONGEST_THOUGHT = 1500
 
 
+async def present(service: Service, running: Running, surface: Surface, notes: tuple[str, ...] = ()) -> None:
+    """Show a reply from its first word to its end. While it runs it can be found, to be stopped."""
+    service.running.add(running)
+    try:
+        await Presenter(service, running, surface, notes).run()
+    finally:
+        service.running.discard(running)
+
+
 class Presenter:
     """One reply on its way to people. ``run`` returns how it ended, None if it never began."""
 

@@ -10,7 +10,7 @@ from discord.ext import commands
 from ..chat import ReplyRequest
 from ..errors import UserError
 from ..store.marks import thumb
-from .presenter import Presenter, final_texts
+from .presenter import final_texts, present
 from .service import Running, Service
 from .surface import Surface
 from .views import PREFIX, button, finished_view
@@ -109,12 +109,8 @@ class ReplyButtons(commands.Cog, name="Buttons"):
             requester=interaction.user.id,
         )
         running = Running(self.service.chat.reply(request), interaction.user.id, interaction.channel_id or 0)
-        self.service.running.add(running)
         surface = await self._surface(interaction, turn, f"{interaction.id}")
-        try:
-            await Presenter(self.service, running, surface).run()
-        finally:
-            self.service.running.discard(running)
+        await self.service.spawn(present(self.service, running, surface))
 
     async def _version(self, interaction: discord.Interaction[Any], turn: int) -> None:
         """Show another reply to the same message in the same place; what is said next follows it."""

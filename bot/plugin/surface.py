@@ -42,6 +42,7 @@ class Surface:
         self.channel = channel
         self.messages: list[discord.Message | discord.PartialMessage] = list(messages)
         self._name = name
+        self._sure = True
         self._answers = answers
         self._shown: list[tuple[str, object]] = [("", None)] * len(self.messages)
 
@@ -58,14 +59,14 @@ class Surface:
         view_on: int = -1,
     ) -> None:
         """Make the messages read ``texts``; ``view`` goes under one of them, ``file`` to the last."""
-        carrier = view_on % len(texts)
+        carrier, known = view_on % len(texts), len(self.messages)
         for place, text in enumerate(texts):
             wanted = (text, view if place == carrier else None)
             attached = file if place == len(texts) - 1 else None
             if place >= len(self.messages):
-                await self._send(place, text, wanted[1], attached)
-                self._shown.append(wanted)
-            elif self._shown[place] != wanted or attached:
+                sure = await self._send(place, text, wanted[1], attached)
+                self._shown.append(wanted if sure else ("", None))
+            if self._shown[place] != wanted or (attached and place < known):
                 await self._edit(place, text, wanted[1], attached)
                 self._shown[place] = wanted
         for message in self.messages[len(texts) :]:
@@ -83,7 +84,8 @@ class Surface:
         log.error("the end of a reply could not be shown")
         return None
 
-    async def _send(self, place: int, text: str, view: discord.ui.View | None, file: Attached) -> None:
+    async def _send(self, place: int, text: str, view: discord.ui.View | None, file: Attached) -> bool:
+        """Send one message. False if it may be the one of an earlier try, with what that one said."""
         more: dict[str, Any] = {}
         if place == 0 and self._answers is not None:
             more["reference"] = self._answers.to_reference(fail_if_not_exists=False)
@@ -99,11 +101,16 @@ class Surface:
             nonce=f"{self._name}-{place}"[:25],
             **more,
         )
+        sure, self._sure = self._sure, False
         self.messages.append(await self._guarded(sending))
+        self._sure = True
+        return sure
 
     async def _edit(self, place: int, text: str, view: discord.ui.View | None, file: Attached) -> None:
         message = self.messages[place]
-        change: dict[str, Any] = {"content": text, "view": view, "allowed_mentions": NOBODY, "suppress": True}
+        change: dict[str, Any] = {"content": text, "view": view, "allowed_mentions": NOBODY}
+        if isinstance(message, discord.Message):
+            change["suppress"] = True  # left out, discord.py would bring embeds back
         if file is not None:
             change["attachments"] = [_file(*file)]
         try:

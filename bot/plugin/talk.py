@@ -13,7 +13,7 @@ from .addressing import Heard, Once, Reason, addressed
 from .display import small
 from .history import History, Logged
 from .permissions import SHOWN, missing, plea
-from .presenter import Presenter
+from .presenter import present
 from .service import NOBODY, Running, Service
 from .surface import Surface
 
@@ -156,12 +156,8 @@ class Talk(commands.Cog):
             requester=message.author.id,
         )
         running = Running(self.service.chat.reply(request), message.author.id, message.channel.id)
-        self.service.running.add(running)
         surface = Surface(message.channel, name=str(message.id), answers=message)
-        try:
-            await Presenter(self.service, running, surface, tuple(notes)).run()
-        finally:
-            self.service.running.discard(running)
+        await present(self.service, running, surface, tuple(notes))
 
     async def _log(self, message: discord.Message, reason: Reason) -> tuple[Logged | None, list[str]]:
         """Log the message, unless it says nothing; with what has to be said about it."""

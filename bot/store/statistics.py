@@ -67,7 +67,7 @@ class Sums:
 
 
 def statistics(connection: sa.Connection, by: By, *, since: int, until: int) -> list[Sums]:
-    """Sums over the days ``since`` to ``until`` (days since 1970, both included); days in order, else most turns first."""
+    """Sums over days (since 1970, both ends included). Days come in order, all else with most turns first."""
     key: Any = {
         "day": daily.c.day,
         "model": model.c.name,

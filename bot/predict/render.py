@@ -1,6 +1,7 @@
 """From a conversation to a prompt: the model's own template, tokenised with the origin of every token."""
 
 import datetime
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -94,7 +95,7 @@ class Renderer:
                 else self._vocabulary.tokenise(piece.text, special=True)
             )
             if piece.slot is not None:
-                turn = sum(start <= piece.slot.index for start in starts) - 1
+                turn = bisect_right(starts, piece.slot.index) - 1
                 if turn >= 0:
                     lengths[turn] += pending
                 pending = 0

@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 import uvicorn
 
+from ..catalog import Catalog
 from ..config import Settings, load_settings
 from ..errors import UserError
 from ..review.app import create_app, local_hosts
-from ..store import Owned, Store
+from ..store import Store
+from .actions import ModelActions
 from .logs import start_logging
 
 
@@ -28,31 +30,22 @@ def review(
 
 
 async def _serve(settings: Settings, port: int, browser: bool) -> None:
-    listener = _listen(port)
-    port = listener.getsockname()[1]
-    store, owner = await _open(settings.store.path)
+    store = await Store.open(settings.store.path, writable=False)
     try:
-        app = create_app(store, hosts=local_hosts(port), writable=not owner, owner=owner)
+        listener = _listen(port)
+        here = Catalog.load(settings.model.folder).find(settings.model.name) is not None
+        port = listener.getsockname()[1]
+        app = create_app(store, hosts=local_hosts(port), actions=(lambda: ModelActions(settings)) if here else None)
         address = f"http://127.0.0.1:{port}/enter?token={app.state.entry.token}"
         typer.echo(address)
-        if owner:
-            typer.echo(f"{owner} writes the log, so marks are read-only here.", err=True)
-        typer.echo("Ctrl-C ends it.", err=True)
+        typer.echo("The address works once. Ctrl-C ends the page.", err=True)
         if browser:
             await asyncio.to_thread(webbrowser.open, address)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", server_header=False))
         await server.serve(sockets=[listener])
+        await app.state.jobs.close()
     finally:
         await store.close()
-
-
-async def _open(path: Path) -> tuple[Store, str]:
-    """The store, and who owns it if not we."""
-    try:
-        return await Store.open(path), ""
-    except Owned as owned:
-        name = f"process {owned.owner.pid} ({owned.owner.program})" if owned.owner else "another process"
-        return await Store.open(path, writable=False), name
 
 
 def _listen(port: int) -> socket.socket:

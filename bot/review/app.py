@@ -1,5 +1,6 @@
 """The application: routes, the guard in front, and what every page needs."""
 
+import asyncio
 from collections.abc import Collection
 
 from starlette.applications import Starlette
@@ -11,16 +12,18 @@ from starlette.staticfiles import StaticFiles
 
 from ..errors import UserError
 from ..store import Store
-from . import changes, pages
+from . import changes, jobs, pages
 from .entry import Entry, Guard
+from .jobs import Jobs, OpenActions
 from .palette import stylesheet
 from .render import HERE, environment, page
 
 
-def create_app(store: Store, *, hosts: Collection[str], writable: bool = True, owner: str = "") -> Starlette:
+def create_app(store: Store, *, hosts: Collection[str], actions: OpenActions | None = None) -> Starlette:
     """The review page over an open store. ``app.state.entry.token`` opens it, once.
 
-    ``hosts`` are the Host headers it answers to. ``owner`` names the process that writes when we may not.
+    ``hosts`` are the Host headers it answers to. The store is only read: a mark becomes the log's owner for a
+    moment, or goes through the process that is. ``actions`` is None where there is no model to prove with.
     """
     entry = Entry(hosts)
     app = Starlette(
@@ -30,6 +33,7 @@ def create_app(store: Store, *, hosts: Collection[str], writable: bool = True, o
             Mount("/static", StaticFiles(directory=HERE / "static")),
             *pages.ROUTES,
             *changes.ROUTES,
+            *jobs.ROUTES,
         ],
         middleware=[Middleware(Guard, entry=entry)],
         exception_handlers={UserError: refuse, 404: missing, 500: broken},
@@ -37,9 +41,9 @@ def create_app(store: Store, *, hosts: Collection[str], writable: bool = True, o
     app.state.store = store
     app.state.entry = entry
     app.state.templates = environment()
+    app.state.writing = asyncio.Lock()
+    app.state.jobs = Jobs(actions)
     app.state.palette = stylesheet()
-    app.state.writable = writable
-    app.state.owner = owner
     return app
 
 

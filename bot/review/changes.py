@@ -1,15 +1,17 @@
-"""What reviewers add: ratings, tags, notes. Each change is a form of our own page, with its secret."""
+"""What a reader changes or sets going. Each is a form of our own page, with its secret."""
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qsl
 
-from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from ..errors import UserError
-from ..store import marks
+from ..store.owner import writer
+from .jobs import start
+from .keys import key
 
 NOTE_LIMIT = 10_000
 BODY_LIMIT = 100_000  # bytes
@@ -18,43 +20,59 @@ Form = dict[str, str]
 
 
 async def change(request: Request) -> Response:
-    """Do the change the form names, and go back to the reply."""
+    """Do what the form names."""
     form = await _form(request)
     if not request.app.state.entry.trusts_form(form.get("csrf", "")):
         return PlainTextResponse("This form is from another run of the page: go back and reload it.", 403)
-    if not request.app.state.writable:
-        raise UserError(f"the log is written by {request.app.state.owner}: marks cannot be changed from here now")
-    turn = int(request.path_params["id"])
-    work = _CHANGES.get(request.path_params["what"])
-    if work is None:
+    turn, what = request.path_params["id"], request.path_params["what"]
+    if what in ("prove", "branch"):
+        return await start(request, turn, what, form)
+    if what not in _MARKS:
         raise UserError("there is no such change")
-    await request.app.state.store.database.write(lambda c: work(c, turn, form))
+    call, arguments = _MARKS[what](turn, form)
+    state = request.app.state
+    # One at a time: we may have to become the log's owner, and are not twice.
+    async with state.writing, writer(state.store.database.path) as write:
+        await write(call, **arguments)
     return RedirectResponse(f"/turn/{turn}#marks", 303)
 
 
-def _rate(connection: Connection, turn: int, form: Form) -> None:
+Call = tuple[str, dict[str, Any]]
+"""The name of a write, and its arguments."""
+
+
+def _rate(turn: int, form: Form) -> Call:
     stars = form.get("stars", "")
-    marks.rate(connection, turn, int(stars) if stars in ("1", "2", "3", "4", "5") else None)
+    return "rate", {"turn": turn, "stars": int(stars) if stars in ("1", "2", "3", "4", "5") else None}
 
 
-def _tag(connection: Connection, turn: int, form: Form) -> None:
-    marks.add_tag(connection, turn, form.get("name", ""))
+def _tag(turn: int, form: Form) -> Call:
+    return "add_tag", {"turn": turn, "name": form.get("name", "")}
 
 
-def _untag(connection: Connection, turn: int, form: Form) -> None:
-    marks.remove_tag(connection, turn, form.get("name", ""))
+def _untag(turn: int, form: Form) -> Call:
+    return "remove_tag", {"turn": turn, "name": form.get("name", "")}
 
 
-def _note(connection: Connection, turn: int, form: Form) -> None:
+def _note(turn: int, form: Form) -> Call:
     text = form.get("text", "")
     if len(text) > NOTE_LIMIT:
         raise UserError(f"a note holds {NOTE_LIMIT:,} characters at most, not {len(text):,}")
-    first, last = _step(form, "first"), _step(form, "last")
-    marks.add_note(connection, turn, text, first=first, last=last, author=form.get("author", "")[:80])
+    span = {"first": number(form, "first"), "last": number(form, "last")}
+    return "add_note", {"turn": turn, "text": text, "author": form.get("author", "")[:80], **span}
 
 
-def _unnote(connection: Connection, turn: int, form: Form) -> None:
-    marks.remove_note(connection, _step(form, "note") or 0)
+def _unnote(turn: int, form: Form) -> Call:
+    return "remove_note", {"note": number(form, "note") or 0}
+
+
+_MARKS: dict[str, Callable[[int, Form], Call]] = {
+    "rate": _rate,
+    "tag": _tag,
+    "untag": _untag,
+    "note": _note,
+    "unnote": _unnote,
+}
 
 
 async def _form(request: Request) -> Form:
@@ -69,19 +87,13 @@ async def _form(request: Request) -> Form:
         raise UserError("the form cannot be read") from None
 
 
-def _step(form: Form, name: str) -> int | None:
+def number(form: Form, name: str) -> int | None:
+    """An optional number."""
     text = form.get(name, "").strip()
-    if text and (not text.isascii() or not text.isdecimal() or len(text) > 18):
+    found = key(text)
+    if text and found is None:
         raise UserError(f"{name}: expected a number, not {text[:40]}")
-    return int(text) if text else None
+    return found
 
 
-_CHANGES: dict[str, Callable[[Connection, int, Form], None]] = {
-    "rate": _rate,
-    "tag": _tag,
-    "untag": _untag,
-    "note": _note,
-    "unnote": _unnote,
-}
-
-ROUTES = [Route("/turn/{id:int}/{what}", change, methods=["POST"])]
+ROUTES = [Route("/turn/{id:key}/{what}", change, methods=["POST"])]

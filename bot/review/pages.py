@@ -20,6 +20,7 @@ from .comparison import side_by_side
 from .facets import facets
 from .figures import SPANS, read_figures
 from .health import look_at
+from .keys import key
 from .microscope import draw_bar, glyphs, names, prompt_tokens
 from .render import page
 from .transcript import transcript
@@ -40,14 +41,14 @@ async def sessions(request: Request) -> Response:
     if query:
         try:
             hits = await store.search(
-                parse(query), order=order, limit=PAGE, after=_key(request.query_params.get("after"))
+                parse(query), order=order, limit=PAGE, after=_page_key(request.query_params.get("after"))
             )
         except UserError as wrong:
             error = str(wrong)
         if hits is not None and hits.next is not None:
             older = urlencode({"q": query, "order": order, "after": f"{hits.next[0]!r},{hits.next[1]}"})
     else:
-        before = _key(request.query_params.get("before"))
+        before = _page_key(request.query_params.get("before"))
         rows = await store.sessions(limit=PAGE + 1, before=(int(before[0]), before[1]) if before else None)
         if len(rows) > PAGE:
             rows = rows[:PAGE]
@@ -72,12 +73,11 @@ async def pulse(request: Request) -> Response:
 
 
 async def session(request: Request) -> Response:
-    store, number = _store(request), _number(request, "id")
+    store, number = _store(request), request.path_params["id"]
     row = await store.session(number)
     of_session = await store.marks(number)
     turns = await store.turns(number)
-    at = request.query_params.get("at", "")
-    lines = transcript(await store.messages(number), turns, of_session, int(at) if at.isdecimal() else None)
+    lines = transcript(await store.messages(number), turns, of_session, key(request.query_params.get("at")))
     answered = {line.message.id for line in lines}
     pending = [turn for turn in turns if turn.reply_message is None and turn.prompt_message in answered]
     latest = await store.latest_turn() or 0
@@ -87,11 +87,11 @@ async def session(request: Request) -> Response:
 async def reply(request: Request) -> Response:
     """A reply opened: tokens with layers, one step, what the model saw, marks."""
     store = _store(request)
-    explanation = explain(await store.turn(_number(request, "id")))
+    explanation = explain(await store.turn(request.path_params["id"]))
     turn = explanation.turn
     steps = len(explanation.tokens)
-    asked = request.query_params.get("step", "")
-    index = min(int(asked), steps - 1) if asked.isdecimal() and steps else None
+    asked = key(request.query_params.get("step"))
+    index = min(asked, steps - 1) if asked is not None and steps else None
     layer = request.query_params.get("layer", "probability")
     of_session = await store.marks(turn.session)
     siblings = [row for row in await store.turns(turn.session) if row.prompt_message == turn.prompt_message]
@@ -113,8 +113,8 @@ async def reply(request: Request) -> Response:
 
 async def step(request: Request) -> Response:
     """One step as a piece of page, for the script that walks from token to token."""
-    explanation = explain(await _store(request).turn(_number(request, "id")))
-    index = _number(request, "step")
+    explanation = explain(await _store(request).turn(request.path_params["id"]))
+    index = request.path_params["step"]
     if index >= len(explanation.tokens):
         raise UserError(f"there is no step {index} in turn {explanation.turn.id}")
     return page(request, "step.html", turn=explanation.turn, step=_step(explanation, index))
@@ -138,11 +138,13 @@ def _step(explanation: Explanation, index: int | None) -> Mapping[str, object] |
 
 async def compare(request: Request) -> Response:
     store = _store(request)
-    numbers = [request.query_params.get(side, "") for side in ("a", "b")]
-    if not all(number.isdecimal() for number in numbers):
-        return page(request, "compare.html", sides=None, left=None, right=None, numbers=numbers)
-    left, right = [await store.turn(int(number)) for number in numbers]
-    return page(request, "compare.html", sides=side_by_side(left, right), left=left, right=right, numbers=numbers)
+    asked = [request.query_params.get(side, "") for side in ("a", "b")]
+    first, second = key(asked[0]), key(asked[1])
+    if first is None or second is None:
+        return page(request, "compare.html", sides=None, left=None, right=None, numbers=asked)
+    left, right = await store.turn(first), await store.turn(second)
+    sides = side_by_side(left, right)
+    return page(request, "compare.html", sides=sides, left=left, right=right, numbers=asked)
 
 
 async def statistics(request: Request) -> Response:
@@ -159,11 +161,7 @@ async def health(request: Request) -> Response:
     return page(request, "health.html", health=await store.database.read(lambda c: look_at(c, store.database.path)))
 
 
-def _number(request: Request, name: str) -> int:
-    return int(request.path_params[name])
-
-
-def _key(text: str | None) -> tuple[float, int] | None:
+def _page_key(text: str | None) -> tuple[float, int] | None:
     """A page's key, as the link to it carries it."""
     score, _, id_ = (text or "").partition(",")
     try:
@@ -175,9 +173,9 @@ def _key(text: str | None) -> tuple[float, int] | None:
 ROUTES = [
     Route("/", sessions),
     Route("/pulse", pulse),
-    Route("/session/{id:int}", session),
-    Route("/turn/{id:int}", reply),
-    Route("/turn/{id:int}/step/{step:int}", step),
+    Route("/session/{id:key}", session),
+    Route("/turn/{id:key}", reply),
+    Route("/turn/{id:key}/step/{step:key}", step),
     Route("/compare", compare),
     Route("/statistics", statistics),
     Route("/health", health),

@@ -64,5 +64,5 @@ def environment() -> Environment:
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     state = request.app.state
-    common = {"csrf": state.entry.csrf, "path": request.url.path, "writable": state.writable, "owner": state.owner}
+    common = {"csrf": state.entry.csrf, "path": request.url.path, "has_model": state.jobs.actions is not None}
     return HTMLResponse(state.templates.get_template(template).render(common | values), status)

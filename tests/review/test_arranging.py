@@ -1,0 +1,91 @@
+"""Arranging without a browser: lines through a tree, comparisons, markup, sums."""
+
+import datetime
+import math
+
+import pytest
+import sqlalchemy as sa
+from glasshead.predict.step import Candidate, Step
+from glasshead.review.comparison import divergence
+from glasshead.review.figures import read_figures
+from glasshead.review.markup import parts
+from glasshead.review.transcript import transcript
+from glasshead.store import MessageRow
+from glasshead.store.tables import metadata, model
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def message(id: int, parent: int | None, role: str = "user") -> MessageRow:
+    return MessageRow(id, 1, parent, role, None, None, f"m{id}", "", None, None, False, 0)  # type: ignore[arg-type]
+
+
+class TestTranscript:
+    #        1
+    #        2 ── 5 (another version of 2)
+    #        3 ── 4 (another version of 3)
+    tree = (message(1, None), message(2, 1), message(3, 2), message(4, 2), message(5, 1))
+
+    @pytest.mark.parametrize(
+        ("at", "line"), [(None, [1, 5]), (5, [1, 5]), (2, [1, 2, 4]), (3, [1, 2, 3]), (4, [1, 2, 4]), (77, [1, 5])]
+    )
+    def test_it_goes_through_the_message_asked_for_and_else_the_newest(
+        self, at: int | None, line: list[int]
+    ) -> None:
+        assert [part.message.id for part in transcript(self.tree, [], {}, at)] == line
+
+    def test_versions_know_their_neighbours(self) -> None:
+        (_, second, third) = transcript(self.tree, [], {}, 3)
+        assert (second.versions, second.place, second.before, second.after) == ((2, 5), 0, None, 5)
+        assert (third.before, third.after) == (None, 4)
+
+    def test_a_message_whose_parent_is_gone_starts_a_line(self) -> None:
+        assert [part.message.id for part in transcript([message(9, 4)], [], {})] == [9]
+
+
+def step(*probabilities: tuple[int, float]) -> Step:
+    top = tuple(Candidate(token, math.log(p)) for token, p in probabilities)
+    return Step(1, 0.0, 1, 0.0, 0.0, top, 0.5, (0.0, 1.0), 1.0, (), 0)
+
+
+class TestDivergence:
+    def test_equal_predictions_do_not_diverge(self) -> None:
+        assert divergence(step((1, 0.5), (2, 0.3)), step((2, 0.3), (1, 0.5))) == 0
+
+    def test_it_is_kl_in_bits_where_everything_is_listed(self) -> None:
+        exact = 0.75 * math.log2(0.75 / 0.5) + 0.25 * math.log2(0.25 / 0.5)
+        assert divergence(step((1, 0.75), (2, 0.25)), step((1, 0.5), (2, 0.5))) == pytest.approx(exact)
+
+    @given(
+        st.lists(st.floats(0.01, 1), min_size=6, max_size=6), st.lists(st.floats(0.01, 1), min_size=6, max_size=6)
+    )
+    def test_it_is_never_above_the_true_divergence(self, left: list[float], right: list[float]) -> None:
+        p, q = [x / sum(left) for x in left], [x / sum(right) for x in right]
+        exact = sum(a * math.log2(a / b) for a, b in zip(p, q, strict=True))
+        listed = divergence(step(*enumerate(p[:3])), step(*enumerate(q[:4])))
+        assert -1e-9 <= listed <= exact + 1e-9
+
+
+class TestMarkup:
+    def test_code_and_bold_are_told_from_text(self) -> None:
+        found = [(part.kind, part.text) for part in parts("a `b` **c**\n```py\nd = 1\n```e")]
+        assert found[:4] == [("text", "a "), ("code", "b"), ("text", " "), ("bold", "c")]
+        assert found[4:] == [("text", "\n"), ("block", "d = 1"), ("text", "e")]
+
+    @given(st.text(alphabet="a`*\n <", max_size=60))
+    def test_no_letter_is_lost_or_made(self, text: str) -> None:
+        def letters(words: str) -> list[str]:
+            return [char for char in words if char in "a<"]
+
+        assert letters("".join(part.text for part in parts(text))) == letters(text)
+
+
+def test_a_log_without_turns_has_empty_statistics() -> None:
+    engine = sa.create_engine("sqlite://")
+    metadata.create_all(engine)
+    with engine.connect() as connection:
+        figures = read_figures(connection, 7, datetime.date(2026, 11, 22))
+        assert (figures.first, figures.last) == ("2026-11-16", "2026-11-22")
+        assert (figures.whole.turns, figures.whole.perplexity, figures.whole.tokens_a_second) == (0, None, None)
+        assert connection.execute(sa.select(sa.func.count()).select_from(model)).scalar() == 0
+    engine.dispose()

@@ -1,0 +1,239 @@
+"""The page as a reviewer uses it, in a real browser."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from .conftest import Log, Site, Tab
+
+
+def test_find_a_session_and_read_it(tab: Tab, log: Log) -> None:
+    page = tab.go("/")
+    page.keyboard.press("/")
+    page.keyboard.type("colour")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?q=colour*")
+    expect(page.locator("mark").first).to_have_text(re.compile("colour", re.IGNORECASE))
+    page.keyboard.press("g")
+    page.wait_for_url("**/")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    expect(page.locator(".row.at")).to_contain_text("Name a colour.")
+    page.keyboard.press("k")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/session/{log.first}")
+    expect(page.locator(".message.user").first).to_contain_text("Name a colour.")
+    assert tab.alarms == []
+
+
+def test_versions_are_leafed_through(tab: Tab, log: Log) -> None:
+    page = tab.go(f"/session/{log.first}")
+    last = page.locator(".message").last
+    expect(last.locator(".versions")).to_contain_text("3/3")
+    newest = last.locator(".text").inner_text()
+    last.get_by_label("Previous version").click()
+    expect(page.locator(".message").last.locator(".versions")).to_contain_text("2/3")
+    assert page.locator(".message").last.locator(".text").inner_text() != newest
+    assert "#m" in page.url and "at=" in page.url
+    assert tab.alarms == []
+
+
+def test_tokens_are_walked_through_by_keys(tab: Tab, log: Log) -> None:
+    page = tab.go(f"/turn/{log.turns[0]}")
+    expect(page.locator("#step")).to_contain_text("Pick a token")
+    page.keyboard.press("Home")
+    expect(page.locator("#step .walk")).to_contain_text("0 /")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#step .walk")).to_contain_text("1 /")
+    expect(page.locator(".t[aria-current]")).to_have_attribute("data-first", "1")
+    expect(page).to_have_url(re.compile(r"step=1&layer=probability"))
+    page.keyboard.press("l")
+    expect(page.locator("#scope")).to_have_attribute("data-layer", "surprisal")
+    page.keyboard.press("u")
+    unsure = page.locator("#scope").get_attribute("data-unsure").split()[0]
+    expect(page.locator("#step .walk")).to_contain_text(f"{unsure} /")
+    page.keyboard.press("?")
+    expect(page.locator("#help")).to_be_visible()
+    assert tab.alarms == []
+
+
+def test_a_step_shows_what_else_it_might_have_been(tab: Tab, log: Log) -> None:
+    page = tab.go(f"/turn/{log.turns[0]}?step=2&layer=entropy")
+    rows = page.locator("#step .candidates tbody tr")
+    expect(rows).to_have_count(11)
+    expect(page.locator("#step .candidates .chosen")).to_have_count(1)
+    expect(page.locator("#step figcaption")).to_contain_text("The draw u =")
+    expect(page.locator(".layers [aria-current]")).to_have_text("entropy")
+    predicted = page.locator("#step .candidates tbody td:nth-child(3)").all_inner_texts()
+    assert 0.97 < sum(float(text.strip("<%")) for text in predicted) / 100 < 1.03
+
+
+def test_hovering_a_token_opens_it(tab: Tab, log: Log) -> None:
+    page = tab.go(f"/turn/{log.turns[0]}")
+    page.locator("#t3").hover()
+    expect(page.locator("#step .walk")).to_contain_text("3 /")
+
+
+def test_what_the_model_saw_is_all_there(tab: Tab, log: Log) -> None:
+    page = tab.go(f"/turn/{log.turns[1]}")
+    page.locator("#saw summary").click()
+    saw = page.locator("#saw .prompt")
+    for words in ("<|im_start|>", "You are a helpful assistant.", "Name a colour.", "And a fruit?"):
+        expect(saw).to_contain_text(words)
+    expect(saw.locator(".typed").last).to_have_text("And a fruit?")
+    assert saw.locator(".generated, .rewritten").count() >= 1
+
+
+def test_a_reply_is_rated_tagged_and_noted(tab: Tab, log: Log) -> None:
+    page = tab.go(f"/turn/{log.turns[1]}?step=1")
+    page.get_by_label("4 of 5").click()
+    expect(page.get_by_label("4 of 5")).to_have_attribute("aria-pressed", "true")
+    page.get_by_label("New tag").fill("fruity")
+    page.get_by_role("button", name="Add tag").click()
+    page.get_by_label("A note").fill("Why this <b>one</b>?")
+    page.get_by_label("tokens").fill("1")
+    page.get_by_role("button", name="Add note").click()
+    expect(page.locator(".remark")).to_contain_text("Why this <b>one</b>?")
+    expect(page.locator(".remark")).to_contain_text("token 1")
+    page.goto("/?q=tag:fruity+rating:%3E%3D4")
+    expect(page.locator("#live a.main")).to_have_attribute("href", f"/turn/{log.turns[1]}")
+    page.goto(f"/session/{log.first}?at=0")
+    page.goto(f"/turn/{log.turns[1]}")
+    page.get_by_label("Remove tag fruity").click()
+    expect(page.locator("#marks .tag")).to_have_count(0)
+    page.get_by_role("button", name="Delete").click()
+    expect(page.locator(".remark")).to_have_count(0)
+    page.get_by_role("button", name="take back").click()
+    expect(page.get_by_label("4 of 5")).not_to_have_attribute("aria-pressed", "true")
+    assert tab.alarms == []
+
+
+def test_two_versions_are_compared(tab: Tab, log: Log) -> None:
+    page = tab.go(f"/turn/{log.turns[1]}")
+    page.get_by_role("link", name="compare", exact=True).first.click()
+    expect(page.locator(".lead")).to_contain_text(re.compile("agree on|are the same"))
+    expect(page.locator(".pair section")).to_have_count(2)
+    expect(page.locator("main")).to_contain_text("the model predicted the same")
+    page.goto(f"/compare?a={log.turns[0]}&b={log.turns[1]}")
+    expect(page.locator(".lead")).to_contain_text("different prompts")
+    assert tab.alarms == []
+
+
+def test_a_reply_is_proven_from_the_page(tab: Tab, log: Log) -> None:
+    page = tab.go(f"/turn/{log.turns[0]}")
+    page.get_by_role("button", name="Prove it").click()
+    expect(page.locator(".certificate")).to_contain_text("bitwise", timeout=120_000)
+    expect(page.locator("h1")).to_have_text("Proven")
+
+
+def test_what_if_a_token_had_been_another(tab: Tab, log: Log) -> None:
+    page = tab.go(f"/turn/{log.turns[3]}?step=1")
+    page.locator(".whatif summary").click()
+    page.locator(".whatif button[value]").first.click()
+    page.wait_for_url("**/compare?*", timeout=120_000)
+    expect(page.locator(".lead")).to_contain_text("They agree on 1 token, then part")
+    expect(page.locator(".pair section").last).to_contain_text(f"branch of {log.turns[3]}")
+
+
+def test_a_list_grows_while_it_is_open(tab: Tab, log: Log, site: Site) -> None:
+    page = tab.go("/")
+    page.evaluate("document.querySelector('#live').dataset.latest = '0'")
+    page.evaluate("document.querySelector('#live ol').replaceChildren()")
+    expect(page.locator("#live .row")).to_have_count(2, timeout=15_000)
+    expect(page.locator("#status")).to_have_text("Updated.")
+
+
+def test_statistics_and_health(tab: Tab, log: Log) -> None:
+    page = tab.go("/statistics")
+    expect(page.locator(".plot")).to_have_count(6)
+    expect(page.locator("table.data").first.locator("tbody tr")).to_have_count(1)
+    page.goto("/health")
+    expect(page.locator("main")).to_contain_text(str(log.settings.store.path))
+    assert tab.alarms == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/session/999", "/turn/999", "/turn/1/step/9999", "/nowhere", "/turn/99999999999999999999"]
+)
+def test_what_is_not_there_is_said_kindly(path: str, site: Site) -> None:
+    answer = site.ask(path)
+    assert answer.status == 404
+    assert "There is no such page." in answer.text or "there is no " in answer.text
+
+
+@pytest.mark.parametrize(
+    "query", ["status:bad", "usr:ann", "perplexity:x", "-only", 'after:"', "%00", "'; DROP TABLE turn"]
+)
+def test_a_strange_search_is_answered(query: str, site: Site) -> None:
+    assert site.ask(f"/?q={query.replace(' ', '+')}").status == 200
+
+
+class TestForEverybody:
+    @pytest.mark.parametrize(
+        "path", ["/", "/session/1", "/turn/2?step=3", "/compare?a=2&b=3", "/statistics", "/health"]
+    )
+    def test_a_phone_needs_no_sideways_scrolling(self, path: str, tab: Tab) -> None:
+        tab.page.set_viewport_size({"width": 360, "height": 740})
+        page = tab.go(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+    @pytest.mark.parametrize("path", ["/", "/session/1", "/turn/2?step=3", "/compare", "/statistics"])
+    def test_everything_has_a_name_to_read_out(self, path: str, tab: Tab) -> None:
+        page = tab.go(path)
+        nameless = page.evaluate(
+            """() => [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea')]
+              .filter(e => !(e.textContent.trim() || e.ariaLabel || e.labels?.length || e.title))
+              .map(e => e.outerHTML.slice(0, 120))"""
+        )
+        assert nameless == []
+        assert page.locator("html[lang]").count() == page.locator("main").count() == 1
+        assert page.locator("h1, .search").count() >= 1
+
+    def test_the_keyboard_alone_comes_everywhere(self, tab: Tab) -> None:
+        page = tab.go("/")
+        page.keyboard.press("Tab")
+        expect(page.locator(":focus")).to_have_text("Skip to the content")
+        seen = []
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            seen.append(page.evaluate("document.activeElement.getAttribute('href') ?? document.activeElement.id"))
+        assert {"/", "/compare", "/statistics", "/health", "theme", "q", "/session/1"} <= set(seen)
+        assert seen.index("/compare") < seen.index("q") < seen.index("/session/1")
+
+    def test_the_theme_follows_the_system_until_it_is_chosen(self, tab: Tab) -> None:
+        colour = "getComputedStyle(document.body).backgroundColor"
+        tab.page.emulate_media(color_scheme="dark")
+        page = tab.go("/")
+        dark = page.evaluate(colour)
+        page.emulate_media(color_scheme="light")
+        assert page.evaluate(colour) != dark
+        page.get_by_label("Switch between light and dark").click()
+        assert page.evaluate(colour) == dark
+        page.reload()
+        assert page.evaluate(colour) == dark
+
+    def test_reading_works_with_script_off(self, plain_tab: Tab, log: Log) -> None:
+        page = plain_tab.go("/")
+        page.get_by_label("Search the log").fill("fruit")
+        page.get_by_role("button", name="Search").click()
+        page.locator("#live a.main").first.click()
+        page.goto(f"/turn/{log.turns[0]}")
+        page.locator("#t1").click()
+        expect(page.locator("#step .walk")).to_contain_text("1 /")
+        page.get_by_role("link", name="rank").click()
+        expect(page.locator("#scope")).to_have_attribute("data-layer", "rank")
+        expect(page.locator("#step .walk")).to_contain_text("1 /")
+        assert plain_tab.alarms == []
+
+
+def test_the_stylesheet_has_no_remote_part() -> None:
+    import glasshead.review
+
+    folder = Path(glasshead.review.__file__).parent
+    for file in [*folder.glob("static/*"), *folder.glob("templates/*")]:
+        text = file.read_text().replace("http://www.w3.org/2000/svg", "")
+        assert "http:" not in text and "https:" not in text and "//" not in text.replace("// ", ""), file
+        assert " style=" not in text and " onclick=" not in text, file

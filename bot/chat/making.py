@@ -47,7 +47,7 @@ class Opening:
 
 
 async def make_turn(store: Store | Unlogged, speaker: Speaker, opening: Opening, reply: Reply) -> None:
-    """Make the turn and emit its events to ``reply``, ``Done`` last. Whatever goes wrong on the way ends up there."""
+    """Make the turn and emit its events to ``reply``, ``Done`` last; what goes wrong on the way is told there."""
     prompt = opening.prompt
     turn = await store.open_turn(
         session=opening.session,
@@ -145,8 +145,9 @@ class _Making:
                 reasoning=self.transcript.reasoning,
                 n_cached=self._generation.n_cached if self._generation else 0,
             )
-        except UserError as fault:
-            log.warning("turn %d: what it has so far is not saved: %s", self._turn, fault)
+        except Exception as fault:
+            unknown = not isinstance(fault, UserError)
+            log.warning("turn %d: what it has so far is not saved: %s", self._turn, fault, exc_info=unknown)
 
     async def log(self, finish: Finish, status: Status, error: str | None) -> Done:
         """Finalise the turn in the log. If the log cannot take it, the person still has the reply, and hears so."""
@@ -165,8 +166,9 @@ class _Making:
                 n_cached=self._generation.n_cached if self._generation else 0,
                 timings=self._generation.timings if self._generation else None,
             )
-        except UserError as fault:
-            log.error("turn %d: the reply is made, but not logged: %s", self._turn, fault)
+        except Exception as fault:
+            unknown = not isinstance(fault, UserError)
+            log.error("turn %d: the reply is made, but not logged: %s", self._turn, fault, exc_info=unknown)
             logged = False
         return Done(
             turn=self._turn,

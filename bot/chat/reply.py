@@ -10,7 +10,8 @@ from .events import Event
 class Reply:
     """Iterate for its events. It is made in a task of its own: a front end that stops listening loses nothing.
 
-    Bad input (a message that cannot fit, a full queue) raises its UserError out of the iteration.
+    Bad input (a message that cannot fit, say) raises its UserError out of the iteration; once there is a turn, what
+    goes wrong is told by its ``Done``.
     """
 
     def __init__(self) -> None:

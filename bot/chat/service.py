@@ -105,6 +105,8 @@ class Chat:
             raise UserError(
                 f"turn {turn.id} was made by {turn.model.name}, and {mine.name} is loaded: load that one"
             )
+        if self.speaker.vocabulary.is_end(request.choice):
+            raise UserError(f"token {request.choice} ends a reply: nothing would follow it")
         await make_turn(self.store, self.speaker, opening, reply)
 
 

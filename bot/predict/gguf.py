@@ -311,7 +311,7 @@ class _Reader:
         try:
             for _ in range(count):
                 at += 8 + unpack(data, at)[0]
-        except struct.error:
+        except (struct.error, OverflowError):
             raise _Malformed("is truncated: it ends within its header") from None
         self._at = at
         self._skip(0)

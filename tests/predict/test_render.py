@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import llama_cpp
 import pytest
 from glasshead.errors import UserError
 from glasshead.predict.message import Conversation, Message
@@ -409,6 +410,20 @@ def test_every_template_is_rendered_as_it_writes(name: str) -> None:
                 assert text == expected or (not expected.startswith(bos) and text == bos + expected)
                 compared += 1
         assert compared >= 64
+
+
+@pytest.mark.parametrize("name", ["default", "qwen2", "llama-bpe", "gemma-4"])
+def test_ids_are_those_llama_cpp_finds_in_the_whole_text(name: str, model_path: Path) -> None:
+    path = model_path if name == "default" else vocabulary_file(name)
+    with Model.load(path, vocab_only=True) as model:
+        source = templates()["Qwen-Qwen2.5-7B-Instruct" if name == "qwen2" else "meta-llama-Llama-3.1-8B-Instruct"]
+        renderer = Renderer(model.vocabulary, model.template or source, date=DATE)
+        prompt = renderer.render(PLAIN_CONVERSATION, budget=ROOM)
+        text = model.vocabulary.detokenise(prompt.ids)
+        tokens = (llama_cpp.llama_token * 1000)()
+        pointer = llama_cpp.llama_model_get_vocab(model.pointer)
+        count = llama_cpp.llama_tokenize(pointer, text, len(text), tokens, 1000, False, True)
+        assert prompt.ids == tuple(tokens[:count])
 
 
 @pytest.mark.parametrize("name", VOCABULARIES)

@@ -15,7 +15,7 @@ from .making import Opening, make_turn
 from .names import named
 from .reply import Reply
 from .request import BranchRequest, ReplyRequest, fresh_seed
-from .speaker import Speaker
+from .speaker import Others, Speaker
 from .unlogged import Unlogged
 
 log = logging.getLogger(__name__)
@@ -24,12 +24,29 @@ log = logging.getLogger(__name__)
 class Chat:
     """Holds no conversation: a reply reads its whole conversation from the log, and gives the model all of it."""
 
-    def __init__(self, store: Store, speaker: Speaker, sampling: Sampling, *, k: int = 10) -> None:
+    def __init__(
+        self, store: Store, speaker: Speaker, sampling: Sampling, *, k: int = 10, others: Others | None = None
+    ) -> None:
+        """``others`` are models besides ``speaker`` that a request may name."""
         self.store = store
         self.speaker = speaker
+        self._others = others or {}
         self.sampling = sampling
         self.k = k
         self._running: dict[Reply, asyncio.Task[None]] = {}
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models that can answer, the usual one first."""
+        return (self.speaker.engine.model.name, *self._others)
+
+    async def speaker_named(self, name: str) -> Speaker:
+        """The model of this name ("": the usual one), loaded if it has to be. Raises UserError."""
+        if name in ("", self.speaker.engine.model.name):
+            return self.speaker
+        if name not in self._others:
+            raise UserError(f"there is no model {name!r} here: there are {', '.join(self.models)}")
+        return await self._others[name]()
 
     def reply(self, request: ReplyRequest) -> Reply:
         """Answer a logged message."""
@@ -53,8 +70,7 @@ class Chat:
 
     async def aclose(self) -> None:
         """Stop what runs and wait until it is in the log. Engine and store stay open."""
-        for reply in list(self._running):
-            await reply.stop()
+        await asyncio.gather(*(reply.stop() for reply in self._running))
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     def _start(self, make: Callable[[Reply], Awaitable[None]]) -> Reply:
@@ -83,8 +99,9 @@ class Chat:
         self, reply: Reply, request: ReplyRequest, conversation: Conversation, store: Store | Unlogged
     ) -> None:
         sampling = request.sampling or self.sampling
-        budget = prompt_budget(self.speaker.engine.n_ctx, sampling)
-        prompt = await asyncio.to_thread(self.speaker.renderer.render, named(conversation), budget=budget)
+        speaker = await self.speaker_named(request.model)
+        budget = prompt_budget(speaker.engine.n_ctx, sampling)
+        prompt = await asyncio.to_thread(speaker.renderer.render, named(conversation), budget=budget)
         opening = Opening(
             session=request.session,
             prompt_message=request.message,
@@ -95,19 +112,20 @@ class Chat:
             requester=request.requester,
             user=request.user,
         )
-        await make_turn(store, self.speaker, opening, reply)
+        await make_turn(store, speaker, opening, reply)
 
     async def _branch(self, reply: Reply, request: BranchRequest) -> None:
         turn = await self.store.turn(request.turn)
         opening = _branched(turn, request, self.k)
-        mine = self.speaker.engine.model
-        if turn.model.sha256 != mine.sha256:
+        speaker = await self.speaker_named(turn.model.name if turn.model.name in self._others else "")
+        loaded = speaker.engine.model
+        if turn.model.sha256 != loaded.sha256:
             raise UserError(
-                f"turn {turn.id} was made by {turn.model.name}, and {mine.name} is loaded: load that one"
+                f"turn {turn.id} was made by {turn.model.name}, and {loaded.name} is loaded: load that one"
             )
-        if self.speaker.vocabulary.is_end(request.choice):
+        if speaker.vocabulary.is_end(request.choice):
             raise UserError(f"token {request.choice} ends a reply: nothing would follow it")
-        await make_turn(self.store, self.speaker, opening, reply)
+        await make_turn(self.store, speaker, opening, reply)
 
 
 def prompt_budget(n_ctx: int, sampling: Sampling) -> int:

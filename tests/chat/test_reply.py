@@ -1,0 +1,294 @@
+"""A message in, a streamed and logged reply out: the real model, a real log."""
+
+import asyncio
+import gc
+
+import pytest
+from glasshead.chat import Chat, Done, Queued, ReplyRequest, Started, Text, Thought
+from glasshead.errors import UserError
+from glasshead.predict.draw import draw
+from glasshead.store import Store
+
+from .conftest import RUNNING, WAITING, speaker_of
+from .talking import END, ENDLESS, Room, listen, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_reply_is_told_as_it_is_logged(room: Room) -> None:
+    question = await room.ask("Hello")
+    heard = await room.answer(question, seed=7)
+    started, done = heard.events[0], heard.done
+    turn = await room.turn(done.turn)
+    assert started == Started(turn.id, len(turn.prompt.ids), 0, 0, turn.prompt.budget)
+    assert heard.text == done.text == turn.reply != ""
+    assert (done.status, done.finish, done.logged, done.error) == ("ok", turn.finish, True, None)
+    assert (done.n_tokens, done.seed, done.message) == (len(turn.trace.steps), 7, turn.reply_message)
+    assert b"".join(turn.trace.pieces).removesuffix(b"<|im_end|>").decode() == turn.reply
+    assert (turn.prompt_message, turn.session, turn.status) == (question, room.session, "ok")
+    assert [step.u for step in turn.trace.steps] == [draw(7, t) for t in range(len(turn.trace.steps))]
+
+
+async def test_the_turn_is_in_the_log_before_the_first_token(room: Room) -> None:
+    reply = await room.start(sampling=ENDLESS)
+    started = await until(reply, Started)
+    assert (await room.turn(started.turn)).status == "pending"
+    await reply.stop()
+    await until(reply, Done)
+
+
+async def test_the_whole_conversation_is_given_again(room: Room) -> None:
+    first = (await room.say("My name is Ada.")).done
+    second = (await room.say("What is my name?", parent=first.message)).done
+    one, two = await room.turn(first.turn), await room.turn(second.turn)
+    said = tuple(step.id for step in one.trace.steps)
+    assert two.prompt.ids[: len(one.prompt.ids + said)] == one.prompt.ids + said
+    assert two.n_cached > 0
+    kinds = [(span.kind, span.message) for span in two.prompt.spans if span.kind != "marker"]
+    assert kinds == [
+        ("typed", one.prompt_message),
+        ("generated", first.message),
+        ("typed", two.prompt_message),
+    ]
+
+
+async def test_the_same_seed_says_the_same_and_a_fresh_one_is_drawn(room: Room) -> None:
+    warm = room.with_sampling(temperature=1.5, top_k=0, top_p=1, min_p=0)
+    question = await warm.ask("Tell me a story.")
+    one, two = await warm.answer(question, seed=3), await warm.answer(question, seed=3)
+    free, other = await warm.answer(question), await warm.answer(question)
+    assert one.done.text == two.done.text
+    assert len({one.done.seed, free.done.seed, other.done.seed}) == 3
+
+
+async def test_another_try_is_a_sibling(room: Room) -> None:
+    question = await room.ask("Name a colour.")
+    first, second = (await room.answer(question)).done, (await room.answer(question)).done
+    rows = {row.id: row for row in await room.chat.store.messages(room.session)}
+    assert first.message != second.message
+    assert first.message is not None and second.message is not None
+    assert rows[first.message].parent == rows[second.message].parent == question
+    third = await room.say("And a fruit.", parent=second.message)
+    turn = await room.turn(third.done.turn)
+    assert {span.message for span in turn.prompt.spans} == {None, question, second.message, turn.prompt_message}
+
+
+async def test_stopping_keeps_what_was_said(room: Room) -> None:
+    reply = await room.start(sampling=ENDLESS)
+    first = await until(reply, Text)
+    await reply.stop()
+    rest = await listen(reply)
+    turn = await room.turn(rest.done.turn)
+    assert (rest.done.status, rest.done.finish) == ("stopped", "stopped")
+    assert (turn.status, turn.finish) == ("stopped", "stopped")
+    assert turn.reply == rest.done.text == first.text + rest.text
+    assert 0 < len(turn.trace.steps) < 400
+    assert turn.timings is not None
+
+
+async def test_stopping_at_once_and_twice(room: Room) -> None:
+    reply = await room.start(sampling=ENDLESS)
+    await reply.stop()
+    await reply.stop()
+    done = (await listen(reply)).done
+    assert (done.status, (await room.turn(done.turn)).status) == ("stopped", "stopped")
+
+
+async def test_a_stop_string_ends_the_reply_and_is_never_shown(room: Room) -> None:
+    whole = (await room.say("Hello")).done.text
+    stop = whole[7:12]  # across tokens
+    cut = await room.say("Hello", sampling=room.with_sampling(stop=("nowhere", stop)).chat.sampling)
+    assert cut.text == cut.done.text == whole[: whole.index(stop)]
+    assert (cut.done.status, cut.done.finish) == ("ok", "stop")
+    turn = await room.turn(cut.done.turn)
+    assert turn.reply == cut.done.text
+    assert stop.encode() in b"".join(turn.trace.pieces)
+
+
+async def test_the_beginning_of_a_stop_string_is_shown_once_it_is_none(room: Room) -> None:
+    whole = (await room.say("Hello")).done.text
+    almost = whole[-3:] + "☂"
+    heard = await room.say("Hello", sampling=room.with_sampling(stop=(almost,)).chat.sampling)
+    assert heard.text == heard.done.text == whole
+
+
+async def test_a_limit_is_named(room: Room) -> None:
+    done = (await room.say("Hello", sampling=room.with_sampling(max_tokens=1).chat.sampling)).done
+    assert (done.status, done.finish, done.n_tokens) == ("ok", "length", 1)
+
+
+async def test_what_does_not_fit_is_dropped_and_told(room: Room) -> None:
+    parent = await room.chat.store.append_message(room.session, "system", "Be brief.")
+    system = parent
+    for number in range(6):
+        asked = await room.ask(f"Line {number}: " + "so it goes, " * 12, parent=parent)
+        parent = await room.chat.store.append_message(room.session, "assistant", "So it goes.", parent=asked)
+    heard = await room.say("And now?", parent=parent)
+    started = heard.events[0]
+    assert isinstance(started, Started)
+    turn = await room.turn(started.turn)
+    assert started.dropped_turns == turn.prompt.dropped_turns > 0
+    assert started.dropped_tokens == turn.prompt.dropped_tokens > 0
+    assert started.budget is not None and len(turn.prompt.ids) <= started.budget
+    given = [span.message for span in turn.prompt.spans if span.message is not None]
+    assert given[0] == system and given[-1] == turn.prompt_message
+
+
+async def test_one_message_that_cannot_fit_is_refused_and_leaves_nothing_open(room: Room) -> None:
+    with pytest.raises(UserError, match="too long"):
+        await room.say("word " * 3000)
+    assert await room.chat.store.turns(room.session) == []
+    assert (await room.say("Hello")).done.status == "ok"
+
+
+async def test_a_full_queue_answers(room: Room) -> None:
+    running = [await room.start(sampling=ENDLESS) for _ in range(RUNNING)]
+    for reply in running:
+        await until(reply, Text)
+    waiting = [await room.start(sampling=ENDLESS) for _ in range(WAITING)]
+    assert [(await until(reply, Queued)).place for reply in waiting] == [1, 2]
+    refused = (await room.say("And me?")).done
+    assert refused.status == "error"
+    assert refused.error is not None and "waiting" in refused.error
+    assert (await room.turn(refused.turn)).error == refused.error
+
+    await waiting[0].stop()  # before it began
+    assert (await listen(waiting[0])).done.status == "stopped"
+    await running[0].stop()
+    assert (await until(waiting[1], Text)).text
+    await room.chat.aclose()
+    assert [(await listen(reply)).done.status for reply in (*running, waiting[1])] == ["stopped"] * 3
+
+
+async def test_one_person_cannot_fill_the_queue(room: Room) -> None:
+    mine = [await room.start(sampling=ENDLESS, user="ada") for _ in range(2)]
+    for reply in mine:
+        await until(reply, Text)
+    refused = (await room.say("Me again", user="ada")).done
+    assert refused.error is not None and "you have" in refused.error
+    other = await room.start(user="bob")
+    await until(other, Queued)
+    await mine[0].stop()
+    assert (await listen(other)).done.status == "ok"
+
+
+async def test_closing_stops_and_logs_everything(room: Room) -> None:
+    replies = [await room.start(sampling=ENDLESS) for _ in range(RUNNING + 1)]
+    for reply in replies[:RUNNING]:
+        await until(reply, Text)
+    await room.chat.aclose()
+    assert room.chat.running == 0
+    rows = await room.chat.store.turns(room.session)
+    assert [row.status for row in rows] == ["stopped"] * (RUNNING + 1)
+    assert all(row.n_out > 0 for row in rows[:RUNNING])
+
+
+async def test_a_reply_nobody_listens_to_is_logged_all_the_same(room: Room) -> None:
+    reply = await room.start("Hello")
+    listener = asyncio.create_task(until(reply, Done))
+    started = await until(reply, Started)
+    listener.cancel()
+    del reply
+    gc.collect()
+    turn = await room.ended(started.turn)
+    assert (turn.status, turn.reply != "") == ("ok", True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"logit_bias": tuple((id, float("-inf")) for id in range(49152))}, "no token"),
+        ({"temperature": 1e-9}, "temperature"),
+        ({"logit_bias": ((49152, 1.0),)}, "49152"),
+    ],
+)
+async def test_what_cannot_be_done_is_an_error_with_a_reason(room: Room, changes: dict, words: str) -> None:
+    done = (await room.say("Hello", sampling=room.with_sampling(**changes).chat.sampling)).done
+    turn = await room.turn(done.turn)
+    assert done.error is not None and words in done.error
+    assert (
+        (turn.status, turn.finish, turn.error)
+        == (done.status, done.finish, done.error)
+        == ("error", "error", done.error)
+    )
+
+
+async def test_an_engine_that_fails_leaves_what_it_said(room: Room, store: Store, model_path) -> None:
+    speaker = speaker_of(model_path)
+    chat = Chat(store, speaker, ENDLESS)
+    reply = chat.reply(ReplyRequest(room.session, await room.ask("Count.")))
+    first = await until(reply, Text)
+    await speaker.engine.aclose()
+    rest = await listen(reply)
+    turn = await room.turn(rest.done.turn)
+    assert (turn.status, turn.finish) == ("error", "error")
+    assert turn.error == rest.done.error == "the engine was shut down"
+    assert turn.reply == rest.done.text == first.text + rest.text
+    assert len(turn.trace.steps) == rest.done.n_tokens > 0
+
+
+async def test_a_log_that_cannot_take_the_reply_is_told(room: Room, caplog: pytest.LogCaptureFixture) -> None:
+    """Something outside deleted the turn while the reply was made."""
+    reply = await room.start()
+    started = await until(reply, Started)
+    await room.chat.store.database.write(lambda c: c.exec_driver_sql(f"DELETE FROM turn WHERE id = {started.turn}"))
+    rest = await listen(reply)
+    assert (rest.done.logged, rest.done.message, rest.done.text != "") == (False, None, True)
+    assert "not logged" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_thoughts_are_told_apart(room: Room) -> None:
+    """A model that does not think is made to: its first tokens are <think>."""
+    heard = await room.say("Hello")
+    assert not any(isinstance(event, Thought) for event in heard.events)
+    turn = await room.turn(heard.done.turn)
+    think = room.chat.speaker.vocabulary.tokenise("<think>", special=False)
+    first = await room.branch(turn.id, 0, think[0])
+    for index, id in enumerate(think[1:], 1):
+        first = await room.branch(first.done.turn, index, id)
+    assert "".join(e.text for e in first.events if isinstance(e, Thought)) == first.done.reasoning != ""
+    assert first.text == first.done.text == ""
+
+
+async def test_a_branch_keeps_the_beginning_and_the_draws(room: Room) -> None:
+    warm = room.with_sampling(temperature=1.2)
+    parent = await room.turn((await warm.say("Tell me about the sea.", seed=11)).done.turn)
+    choice = next(c.id for c in parent.trace.steps[4].top if c.id not in (parent.trace.steps[4].id, END))
+    heard = await warm.branch(parent.id, 4, choice)
+    turn = await room.turn(heard.done.turn)
+    kept = (*(step.id for step in parent.trace.steps[:4]), choice)
+    assert turn.prompt.ids == parent.prompt.ids + kept
+    assert (turn.first_step, turn.parent_turn, turn.seed) == (5, parent.id, parent.seed)
+    assert [step.u for step in turn.trace.steps] == [draw(11, t) for t in range(5, 5 + len(turn.trace.steps))]
+    beginning = room.chat.speaker.vocabulary.detokenise(kept).decode()
+    assert heard.text == heard.done.text == turn.reply
+    assert turn.reply.startswith(beginning)
+
+    again = await room.turn((await warm.branch(turn.id, 6, choice, seed=99)).done.turn)
+    assert again.prompt.ids == (*turn.prompt.ids, turn.trace.steps[0].id, choice)
+    assert (again.first_step, again.parent_turn, again.seed) == (7, turn.id, 99)
+    assert again.reply.startswith(beginning)
+    assert again.trace.steps[0].u == draw(99, 7)
+
+    rows = {row.id: row for row in await room.chat.store.messages(room.session)}
+    replies = [rows[t.reply_message].parent for t in (parent, turn, again) if t.reply_message]
+    assert replies == [parent.prompt_message] * 3
+    conversation = await room.chat.store.conversation(heard.done.message or 0)
+    assert conversation[-1].ids[:5] == kept
+
+
+async def test_a_branch_that_cannot_be_is_refused(room: Room) -> None:
+    turn = (await room.say("Hello")).done
+    for step, choice, words in (
+        (turn.n_tokens, 5, "no step"),
+        (-1, 5, "no step"),
+        (0, 49152, "does not exist"),
+        (0, -1, "does not exist"),
+        (0, END, "ends a reply"),
+    ):
+        with pytest.raises(UserError, match=words):
+            await room.branch(turn.turn, step, choice)
+    with pytest.raises(UserError, match="no turn"):
+        await room.branch(10**6, 0, 5)
+    assert len(await room.chat.store.turns(room.session)) == 1

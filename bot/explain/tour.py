@@ -309,7 +309,7 @@ TOUR: tuple[Stop, ...] = (
     ),
     Stop(
         "Another history, another distribution",
-        "The prediction depends on the whole history: change the question, and it changes by more than rounding does.",
+        "The prediction depends on the history: change the question, and it changes by more than rounding does.",
         _history,
         "how far one change in the question moves the prediction, beside the noise floor.",
         "which part of the history matters how much.",

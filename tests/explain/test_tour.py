@@ -15,6 +15,7 @@ from glasshead.explain.turn import Turn
 from glasshead.predict.local import EngineSettings, LocalEngine
 from glasshead.predict.model import Model
 from glasshead.predict.render import Renderer
+from glasshead.predict.sampling import Sampling
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ async def bench(model_path: Path) -> AsyncIterator[Bench]:
     async def replay(turn: Turn) -> Certificate:
         return await asyncio.to_thread(work, turn)
 
-    yield Bench(engine, renderer, model.vocabulary, replay)
+    yield Bench(engine, renderer, model.vocabulary, replay, sampling=Sampling(max_tokens=6))
     await engine.aclose()
 
 

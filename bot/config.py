@@ -43,6 +43,8 @@ class ModelSection(Section):
     adapter_scale: Annotated[float, Ge(-10), Le(10)] = 1.0
     gpu_layers: Annotated[int, Ge(-1), Le(10_000)] = 0
     context: Annotated[int, Ge(256), Le(1_048_576)] = 4096
+    others: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    memory_mb: Annotated[int, Ge(0), Le(100_000_000)] = 0
 
 
 class EngineSection(Section):

@@ -2,59 +2,110 @@
 
 import asyncio
 import datetime
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from .catalog import Catalog
 from .chat import Chat, Speaker
 from .config import Settings
+from .predict import gguf, pool
 from .predict.local import EngineSettings, LocalEngine
 from .predict.model import Model
+from .predict.pool import ModelChoice, ModelPool
 from .predict.render import Renderer
 from .store import Store
 
 
 def load_model(settings: Settings) -> Model:
     """The configured model, fetched if it is not there yet. Raises UserError."""
+    return pool.load_model(settings.model.name, model_choice(settings, settings.model.name))
+
+
+def model_choice(settings: Settings, name: str) -> ModelChoice:
+    """How the settings run a model; it is fetched if it is not there yet. The adapter is the usual model's."""
     section = settings.model
     catalog = Catalog.load(section.folder)
-    path = catalog.find(section.name) or catalog.pull(section.name)
-    return Model.load(path, name=section.name, n_gpu_layers=section.gpu_layers)
+    path = catalog.find(name) or catalog.pull(name)
+    adapter = section.adapter if name == section.name else ""
+    return ModelChoice(
+        path=path,
+        settings=engine_settings(settings, trained=gguf.read(path).n_ctx_train),
+        n_gpu_layers=section.gpu_layers,
+        adapter=(catalog.find(adapter) or catalog.pull(adapter)) if adapter else None,
+        adapter_scale=section.adapter_scale,
+    )
 
 
-def engine_settings(settings: Settings, model: Model) -> EngineSettings:
+def engine_settings(settings: Settings, trained: int | None) -> EngineSettings:
     """The engine's share of the settings; a context longer than the model was trained for is cut to that."""
-    trained = model.identity.n_ctx_train or settings.model.context
+    context, engine = settings.model.context, settings.engine
     return EngineSettings(
-        n_ctx=min(settings.model.context, trained),
-        max_running=settings.engine.streams,
-        max_waiting=settings.engine.queue,
-        max_per_user=settings.engine.queue_per_user,
+        n_ctx=min(context, trained or context),
+        max_running=engine.streams,
+        max_waiting=engine.queue,
+        max_per_user=engine.queue_per_user,
         k=settings.explain.candidates,
-        threads=settings.engine.threads,
-        cache_bytes=settings.engine.kv_memory_mb << 20,
-        spill_folder=settings.engine.kv_folder if settings.engine.kv_disk_mb else None,
-        spill_bytes=settings.engine.kv_disk_mb << 20,
+        threads=engine.threads,
+        cache_bytes=engine.kv_memory_mb << 20,
+        spill_folder=engine.kv_folder if engine.kv_disk_mb else None,
+        spill_bytes=engine.kv_disk_mb << 20,
     )
 
 
 @asynccontextmanager
 async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
-    """A chat over the configured model and log. Leaving it stops what runs, logs it, and closes both."""
+    """A chat over the configured models and log. Leaving it stops what runs, logs it, and closes both."""
+    usual = settings.model.name
+    others = [name for name in settings.model.others if name != usual]
     store = await Store.open(settings.store.path)
     try:
-        model = await asyncio.to_thread(load_model, settings)
-        engine = LocalEngine(model, engine_settings(settings, model))
+        choices = {name: await asyncio.to_thread(model_choice, settings, name) for name in (usual, *others)}
+        models = ModelPool(choices, _memory(settings), pinned=(usual,))
         try:
-            await store.save_vocabulary(engine.model, model.vocabulary.pieces())
-            renderer = Renderer(model.vocabulary, model.template, date=datetime.date.today())
-            speaker = Speaker(engine, model.vocabulary, renderer, renderer.stop)
-            chat = Chat(store, speaker, settings.sampling.sampling(), k=settings.explain.candidates)
+            speakers = _Speakers(models, store)
+            chat = Chat(
+                store,
+                await speakers.get(usual),
+                settings.sampling.sampling(),
+                k=settings.explain.candidates,
+                others={name: partial(speakers.get, name) for name in others},
+            )
             try:
                 yield chat
             finally:
                 await chat.aclose()
         finally:
-            await engine.aclose()
+            await models.aclose()
     finally:
         await store.close()
+
+
+class _Speakers:
+    """Speakers over the pool's engines; a model that was unloaded meanwhile gets a new one."""
+
+    def __init__(self, models: ModelPool, store: Store) -> None:
+        self._models = models
+        self._store = store
+        self._ready: dict[str, Speaker] = {}
+
+    async def get(self, name: str) -> Speaker:
+        engine = await self._models.get(name)
+        speaker = self._ready.get(name)
+        if speaker is None or speaker.engine is not engine:
+            speaker = self._ready[name] = await self._introduce(engine)
+        return speaker
+
+    async def _introduce(self, engine: LocalEngine) -> Speaker:
+        vocabulary = engine.vocabulary
+        await self._store.save_vocabulary(engine.model, await asyncio.to_thread(vocabulary.pieces))
+        renderer = Renderer(vocabulary, engine.template, date=datetime.date.today())
+        return Speaker(engine, vocabulary, renderer, renderer.stop)
+
+
+def _memory(settings: Settings) -> int:
+    """Bytes that weights and KV of all models may take."""
+    if settings.model.memory_mb:
+        return settings.model.memory_mb << 20
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4

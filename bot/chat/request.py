@@ -18,7 +18,8 @@ class ReplyRequest:
     """Answer ``message`` (its id in the log), given the chain of messages that leads to it.
 
     ``sampling`` and ``seed`` default to the settings and a fresh draw. ``user`` names whose turn it is in the
-    engine's fair queue; ``requester`` is that person's Discord id, None in the terminal.
+    engine's fair queue; ``requester`` is that person's Discord id, None in the terminal. ``model`` is one of
+    ``Chat.models``, "" the usual one.
     """
 
     session: int
@@ -27,6 +28,7 @@ class ReplyRequest:
     seed: int | None = None
     user: str = ""
     requester: int | None = None
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """A speaker: one loaded model, ready to be talked to."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from ..predict.engine import Engine
@@ -19,3 +20,7 @@ class Speaker:
     vocabulary: Vocabulary
     renderer: Renderer
     stop: tuple[str, ...] = ()
+
+
+Others = Mapping[str, Callable[[], Awaitable[Speaker]]]
+"""Further models by name, each loaded when it is asked for."""

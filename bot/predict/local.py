@@ -21,6 +21,7 @@ from .sampling import Sampling
 from .scoring import ScoreJob
 from .spill import Spill
 from .step import Score, Step
+from .vocabulary import Vocabulary
 from .worker import Worker
 
 
@@ -109,6 +110,16 @@ class LocalEngine:
     def model(self) -> ModelIdentity:
         """What decides the numbers besides the input."""
         return self._model.identity
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The model's tokens."""
+        return self._model.vocabulary
+
+    @property
+    def template(self) -> str | None:
+        """The model's chat template, None if it brings none."""
+        return self._model.template
 
     @property
     def n_ctx(self) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,11 +25,13 @@ class ModelChoice:
 
 
 class ModelPool:
-    """Engines by name. ``budget`` bounds weights and KV of all loaded ones, in bytes. Lives on one event loop."""
+    """Engines by name. ``budget`` bounds weights and KV of all loaded ones, in bytes; ``pinned`` ones stay loaded.
+    Lives on one event loop."""
 
-    def __init__(self, choices: Mapping[str, ModelChoice], budget: int) -> None:
+    def __init__(self, choices: Mapping[str, ModelChoice], budget: int, *, pinned: Collection[str] = ()) -> None:
         self._choices = choices
         self._budget = budget
+        self._pinned = pinned
         self._engines: OrderedDict[str, LocalEngine] = OrderedDict()
         self._lock = asyncio.Lock()
 
@@ -62,13 +64,15 @@ class ModelPool:
         for other, engine in list(self._engines.items()):
             if needed + self._used() <= self._budget:
                 return
-            if engine.idle:
+            if engine.idle and other not in self._pinned:
                 del self._engines[other]
                 await engine.aclose()
         if needed + self._used() > self._budget:
             busy = f", and {', '.join(self._engines)} at work" if self._engines else ""
             raise EngineError(
-                "no_memory", f"{name} takes {needed >> 20} MB of the {self._budget >> 20} MB for models{busy}"
+                "no_memory",
+                f"{name} takes {needed >> 20} MB of the {self._budget >> 20} MB for models{busy}: "
+                "lower streams or context, or raise memory_mb",
             )
 
     def _used(self) -> int:
@@ -78,16 +82,26 @@ class ModelPool:
         choice, loop = self._choices[name], asyncio.get_running_loop()
 
         def load() -> LocalEngine:
-            model = Model.load(choice.path, name=name, n_gpu_layers=choice.n_gpu_layers)
+            model = load_model(name, choice)
             try:
-                if choice.adapter is not None:
-                    adapt(model, choice.adapter, choice.adapter_scale)
                 return LocalEngine(model, choice.settings, loop=loop)
             except BaseException:
                 model.close()
                 raise
 
         return await asyncio.to_thread(load)
+
+
+def load_model(name: str, choice: ModelChoice) -> Model:
+    """The model with its adapter, without an engine. Raises UserError."""
+    model = Model.load(choice.path, name=name, n_gpu_layers=choice.n_gpu_layers)
+    try:
+        if choice.adapter is not None:
+            adapt(model, choice.adapter, choice.adapter_scale)
+    except BaseException:
+        model.close()
+        raise
+    return model
 
 
 def footprint(choice: ModelChoice) -> int:

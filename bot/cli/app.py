@@ -2,7 +2,7 @@
 
 import typer
 
-from . import chat, doctor, explain, log, model, review, run, verify
+from . import chat, doctor, explain, log, model, review, run, tour, verify
 
 app = typer.Typer(
     name="glasshead",
@@ -15,6 +15,7 @@ app.command()(run.run)
 app.command()(chat.chat)
 app.command()(explain.explain)
 app.command()(verify.verify)
+app.command()(tour.tour)
 app.add_typer(log.app, name="log")
 app.add_typer(model.app, name="model")
 app.command()(review.review)

@@ -1,12 +1,11 @@
 """A reply under the microscope: its tokens with their place on each layer, and one step opened."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..explain.explanation import Explanation
-from ..explain.lines import shown
-from ..explain.scale import LAYERS, Layer
-from ..explain.tokens import PromptPart
+from ..explain.scale import LAYERS, Layer, read
+from ..explain.tokens import PromptPart, Token
 from ..explain.view import StepView
 from ..explain.visible import neutral, visible
 
@@ -16,13 +15,15 @@ SHADES = 20
 
 @dataclass(frozen=True, slots=True)
 class Glyph:
-    """What a reader can point at: one token, or the few that make one character."""
+    """What a reader can point at: one token, or the few that make one character.
+
+    ``classes`` place it on every layer at once, as palette.py colours them; the page says which layer is shown.
+    """
 
     first: int
     last: int
     text: str
-    shade: Mapping[Layer, int]
-    level: Mapping[Layer, int]
+    classes: str
     overruled: bool
     marker: bool
 
@@ -38,25 +39,22 @@ class Bar:
 
 
 def glyphs(explanation: Explanation) -> list[Glyph]:
-    readings = {layer: shown(explanation, layer) for layer in LAYERS}
     overruled = frozenset(explanation.overruled)
     out = []
-    for number, group in enumerate(explanation.groups):
+    for group in explanation.groups:
         parts = explanation.tokens[group.first : group.last + 1]
         marker = parts[-1].is_end or not group.bytes
         text = visible(group.bytes) if marker else neutral(group.bytes).replace("\n", "⏎\n")
-        out.append(
-            Glyph(
-                first=group.first,
-                last=group.last,
-                text=text,
-                shade={layer: round(readings[layer][number].reading.unsure * SHADES) for layer in LAYERS},
-                level={layer: readings[layer][number].reading.level for layer in LAYERS},
-                overruled=any(part.index in overruled for part in parts),
-                marker=marker,
-            )
-        )
+        classes = " ".join(_classes(layer, parts) for layer in LAYERS)
+        over = any(part.index in overruled for part in parts)
+        out.append(Glyph(group.first, group.last, text, classes, over, marker))
     return out
+
+
+def _classes(layer: Layer, parts: Sequence[Token]) -> str:
+    """Colour and mark on one layer: a group is as unsure as its least sure token."""
+    reading = max((read(layer, part.value(layer)) for part in parts), key=lambda reading: reading.unsure)
+    return f"{layer[0]}{round(reading.unsure * SHADES)} {layer[0].upper()}{reading.level}"
 
 
 def draw_bar(step: StepView, names: Mapping[int, str]) -> list[Bar]:

@@ -23,7 +23,7 @@ from .health import look_at
 from .keys import key
 from .microscope import draw_bar, glyphs, names, prompt_tokens
 from .render import page
-from .transcript import transcript
+from .transcript import transcript, window
 
 PAGE = 50
 
@@ -77,11 +77,13 @@ async def session(request: Request) -> Response:
     row = await store.session(number)
     of_session = await store.marks(number)
     turns = await store.turns(number)
-    lines = transcript(await store.messages(number), turns, of_session, key(request.query_params.get("at")))
+    at = key(request.query_params.get("at"))
+    lines = transcript(await store.messages(number), turns, of_session, at)
     answered = {line.message.id for line in lines}
     pending = [turn for turn in turns if turn.reply_message is None and turn.prompt_message in answered]
     latest = await store.latest_turn() or 0
-    return page(request, "session.html", session=row, lines=lines, pending=pending, turns=turns, latest=latest)
+    shown = window(lines, at)
+    return page(request, "session.html", session=row, window=shown, pending=pending, latest=latest)
 
 
 async def reply(request: Request) -> Response:

@@ -15,11 +15,11 @@ def stylesheet() -> str:
     ]
     for layer in LAYERS:
         rules += [
-            f"[data-layer={layer}] [data-{layer}='{shade}']{{background:var(--s{shade});color:var(--i{shade})}}"
+            f"[data-layer={layer}] .{layer[0]}{shade}{{background:var(--s{shade});color:var(--i{shade})}}"
             for shade in range(SHADES + 1)
         ]
         rules += [
-            f"[data-layer={layer}] [data-{layer}-level='{level}']{{box-shadow:inset 0 -{width}px var(--mark)}}"
+            f"[data-layer={layer}] .{layer[0].upper()}{level}{{box-shadow:inset 0 -{width}px var(--mark)}}"
             for level, width in enumerate(_LEVEL_WIDTHS)
         ]
     return "\n".join(rules)

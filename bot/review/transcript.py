@@ -57,3 +57,22 @@ def transcript(
         lines.append(Line(by_id[chosen], writer, mark, tuple(versions), versions.index(chosen)))
         here = chosen
     return lines
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of a long transcript. ``earlier`` and ``later`` are messages in the stretches beside it."""
+
+    lines: list[Line]
+    earlier: int | None
+    later: int | None
+
+
+def window(lines: list[Line], at: int | None, size: int = 200) -> Window:
+    """The stretch with message ``at`` in it, else the last."""
+    place = next((i for i, line in enumerate(lines) if line.message.id == at), len(lines) - 1)
+    start = max(place, 0) // size * size
+    shown = lines[start : start + size]
+    earlier = lines[start - 1].message.id if start else None
+    later = lines[start + size].message.id if start + size < len(lines) else None
+    return Window(shown, earlier, later)

@@ -2,14 +2,18 @@
 
 import datetime
 import math
+import re
+from pathlib import Path
 
+import glasshead.review
 import pytest
 import sqlalchemy as sa
+from glasshead.explain.scale import luminance
 from glasshead.predict.step import Candidate, Step
 from glasshead.review.comparison import divergence
 from glasshead.review.figures import read_figures
 from glasshead.review.markup import parts
-from glasshead.review.transcript import transcript
+from glasshead.review.transcript import transcript, window
 from glasshead.store import MessageRow
 from glasshead.store.tables import metadata, model
 from hypothesis import given
@@ -41,6 +45,19 @@ class TestTranscript:
 
     def test_a_message_whose_parent_is_gone_starts_a_line(self) -> None:
         assert [part.message.id for part in transcript([message(9, 4)], [], {})] == [9]
+
+
+@pytest.mark.parametrize(
+    ("at", "shown", "earlier", "later"),
+    [(None, [9, 10], 8, None), (1, [1, 2, 3, 4], None, 5), (5, [5, 6, 7, 8], 4, 9), (8, [5, 6, 7, 8], 4, 9)],
+)
+def test_a_long_transcript_comes_in_stretches(
+    at: int | None, shown: list[int], earlier: int | None, later: int | None
+) -> None:
+    lines = transcript([message(id_, id_ - 1 or None) for id_ in range(1, 11)], [], {})
+    found = window(lines, at, size=4)
+    assert ([line.message.id for line in found.lines], found.earlier, found.later) == (shown, earlier, later)
+    assert window([], None).lines == []
 
 
 def step(*probabilities: tuple[int, float]) -> Step:
@@ -89,3 +106,16 @@ def test_a_log_without_turns_has_empty_statistics() -> None:
         assert (figures.whole.turns, figures.whole.perplexity, figures.whole.tokens_a_second) == (0, None, None)
         assert connection.execute(sa.select(sa.func.count()).select_from(model)).scalar() == 0
     engine.dispose()
+
+
+@pytest.mark.parametrize("theme", [0, 1])
+def test_words_stand_out_from_what_is_behind_them(theme: int) -> None:
+    """WCAG 2 AA: 4.5 to 1, in both themes."""
+    style = (Path(glasshead.review.__file__).parent / "static" / "style.css").read_text()
+    blocks = re.findall(r"--paper:[^}]*", style)
+    colours = dict(re.findall(r"--(\w+): #(\w{6})", blocks[theme]))
+    light = {name: luminance(tuple(bytes.fromhex(value))) for name, value in colours.items()}  # type: ignore[arg-type]
+    for word in ("ink", "soft", "faint", "accent", "bad"):
+        for ground in ("paper", "raised", "wash"):
+            high, low = sorted((light[word], light[ground]), reverse=True)
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (word, ground)

@@ -6,18 +6,21 @@ of its reach (addressing, names, splitting, pacing, permissions) and tested as t
 
 import logging
 from contextlib import AsyncExitStack
+from typing import Any
 
 from discord.ext import commands
 
 from ..config import Settings, load_settings
+from ..errors import UserError
 from ..wiring import open_chat
 from .explaining import Explaining
 from .preferences import Preferences
 from .pressed import ReplyButtons
 from .service import Service, preferences_path
+from .sync import sync_changed
 from .talk import Talk
 
-__all__ = ["Service", "load", "setup", "teardown", "unload"]
+__all__ = ["Service", "load", "setup", "sync_if_changed", "teardown", "unload"]
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +38,14 @@ async def teardown(bot: commands.Bot) -> None:
     service, stack = _loaded.pop(id(bot))
     await service.close()
     await stack.aclose()
+
+
+async def sync_if_changed(bot: commands.Bot) -> bool:
+    """Sync the bot's global commands unless they are the ones Discord was last told. For hosts, after loading."""
+    cog: Any = bot.get_cog("Glasshead")
+    if cog is None:
+        raise UserError("load glasshead.plugin before its commands are synced")
+    return await sync_changed(bot, cog.service.preferences)  # not by this module's state: extensions load anew
 
 
 async def load(bot: commands.Bot, settings: Settings) -> Service:

@@ -9,9 +9,8 @@ from discord.ext import commands
 
 from ..config import Settings
 from ..errors import UserError
-from . import load, unload
+from . import load, sync_if_changed, unload
 from .service import NOBODY, Service
-from .sync import sync_if_changed
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ class Client(commands.Bot):
 
     async def setup_hook(self) -> None:
         self.service = await load(self, self._settings)
-        await sync_if_changed(self, self.service.preferences)
+        await sync_if_changed(self)
 
     async def on_message(self, message: discord.Message) -> None:
         """Messages are the plugin's business; there are no prefix commands."""

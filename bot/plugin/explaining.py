@@ -87,12 +87,12 @@ class PanelSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=TEMPL
 
 
 def _cog(interaction: discord.Interaction[Any]) -> "Explaining":
-    cog = cast(commands.Bot, interaction.client).get_cog("Explaining")
+    cog = cast(commands.Bot, interaction.client).get_cog("Glasshead explanations")
     assert isinstance(cog, Explaining), "its buttons are removed with it"
     return cog
 
 
-class Explaining(commands.Cog):
+class Explaining(commands.Cog, name="Glasshead explanations"):
     """Opens explanations. Reads the log; only the probes need the model."""
 
     def __init__(self, bot: commands.Bot, service: Service) -> None:

@@ -21,12 +21,9 @@ LONGEST_THOUGHT = 1500
 
 
 async def present(service: Service, running: Running, surface: Surface, notes: tuple[str, ...] = ()) -> None:
-    """Show a reply from its first word to its end. While it runs it can be found, to be stopped."""
+    """Show a reply from its first word to its end. While it is written it can be found, to be stopped."""
     service.running.add(running)
-    try:
-        await Presenter(service, running, surface, notes).run()
-    finally:
-        service.running.discard(running)
+    await Presenter(service, running, surface, notes).run()
 
 
 class Presenter:
@@ -51,6 +48,7 @@ class Presenter:
         except UserError as error:
             self._notes.insert(0, str(error))
         finally:
+            self._service.running.discard(self._running)
             self._ended = True
             self._fresh.set()
             helpers[0].cancel()

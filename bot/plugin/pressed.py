@@ -36,12 +36,12 @@ class ReplyButton(
         return cls(match["action"], int(match["turn"]))
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        cog = cast(commands.Bot, interaction.client).get_cog("Buttons")
+        cog = cast(commands.Bot, interaction.client).get_cog("Glasshead buttons")
         assert isinstance(cog, ReplyButtons), "the button is removed with its cog"
         await cog.pressed(interaction, self.action, self.turn)
 
 
-class ReplyButtons(commands.Cog, name="Buttons"):
+class ReplyButtons(commands.Cog, name="Glasshead buttons"):
     """Keeps the dynamic item registered, and does what is pressed."""
 
     def __init__(self, bot: commands.Bot, service: Service) -> None:

@@ -17,7 +17,7 @@ def digest(bot: commands.Bot) -> str:
     return hashlib.sha256(json.dumps(sent, sort_keys=True, default=str).encode()).hexdigest()
 
 
-async def sync_if_changed(bot: commands.Bot, preferences: Preferences) -> bool:
+async def sync_changed(bot: commands.Bot, preferences: Preferences) -> bool:
     """Sync the global commands unless Discord was told these very ones before. Returns whether it did."""
     assert bot.application_id is not None, "known after login"
     fresh = digest(bot)

@@ -25,7 +25,7 @@ WELCOME = (
 )
 
 
-class Talk(commands.Cog):
+class Talk(commands.Cog, name="Glasshead"):
     """Answers whoever addresses the bot."""
 
     def __init__(self, bot: commands.Bot, service: Service) -> None:

@@ -25,7 +25,7 @@ def finished(message: Message) -> bool:
 async def ask(double: Double, who: Person, text: str, **more: Any) -> Message:
     """Mention the bot in #general and wait for the finished reply."""
     asked = await who.mention_bot(double.general, text, **more)
-    return await double.reply_to(asked, finished, timeout=40)
+    return await double.reply_to(asked, finished, timeout=20)
 
 
 async def said_to_model(bot: Client, reply: Message) -> list[tuple[str, str]]:
@@ -54,7 +54,7 @@ async def test_the_whole_conversation_is_given_every_time(double: Double, bot: C
     alice = double.person("alice")
     first = await ask(double, alice, "My name is Alice.")
     again = await alice.say(double.general, "What is my name?", reply_to=first)
-    second = await double.reply_to(again, finished, timeout=40)
+    second = await double.reply_to(again, finished, timeout=20)
     assert [text for _, text in await said_to_model(bot, second)] == [
         "You are a helpful assistant.",
         "My name is Alice.",
@@ -76,8 +76,8 @@ async def test_silence(double: Double, bot: Client) -> None:
 
 async def test_direct_messages_need_no_mention_and_go_on(double: Double, bot: Client) -> None:
     alice = double.person("alice")
-    first = await double.reply_to(await alice.say(alice.dm, "Say yes."), finished, timeout=40)
-    second = await double.reply_to(await alice.say(alice.dm, "Say no."), finished, timeout=40)
+    first = await double.reply_to(await alice.say(alice.dm, "Say yes."), finished, timeout=20)
+    second = await double.reply_to(await alice.say(alice.dm, "Say no."), finished, timeout=20)
     texts = [text for _, text in await said_to_model(bot, second)]
     assert texts == ["You are a helpful assistant.", "Say yes.", first.content.split("\n-# ")[0], "Say no."]
 
@@ -85,8 +85,8 @@ async def test_direct_messages_need_no_mention_and_go_on(double: Double, bot: Cl
 async def test_two_at_once_in_a_direct_message_are_answered_in_order(double: Double, bot: Client) -> None:
     alice = double.person("alice")
     one, two = await alice.say(alice.dm, "One."), await alice.say(alice.dm, "Two.")
-    second = await double.reply_to(two, finished, timeout=40)
-    first = await double.reply_to(one, finished, timeout=40)
+    second = await double.reply_to(two, finished, timeout=20)
+    first = await double.reply_to(one, finished, timeout=20)
     assert first.id < second.id
     assert [t for _, t in await said_to_model(bot, second)][1] == "One."
 
@@ -108,11 +108,11 @@ async def test_threads_are_read_whole(double: Double, bot: Client) -> None:
     await alice.say(thread, "I like cats.")
     await bob.say(thread, "I like dogs.")
     asked = await alice.mention_bot(thread, "What do we like?")
-    reply = await double.reply_to(asked, finished, timeout=40)
+    reply = await double.reply_to(asked, finished, timeout=20)
     texts = [text for _, text in await said_to_model(bot, reply)]
     assert texts[1:] == ["I like cats.", "I like dogs.", "What do we like?"]
     await bob.say(thread, "And birds.")
-    more = await double.reply_to(await alice.mention_bot(thread, "What else?"), finished, timeout=40)
+    more = await double.reply_to(await alice.mention_bot(thread, "What else?"), finished, timeout=20)
     assert [t for r, t in await said_to_model(bot, more) if r == "user"][2:] == [
         "What do we like?",
         "And birds.",
@@ -123,10 +123,10 @@ async def test_threads_are_read_whole(double: Double, bot: Client) -> None:
 async def test_an_edited_message_reads_differently_in_the_next_turn(double: Double, bot: Client) -> None:
     alice = double.person("alice")
     asked = await alice.mention_bot(double.general, "My cat is called Tom.")
-    first = await double.reply_to(asked, finished, timeout=40)
+    first = await double.reply_to(asked, finished, timeout=20)
     await alice.edit(asked, f"{double.bot_mention} My cat is called Jerry.")
     again = await alice.say(double.general, "What is it called?", reply_to=first)
-    second = await double.reply_to(again, finished, timeout=40)
+    second = await double.reply_to(again, finished, timeout=20)
     assert [t for r, t in await said_to_model(bot, second) if r == "user"] == [
         "My cat is called Jerry.",
         "What is it called?",
@@ -159,14 +159,14 @@ async def test_retry_adds_a_version_in_place(double: Double, started: Any) -> No
         refused = await bob.press(reply, "Retry")
         assert "Only the person who asked" in refused.text
         await alice.press(reply, "Retry")
-        await double.until(lambda: "2/2" in labels(reply), timeout=40)
+        await double.until(lambda: "2/2" in labels(reply), timeout=20)
         second = reply.content
         assert double.said(double.general) == [reply]
         await alice.press(reply, "◀")
         await double.until(lambda: "1/2" in labels(reply), timeout=20)
         assert reply.content == first.split("\n-# ")[0]
         more = await alice.say(double.general, "And another.", reply_to=reply)
-        answer = await double.reply_to(more, finished, timeout=40)
+        answer = await double.reply_to(more, finished, timeout=20)
         assert (await said_to_model(bot, answer))[2][1] == first.split("\n-# ")[0]
         assert second is not None
 
@@ -175,7 +175,7 @@ async def test_stop_keeps_what_was_said(double: Double, started: Any) -> None:
     async with started(sampling={"max_tokens": 1500, "temperature": 0.0, "logit_bias": ON_AND_ON}):
         alice, bob = double.person("alice"), double.person("bob")
         asked = await alice.mention_bot(double.general, "Count from one to five hundred in words.")
-        running = await double.reply_to(asked, lambda m: labels(m) == ["Stop"] and m.content != "", timeout=40)
+        running = await double.reply_to(asked, lambda m: labels(m) == ["Stop"] and m.content != "", timeout=20)
         assert "Only the person who asked" in (await bob.press(running, "Stop")).text
         await alice.press(running, "Stop")
         await double.until(lambda: finished(running), timeout=30)
@@ -202,7 +202,7 @@ async def test_a_deleted_channel_ends_the_reply_quietly(double: Double, started:
     async with started(sampling={"max_tokens": 400, "temperature": 0.0, "logit_bias": ON_AND_ON}) as bot:
         alice = double.person("alice")
         asked = await alice.mention_bot(double.general, "Count to a thousand in words.")
-        await double.reply_to(asked, timeout=40)
+        await double.reply_to(asked, timeout=20)
         double.remove_channel(double.general)
         assert bot.service is not None
         await asyncio.wait_for(asyncio.gather(*bot.service.tasks), 60)
@@ -213,7 +213,7 @@ async def test_without_the_content_intent_it_works_by_mention(double: Double, st
         alice = double.person("alice")
         reply = await ask(double, alice, "Hello!")
         again = await alice.say(double.general, "And again.", reply_to=reply)
-        assert await double.reply_to(again, finished, timeout=40)
+        assert await double.reply_to(again, finished, timeout=20)
         silent = await alice.say(double.general, "Without a ping.", reply_to=reply, ping=False)
         told = await double.reply_to(silent)
         assert "message-content intent" in told.content

@@ -7,6 +7,7 @@ This reader says in one line what is wrong. Format: https://github.com/ggml-org/
 import mmap
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Final
@@ -298,23 +299,37 @@ class _Reader:
         if item == _STRING:
             if count > self._size // 8:
                 raise _Malformed(f"is truncated or corrupt: {key} claims {count} strings")
-            self._skip_strings(count)
+            starts = self._skip_strings(count)
+            if key == "tokenizer.ggml.tokens":
+                self._check_tokens(starts)
         elif item in _SCALARS:
             self._skip(_SCALARS[item].size * count)
         else:
             raise _Malformed(f"is corrupt: array {key} has unknown item type {item}")
         return Array(item, count)
 
-    def _skip_strings(self, count: int) -> None:
+    def _skip_strings(self, count: int) -> list[int]:
+        """Where each of ``count`` strings begins, with its length before it."""
         # A hot loop: vocabularies have up to a quarter of a million strings.
         unpack, data, at = _U64.unpack_from, self._data, self._at
+        starts = []
         try:
             for _ in range(count):
+                starts.append(at)
                 at += 8 + unpack(data, at)[0]
         except (struct.error, OverflowError):
             raise _Malformed("is truncated: it ends within its header") from None
         self._at = at
         self._skip(0)
+        return starts
+
+    def _check_tokens(self, starts: list[int]) -> None:
+        # llama.cpp aborts the process where two tokens have one text (empty ones it names itself).
+        data = self._data
+        texts = [data[start + 8 : end] for start, end in pairwise([*starts, self._at])]
+        texts = [text for text in texts if text]
+        if len(set(texts)) != len(texts):
+            raise _Malformed("is corrupt: two tokens of its vocabulary are the same")
 
     def _text(self, what: str) -> str:
         start = self._skip(self._u64())

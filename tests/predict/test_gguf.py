@@ -107,6 +107,14 @@ def test_a_download_cut_off_is_refused(tmp_path: Path, model_path: Path, share: 
         (b"GGUF" + struct.pack("<IQQ", 3, 1 << 60, 1), "claims"),
         (file(values=(text("a") + struct.pack("<IIQ", 9, 8, 1 << 40),)), "claims"),
         (file(values=(text("a") + struct.pack("<IIQQ", 9, 8, 2, (1 << 64) - 1),)), "is truncated"),
+        (
+            file(
+                values=(
+                    text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 3) + text("a") + text("") + text("a"),
+                )
+            ),
+            "two tokens",
+        ),
         (file(tensors=(tensor("t", (8,), 4, 0),), data=99), "of type 4"),
         (file(tensors=(tensor("t", (33,), Q4_0, 0),), data=99), "impossible shape"),
         (file(tensors=(tensor("t", (1 << 40, 1 << 40), F32, 0),), data=99), "impossible shape"),

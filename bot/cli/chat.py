@@ -13,9 +13,9 @@ from ..config import Settings, load_settings
 from ..errors import UserError
 from ..explain.visible import neutral
 from ..wiring import open_chat
-from .commands import HELP, Commands
+from .commands import HELP, Commands, require_whole
 from .logs import start_logging
-from .sitting import Sitting
+from .sitting import Sitting, check_typed
 from .typed import typed_messages
 
 
@@ -32,7 +32,7 @@ def chat(
     if as_json and once is None:
         raise UserError("--json goes with --once")
     settings = load_settings(config)
-    start_logging(settings)
+    start_logging(settings, quiet=True)
     if once is None:
         asyncio.run(converse(settings, session, seed))
     else:
@@ -58,23 +58,20 @@ async def converse(settings: Settings, session: int | None = None, seed: int | N
 
 
 async def _once(settings: Settings, text: str, session: int | None, seed: int | None, as_json: bool) -> None:
+    check_typed(text)
     _check_length(text, settings)
     async with open_chat(settings) as chat:
         sitting = await _sit(chat, settings, session, quiet=as_json)
         done = await sitting.say(text, seed)
-    if as_json:
-        typer.echo(json.dumps(_as_json(done, sitting.session), ensure_ascii=False))
-    else:
-        typer.echo()
-    if done.error and not as_json:
-        raise UserError(done.error)
+    typer.echo(json.dumps(_as_json(done, sitting.session), ensure_ascii=False) if as_json else "")
+    require_whole(done)
 
 
 async def _sit(chat: Chat, settings: Settings, session: int | None, quiet: bool = False) -> Sitting:
-    write = (lambda _: None) if quiet else _write
+    sitting = Sitting(chat, settings.chat.system_prompt, (lambda _: None) if quiet else _write, _note)
     if session is not None:
-        return await Sitting.resume(chat, session, write, _note)
-    return await Sitting.begin(chat, settings.chat.system_prompt, write, _note)
+        await sitting.resume(session)
+    return sitting
 
 
 def _check_length(text: str, settings: Settings) -> None:
@@ -86,7 +83,7 @@ def _check_length(text: str, settings: Settings) -> None:
         )
 
 
-def _as_json(done: Done, session: int) -> dict[str, object]:
+def _as_json(done: Done, session: int | None) -> dict[str, object]:
     return {
         "turn": done.turn,
         "session": session,

@@ -9,7 +9,8 @@ from ..config import Settings
 from ..errors import UserError
 from ..explain.visible import neutral
 from .explain import show_turn
-from .sitting import Sitting
+from .interrupt import interruptible
+from .sitting import Sitting, check_typed
 from .verify import verify_turn
 
 HELP = "Type, or /help."
@@ -26,6 +27,14 @@ COMMANDS = {
 }
 
 
+def require_whole(done: Done) -> None:
+    """Raise UserError for a reply that broke off, or is not in the log."""
+    if done.error:
+        raise UserError(done.error)
+    if not done.logged:
+        raise UserError("the log could not take this reply (see above): it cannot be explained later")
+
+
 class Commands:
     """``run`` does one; it returns False when the sitting is over."""
 
@@ -34,23 +43,24 @@ class Commands:
         self._settings = settings
 
     async def run(self, line: str) -> bool:
-        name, _, rest = line.partition(" ")
-        rest = rest.strip()
+        name, *rest = line.split(maxsplit=1)
+        argument = rest[0].strip() if rest else ""
+        chat = self._sitting.chat
         match name:
             case "/quit" | "/exit":
                 return False
             case "/help":
                 self._help()
             case "/explain":
-                await show_turn(await self._sitting.chat.store.turn(self._turn(rest)))
+                await show_turn(await chat.store.turn(self._turn(argument)), self._settings, chat)
             case "/verify":
-                await verify_turn(await self._sitting.chat.store.turn(self._turn(rest)), self._settings)
+                await interruptible(verify_turn(await chat.store.turn(self._turn(argument)), self._settings))
             case "/retry":
                 await self.tell(self._sitting.retry())
             case "/system":
-                await self._anew(rest)
+                self._anew(argument)
             case "/reset":
-                await self._anew(self._settings.chat.system_prompt)
+                self._anew(self._settings.chat.system_prompt)
             case "/sessions":
                 await self._sessions()
             case _:
@@ -65,10 +75,7 @@ class Commands:
         typer.echo(
             typer.style(f"  turn {done.turn} · {done.n_tokens} tokens{ending} · /explain", dim=True), err=True
         )
-        if done.error:
-            raise UserError(done.error)
-        if not done.logged:
-            raise UserError("the log could not take this reply (see above): it cannot be explained later")
+        require_whole(done)
 
     def _turn(self, rest: str) -> int:
         if rest:
@@ -84,11 +91,16 @@ class Commands:
             typer.echo(f"  {usage:<14} {meaning}")
         typer.echo('  Alt-Enter starts a new line; a line of """ begins and ends a message of many lines.')
 
-    async def _anew(self, system: str) -> None:
-        fresh = await Sitting.begin(self._sitting.chat, system, self._sitting.write, self._sitting.note)
-        self._sitting.restart(fresh.session, fresh.parent)
-        typer.echo(f"  session {fresh.session}: nothing said before goes in", err=True)
+    def _anew(self, system: str) -> None:
+        if system:
+            check_typed(system)
+        self._sitting.anew(system)
+        typer.echo("  a new session: nothing said before goes in", err=True)
 
     async def _sessions(self) -> None:
-        for session in await self._sitting.chat.store.sessions(limit=10):
-            typer.echo(f"  {session.id:>6}  {session.n_turns:>4} turns  {neutral(session.title)}")
+        sessions = await self._sitting.chat.store.sessions(limit=10)
+        for session in sessions:
+            name = " ".join(neutral(session.title or session.preview).split())
+            typer.echo(f"  {session.id:>6}  {session.n_turns:>4} turns  {name}")
+        if not sessions:
+            typer.echo("  none yet")

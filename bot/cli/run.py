@@ -16,8 +16,9 @@ def run(
 ) -> None:
     """Start the bot: it joins Discord if DISCORD_TOKEN is set, else it talks here."""
     settings = load_settings(config)
-    start_logging(settings)
-    if settings.discord.token.get_secret_value():
+    on_discord = bool(settings.discord.token.get_secret_value())
+    start_logging(settings, quiet=not on_discord)
+    if on_discord:
         from ..plugin.client import serve  # noqa: PLC0415 - the terminal need not load discord.py
 
         asyncio.run(serve(settings))

@@ -1,17 +1,22 @@
 """Lines a person types: from a terminal with history and multi-line editing, or from a pipe."""
 
 import asyncio
+import os
 import sys
+import threading
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 FENCE = '"""'
 """A line of its own: everything up to the next such line is one message."""
 
+_CHUNK = 1 << 16
+
 
 async def typed_messages(history: Path) -> AsyncIterator[str]:
     """Messages as they come; ends with the input. Between fences a message has many lines."""
-    source = _from_terminal(history) if sys.stdin.isatty() and sys.stdout.isatty() else _from_pipe()
+    source = _from_terminal(history) if sys.stdin and sys.stdin.isatty() and sys.stdout.isatty() else _from_pipe()
     block: list[str] | None = None
     async for line in source:
         if line.strip() == FENCE:
@@ -29,9 +34,38 @@ async def typed_messages(history: Path) -> AsyncIterator[str]:
 
 
 async def _from_pipe() -> AsyncIterator[str]:
-    sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # a TextIOWrapper, whatever its type says
-    while line := await asyncio.to_thread(sys.stdin.readline):
-        yield line.rstrip("\n")
+    """Lines of UTF-8; bytes that are none become lone surrogates, which are refused as a message."""
+    rest = b""
+    while chunk := await _read():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line.removesuffix(b"\r").decode(errors="surrogateescape")
+    if rest:
+        yield rest.decode(errors="surrogateescape")
+
+
+async def _read() -> bytes:
+    """What comes next on standard input, nothing at its end.
+
+    In a daemon thread and past Python's buffer: a read that never returns must not keep the program from ending.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[bytes] = loop.create_future()
+
+    def settle(data: bytes) -> None:
+        if not future.done():
+            future.set_result(data)
+
+    def work() -> None:
+        try:
+            data = os.read(0, _CHUNK)
+        except OSError:  # closed
+            data = b""
+        with suppress(RuntimeError):  # nobody waits any more
+            loop.call_soon_threadsafe(settle, data)
+
+    threading.Thread(target=work, daemon=True).start()
+    return await future
 
 
 async def _from_terminal(history: Path) -> AsyncIterator[str]:
@@ -49,7 +83,7 @@ async def _from_terminal(history: Path) -> AsyncIterator[str]:
     def _(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
 
-    history.parent.mkdir(parents=True, exist_ok=True)
+    _begin(history)
     session: PromptSession[str] = PromptSession(
         "you › ", history=FileHistory(str(history)), multiline=True, key_bindings=keys, prompt_continuation="    · "
     )
@@ -60,3 +94,9 @@ async def _from_terminal(history: Path) -> AsyncIterator[str]:
             return
         except KeyboardInterrupt:
             continue
+
+
+def _begin(history: Path) -> None:
+    """The file of what was typed is for its owner alone, as the log is."""
+    history.parent.mkdir(parents=True, exist_ok=True)
+    history.touch(mode=0o600)

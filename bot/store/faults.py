@@ -48,6 +48,8 @@ def plain_words(path: Path) -> Iterator[None]:
     """Raise what SQLite says about the file as a StoreError."""
     try:
         yield
+    except OverflowError:  # an id from outside; the log's own are far smaller
+        raise UserError("the log holds nothing under so large a number") from None
     except (sa.exc.DBAPIError, sqlite3.Error) as error:
         told = translate(error, path)
         if told is None:

@@ -69,7 +69,11 @@ class Model:
             template_sha256=hashlib.sha256(template.encode()).hexdigest(),
             llamacpp_build=library.build(),
         )
-        return cls(pointer, path, header, identity)
+        model = cls(pointer, path, header, identity)
+        if not model.vocabulary.is_sound:
+            model.close()
+            raise UserError(f"{path}: is corrupt: its vocabulary lacks byte tokens")
+        return model
 
     def close(self) -> None:
         """Free the model. Safe to call again."""

@@ -102,6 +102,17 @@ class Vocabulary:
         ids = (id for id in range(self.n_tokens) if self.kind(id) in SPECIAL)
         return {id: self.piece(id).decode(errors="replace") for id in ids}
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether llama.cpp can tokenise any text with it.
+
+        SentencePiece falls back on byte tokens; where one is missing, llama.cpp ends the process at the first text
+        that needs it.
+        """
+        if llama_cpp.llama_vocab_type(self._pointer) != llama_cpp.LLAMA_VOCAB_TYPE_SPM:
+            return True
+        return len({self.piece(id) for id in range(self.n_tokens) if self.kind(id) == "byte"}) == 256
+
     @cached_property
     def _by_text(self) -> dict[str, int]:
         # Where two special tokens share a text, the first is meant.

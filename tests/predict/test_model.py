@@ -55,6 +55,13 @@ def test_a_vocabulary_alone_cannot_answer() -> None:
         Model.load(vocabulary_file("llama-spm"))
 
 
+def test_a_vocabulary_without_all_byte_tokens_is_refused(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(vocabulary_file("llama-spm").read_bytes().replace(b"<0x9F>", b"<0x9G>", 1))
+    with pytest.raises(UserError, match="lacks byte tokens"):
+        Model.load(broken, vocab_only=True)
+
+
 def test_closing_twice_does_no_harm(model_path: Path) -> None:
     model = Model.load(model_path, vocab_only=True)
     model.close()

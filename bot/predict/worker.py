@@ -129,7 +129,8 @@ class Worker(threading.Thread):
         return min(self._context.n_batch, max(LEAST_CHUNK, int(seconds / self._row_s)))
 
     def _measure(self, rows: int, began: float) -> None:
-        self._row_s += 0.5 * ((time.monotonic() - began) / rows - self._row_s)
+        took = (time.monotonic() - began) / rows
+        self._row_s = max(took, (took + self._row_s) / 2)  # slower counts at once
 
     def _govern(self, key: Key, seconds: float) -> None:
         before = self._governor.threads

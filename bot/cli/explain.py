@@ -16,11 +16,13 @@ from prompt_toolkit.output import ColorDepth
 from ..chat import Chat
 from ..config import Settings, load_settings
 from ..errors import UserError
+from ..explain.branches import compare as compare_turns
+from ..explain.contrast import compare_lines
 from ..explain.explanation import Explanation
 from ..explain.explanation import explain as explain_turn
-from ..explain.json import explanation_json, scored_json
+from ..explain.json import comparison_json, explanation_json, scored_json
 from ..explain.lines import Line, plain
-from ..explain.loss import loss_lines, seen_lines
+from ..explain.loss import Scored, loss_lines, seen_lines
 from ..explain.page import page
 from ..explain.text import full, step_lines
 from ..explain.turn import Turn
@@ -43,12 +45,15 @@ def explain(
     loss: Annotated[
         bool, typer.Option(help="Score prompt and reply in one pass, as training does. Loads the model.")
     ] = False,
+    compare: Annotated[int | None, typer.Option(help="Compare with this turn, token by token.")] = None,
     step: Annotated[int | None, typer.Option(help="Open this step, counted from 0.")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file instead of config.toml.")] = None,
 ) -> None:
     """Open a logged reply: each token, what else it might have been, and why it fell so."""
     settings = load_settings(config)
-    asyncio.run(_explain(settings, turn, as_json=as_json, html=html, png=png, loss=loss, step=step))
+    asyncio.run(
+        _explain(settings, turn, as_json=as_json, html=html, png=png, loss=loss, compare=compare, step=step)
+    )
 
 
 async def _explain(
@@ -59,34 +64,49 @@ async def _explain(
     html: Path | None,
     png: Path | None,
     loss: bool,
+    compare: int | None,
     step: int | None,
 ) -> None:
     store = await Store.open(settings.store.path, writable=False)
     try:
         turn = await store.turn(number)
+        other = await store.turn(compare) if compare is not None else None
     finally:
         await store.close()
     explanation = explain_turn(turn)
     if step is not None:
         check_step(explanation, step)
-    if loss:
-        async with ModelActions(settings) as actions:
-            scored = await actions.score(turn)
+    if other is not None:
+        comparison = compare_turns(turn, other)
+        if as_json:
+            print(json.dumps(comparison_json(comparison), ensure_ascii=False, allow_nan=False))
+        else:
+            _print(compare_lines(comparison, turn, other, columns()))
+    elif html or png:
+        scored = await _scored(settings, turn) if loss else None
+        await asyncio.to_thread(_write_files, explanation, html, png, step, scored)
+    elif loss:
+        scored = await _scored(settings, turn)
         lines = [*seen_lines(turn, scored), "", *loss_lines(scored.loss)]
         print(json.dumps(scored_json(scored), allow_nan=False) if as_json else "\n".join(lines))
     elif as_json:
         print(json.dumps(explanation_json(explanation), ensure_ascii=False, allow_nan=False))
-    elif html or png:
-        await asyncio.to_thread(_write_files, explanation, html, png, step)
     elif step is not None and not _is_terminal():
         _print(step_lines(explanation, step, columns()))
     else:
         await show_turn(turn, settings, step=step or 0)
 
 
-def _write_files(explanation: Explanation, html: Path | None, png: Path | None, step: int | None) -> None:
+async def _scored(settings: Settings, turn: Turn) -> Scored:
+    async with ModelActions(settings) as actions:
+        return await actions.score(turn)
+
+
+def _write_files(
+    explanation: Explanation, html: Path | None, png: Path | None, step: int | None, scored: Scored | None
+) -> None:
     if html:
-        _write(html, page(explanation, step or 0).encode("utf-8", "backslashreplace"))
+        _write(html, page(explanation, step or 0, scored).encode("utf-8", "backslashreplace"))
     if png:
         from ..explain.picture import Painter  # noqa: PLC0415 - opens every font there is
         from ..explain.sheet import sheet  # noqa: PLC0415

@@ -28,8 +28,10 @@ from prompt_toolkit.layout import (
 from prompt_toolkit.output import ColorDepth, Output
 
 from ..errors import UserError
+from ..explain.branches import compare
+from ..explain.contrast import compare_lines
 from ..explain.explanation import Explanation, explain
-from ..explain.lines import Line, reply_lines
+from ..explain.lines import Line, plain, reply_lines
 from ..explain.loss import Scored, loss_lines, seen_lines
 from ..explain.scale import LAYERS, Layer
 from ..explain.text import headline, legend, prompt_lines, quoted, step_lines, whole
@@ -48,6 +50,7 @@ w          what if: let the reply take another token here
 t          training's loss: prompt and reply scored in one pass
 p          prove: replay the reply and compare
 b          back to the reply this one branched from
+c          compare with it
 j k        scroll the lower part
 ?          this help         q          leave"""
 
@@ -266,6 +269,7 @@ class Screen:
             "k": lambda: self._scroll(-1),
             "p": self._prove,
             "t": self._score,
+            "c": self._compare,
             "/": lambda: self._ask("find:", self._find),
             "w": self._ask_what_if,
             "q": self.app_exit,
@@ -335,6 +339,15 @@ class Screen:
             self._show("lines")
 
         self._start(work())
+
+    def _compare(self) -> None:
+        state = self.state
+        if not state.past:
+            state.note = "nothing to compare with: w makes a branch"
+            return
+        before, here = state.past[-1][0].turn, state.explanation.turn
+        state.lines = [plain([line]) for line in compare_lines(compare(before, here), before, here, self._half())]
+        self._show("lines")
 
     def _score(self) -> None:
         async def work() -> None:

@@ -160,8 +160,11 @@
   }
   for (const [title, kind, pieces] of view.prompt) {
     $("prompt").append(make("h3", { textContent: title }), make("p", { className: kind, dir: "auto" },
-      ...pieces.map(([id, text, note]) => make("span", { textContent: text, title: "token " + id + (note ? ", " + note : "") }))));
+      ...pieces.map(([id, text, note, shade]) => make("span", {
+        textContent: text, className: shade === null ? "" : "t" + shade, title: "token " + id + (note ? ", " + note : "") }))));
   }
+  if (view.loss) $("loss").append(make("pre", { textContent: view.loss }));
+  else $("loss").remove();
   for (const [label, value] of view.identity) $("identity").append(make("dt", { textContent: label }), make("dd", { textContent: value }));
   $("save").addEventListener("click", () => {
     const { view: _, ...record } = data;

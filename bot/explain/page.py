@@ -7,6 +7,7 @@ and style are the only ones its policy lets run, by their hashes.
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -18,9 +19,10 @@ from markupsafe import Markup
 from .explanation import Explanation
 from .json import explanation_json, number
 from .lines import plain, shown
-from .scale import LAYERS, Theme, colour, hex_colour, ink
+from .loss import Scored, loss_lines
+from .scale import LAYERS, Theme, colour, hex_colour, ink, read
 from .sheet import legend
-from .text import headline, origin, outcome, overview, whole
+from .text import headline, origin, outcome, overview, percent, whole
 from .view import StepView
 from .visible import neutral, visible
 
@@ -30,8 +32,8 @@ _SWATCHES = (0, 4, 8, 15, 32)
 """The shade of each level in the legend."""
 
 
-def page(explanation: Explanation, step: int = 0) -> str:
-    """The page, with ``step`` open."""
+def page(explanation: Explanation, step: int = 0, scored: Scored | None = None) -> str:
+    """The page, with ``step`` open. ``scored``: the same text in one pass; adds the loss, and tints the prompt."""
     turn = explanation.turn
     style, script = _style(), (_HERE / "page.js").read_text(encoding="utf-8")
     _, settings, *warnings = headline(explanation)
@@ -46,11 +48,11 @@ def page(explanation: Explanation, step: int = 0) -> str:
         style_hash=_source_hash(style),
         script_hash=_source_hash(script),
         plain=plain(overview(explanation)),
-        data=Markup(embedded(page_data(explanation, step))),  # noqa: S704 - `embedded` leaves nothing that acts
+        data=Markup(embedded(page_data(explanation, step, scored))),  # noqa: S704 - `embedded` leaves nothing that acts
     )
 
 
-def page_data(explanation: Explanation, step: int) -> dict[str, Any]:
+def page_data(explanation: Explanation, step: int, scored: Scored | None = None) -> dict[str, Any]:
     """The record, with numbers cut to what they are good for, and under ``view`` what only the page needs."""
     turn = explanation.turn
     record = explanation_json(explanation)
@@ -82,7 +84,8 @@ def page_data(explanation: Explanation, step: int) -> dict[str, Any]:
         },
         "swatches": _SWATCHES,
         "whole": " · ".join(whole(explanation)),
-        "prompt": _prompt(explanation),
+        "prompt": _prompt(explanation, scored),
+        "loss": "\n".join(loss_lines(scored.loss)) if scored else None,
         "identity": _identity(explanation),
     }
     return record
@@ -125,14 +128,30 @@ def _cut(value: float | None) -> float | None:
     return None if value is None else number(round(value, 6))
 
 
-def _prompt(explanation: Explanation) -> list[tuple[str, str, list[tuple[int, str, str]]]]:
+def _prompt(
+    explanation: Explanation, scored: Scored | None
+) -> list[tuple[str, str, list[tuple[int, str, str, int | None]]]]:
+    """Of each part: its origin, its kind, and of each token the id, text, a note and its shade."""
+    seen = scored.prompt if scored else ()
+
+    def token(position: int, number: int, text: str) -> tuple[int, str, str, int | None]:
+        own = seen[position] if seen else None
+        if own is None or own.logprob is None or own.surprisal_bits is None:
+            return number, text, "", None
+        shade = round(read("probability", math.exp(own.logprob)).unsure * SHADES)
+        return number, text, f"{percent(math.exp(own.logprob))}, {own.surprisal_bits:.2f} bits", shade
+
     return [
         (
             f"{origin(part)} · {len(part.ids)} tokens from position {part.start}",
             part.kind,
             [
-                (token, visible(piece).replace("⏎", "⏎\n") if part.kind == "marker" else neutral(piece), "")
-                for token, piece in zip(part.ids, part.pieces, strict=True)
+                token(
+                    part.start + offset,
+                    number,
+                    visible(piece).replace("⏎", "⏎\n") if part.kind == "marker" else neutral(piece),
+                )
+                for offset, (number, piece) in enumerate(zip(part.ids, part.pieces, strict=True))
             ],
         )
         for part in explanation.prompt

@@ -80,6 +80,12 @@ class Recorder:
 
     def write(self, question: str, sampling: Sampling, seed: int, k: int = 10, turn: int = 12) -> Turn:
         """A reply, sampled."""
+        return self.write_with_rows(question, sampling, seed, k, turn)[0]
+
+    def write_with_rows(
+        self, question: str, sampling: Sampling, seed: int, k: int = 10, turn: int = 12
+    ) -> tuple[Turn, list[Logits]]:
+        """A reply, and the row of logits each of its tokens was drawn from."""
         prompt = self.prompt(question)
         history = list(prompt.ids)
         self._forget()
@@ -87,16 +93,19 @@ class Recorder:
             chunk = history[start : start + 64]
             self._decode(chunk, start, [start + i == len(history) - 1 for i in range(len(chunk))])
         steps: list[Step] = []
+        rows: list[Logits] = []
         finish: Finish = "length"
         for t in range(sampling.max_tokens):
-            step = sample(self._row(-1), sampling, history, draw(seed, t), k)
+            row = self._row(-1)
+            step = sample(row, sampling, history, draw(seed, t), k)
             steps.append(step)
+            rows.append(row)
             if llama_cpp.llama_vocab_is_eog(self.vocab, step.id):
                 finish = "stop"
                 break
             history.append(step.id)
             self._decode([step.id], len(history) - 1, [True])
-        return self.turn(prompt, steps, sampling, seed, k, finish, turn)
+        return self.turn(prompt, steps, sampling, seed, k, finish, turn), rows
 
     def read(self, question: str, reply: str | bytes, k: int = 10, turn: int = 13) -> Turn:
         """A reply that was given instead of drawn: at temperature 1, with draws that fall where they have to."""

@@ -3,6 +3,8 @@
 import dataclasses
 
 from glasshead.explain.branches import compare, reply, tree
+from glasshead.explain.contrast import compare_lines
+from glasshead.explain.lines import plain
 from glasshead.explain.turn import Turn
 
 from .recording import Recorder
@@ -54,3 +56,12 @@ def test_branches_hang_below_the_turn_they_came_from(turn: Turn) -> None:
     assert [root.turn for root in roots] == [1, 9]
     assert [branch.turn for branch in roots[0].branches] == [2, 4]
     assert [branch.turn for branch in roots[0].branches[0].branches] == [3]
+
+
+def test_a_comparison_in_words(recorder: Recorder) -> None:
+    left = recorder.read("Say it.", "I like red apples because they are sweet and round.", turn=1)
+    right = recorder.read("Say it.", "I like green apples because they are sweet and round.", turn=2)
+    said = plain(compare_lines(compare(left, right), left, right))
+    assert "<  red" in said and ">  green" in said
+    assert "they part at step 2" in said and "meet again at step 3" in said
+    assert "the same tokens throughout" in plain(compare_lines(compare(left, left), left, left))

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from glasshead.explain.explanation import explain
+from glasshead.explain.loss import arrange
 from glasshead.explain.page import embedded, page
 from glasshead.explain.turn import Trace, Turn
+from glasshead.predict.step import Score
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from .recording import Recorder
@@ -123,6 +125,19 @@ def test_a_turn_without_steps_opens_too(turn: Turn, browser: Browser, tmp_path: 
     shown, noise = opened(browser, page(explain(empty)), tmp_path / "page.html")
     assert "still running" in shown.inner_text("header")
     assert noise == []
+
+
+def test_what_one_pass_tells_is_shown_when_it_was_asked_for(turn: Turn, browser: Browser, tmp_path: Path) -> None:
+    scores = [Score(0, -1.0, 1, 1.0, (), 0)] * (len(turn.prompt.ids) - 1)
+    scores += [Score(0, step.logprob, 1, 1.0, (), 0) for step in turn.trace.steps]
+    explanation = explain(turn)
+    shown, noise = opened(browser, page(explanation, scored=arrange(turn, scores)), tmp_path / "with.html")
+    shown.click("#loss summary")
+    assert "sum of −log p" in shown.inner_text("#loss")
+    assert shown.get_attribute("#prompt span >> nth=1", "class").startswith("t")  # type: ignore[union-attr]
+    assert noise == []
+    shown, _ = opened(browser, page(explanation), tmp_path / "without.html")
+    assert shown.locator("#loss").count() == 0
 
 
 def test_embedded_json_can_end_no_script() -> None:

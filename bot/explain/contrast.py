@@ -1,0 +1,46 @@
+"""Two replies compared, as text: what they share, where they part, where they meet again."""
+
+from collections.abc import Sequence
+
+from .branches import Comparison, ReplyToken, Stretch
+from .lines import Line, lay_out
+from .turn import Turn
+from .visible import neutral
+
+
+def compare_lines(comparison: Comparison, left: Turn, right: Turn, columns: int = 80) -> list[Line]:
+    """The two replies stretch by stretch: lines with ``=`` are in both, ``<`` in the left, ``>`` in the right."""
+    lines: list[Line] = [[("bold", f"turn {left.id} (<) and turn {right.id} (>)")], *_facts(comparison), []]
+    for stretch in comparison.stretches:
+        if stretch.same:
+            lines += _block("=", "", comparison.left, stretch.left, columns)
+            continue
+        lines += _block("<", "fg:ansiyellow", comparison.left, stretch.left, columns)
+        lines += _block(">", "fg:ansicyan", comparison.right, stretch.right, columns)
+    return lines
+
+
+def _facts(comparison: Comparison) -> list[Line]:
+    facts = [] if comparison.same_prompt else ["they answer different prompts"]
+    if comparison.parts_at is None:
+        facts.append("the same tokens throughout")
+    else:
+        facts.append(f"{_shared(comparison.stretches)} tokens in common; they part at step {comparison.parts_at}")
+        if comparison.meets_at:
+            facts.append("and meet again at step {} of the left, {} of the right".format(*comparison.meets_at))
+        else:
+            facts.append("and do not meet again for three tokens in a row")
+    return [[("", fact)] for fact in facts]
+
+
+def _shared(stretches: Sequence[Stretch]) -> int:
+    return sum(stretch.left[1] - stretch.left[0] for stretch in stretches if stretch.same)
+
+
+def _block(sign: str, style: str, tokens: Sequence[ReplyToken], part: tuple[int, int], columns: int) -> list[Line]:
+    text = neutral(b"".join(token.bytes for token in tokens[part[0] : part[1]]))
+    if not text:
+        return []
+    words = text.replace("\t", "    ").replace(" ", "\0 ").split("\0")
+    rows = lay_out([word for word in words if word], columns - 2)
+    return [[("", f"{sign} "), (style, "".join(cell.text for cell in row))] for row in rows]

@@ -1,48 +1,28 @@
-"""`glasshead log`: find and read what was logged."""
+"""`glasshead log`: find, read, mark, export and erase what was logged."""
 
 import asyncio
-import json
 import sys
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-from ..config import load_settings
 from ..errors import UserError
 from ..explain.visible import neutral
 from ..store import SessionRow, Store, TurnRow
 from ..store.json import hit_json, marks_json, message_json, session_json, turn_json
 from ..store.marks import Marks
 from ..store.records import MessageRow
-from ..store.search import Order
+from ..store.search import Hit, Order
+from ..store.search_syntax import Query as Wanted
 from ..store.search_syntax import parse
+from . import explain, log_files, log_marks
+from .log_open import AsJson, Config, Limit, Query, print_json, reading
 from .table import highlighted, line, show_table, when
 
 app = typer.Typer(help="Find, read, mark, export and erase what was logged.", no_args_is_help=True)
-T = TypeVar("T")
 
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file instead of config.toml.")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON, as docs/json.md describes.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")]
-
-
-def reading(config: Path | None, work: Callable[[Store], Awaitable[T]]) -> T:
-    """Run ``work`` on the log, read-only: it may run beside the bot."""
-
-    async def run() -> T:
-        store = await Store.open(load_settings(config).store.path, writable=False)
-        try:
-            return await work(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(run())
-
-
-def print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False))
+TAIL_INTERVAL = 0.5
+"""Seconds between two looks for new turns."""
 
 
 @app.command("list")
@@ -163,7 +143,7 @@ def _place(first: int | None, last: int | None) -> str:
 
 @app.command()
 def search(  # noqa: PLR0917
-    query: Annotated[list[str], typer.Argument(help='Words, "phrases" and filters; see docs/log.md.')],
+    query: Query = None,
     limit: Limit = 20,
     best: Annotated[bool, typer.Option("--best", help="Best match first instead of newest first.")] = False,
     after: Annotated[str, typer.Option(help="Go on where a page ended: its `next`.")] = "",
@@ -171,7 +151,7 @@ def search(  # noqa: PLR0917
     config: Config = None,
 ) -> None:
     """Find messages and turns: `glasshead log search 'almost yes model:smollm2 perplexity:>20'`."""
-    wanted = parse(" ".join(query))
+    wanted = parse(" ".join(query or []))
     order: Order = "best" if best else "newest"
     key = _score_key(after)
     page = reading(config, lambda store: store.search(wanted, order=order, limit=limit, after=key))
@@ -180,17 +160,17 @@ def search(  # noqa: PLR0917
         hits = [hit_json(hit) for hit in page.hits]
         print_json({"format": 1, "hits": hits, "next": following, "capped": page.capped})
         return
-    rows = [
-        (hit.session, hit.turn, hit.author or hit.role, when(hit.created_us), highlighted(hit.snippet, 90))
-        for hit in page.hits
-    ]
-    show_table(("session", "turn", "who", "when", "text"), rows, right=("session", "turn"))
+    show_table(("session", "turn", "who", "when", "text"), map(_hit_cells, page.hits), right=("session", "turn"))
     if not sys.stdout.isatty():
         return
     if page.capped:
         print("the best of the newest 50,000 matches")
     if following:
         print(f"more: add --after {following}")
+
+
+def _hit_cells(hit: Hit) -> tuple[object, ...]:
+    return hit.session, hit.turn, hit.author or hit.role, when(hit.created_us), highlighted(hit.snippet, 90)
 
 
 def _score_key(text: str) -> tuple[float, int] | None:
@@ -201,3 +181,60 @@ def _score_key(text: str) -> tuple[float, int] | None:
         return float(score), int(id_)
     except ValueError:
         raise UserError(f"--after takes the `next` of the page before, not {text}") from None
+
+
+@app.command()
+def tail(
+    limit: Limit = 5,
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Go on with what comes.")] = True,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """The newest turns, and each new one as it ends. Ctrl-C ends it."""
+
+    async def work(store: Store) -> None:
+        newest = 0
+        waiting: set[int] = set()
+        size = limit
+        while True:
+            page = await store.search(Wanted(), limit=size)
+            waiting.update(hit.turn for hit in page.hits if hit.turn is not None and hit.turn > newest)
+            newest = max(newest, *waiting) if waiting else newest
+            ended = [row for row in await store.turn_rows(sorted(waiting)) if row.status != "pending"]
+            _print_turns(ended, as_json)
+            waiting -= {row.id for row in ended}
+            if not follow:
+                return
+            size = 100
+            await asyncio.sleep(TAIL_INTERVAL)
+
+    try:
+        reading(config, work)
+    except KeyboardInterrupt:
+        return
+
+
+def _print_turns(rows: list[TurnRow], as_json: bool) -> None:
+    for row in rows:
+        if as_json:
+            print_json(turn_json(row) | {"session": row.session, "reply": row.reply})
+        else:
+            print(
+                f"{when(row.created_us)}  session {row.session}  {line(row.prompt, 60)}\n    {line(row.reply, 100)}"
+            )
+            print(_turn_line(row, None))
+        sys.stdout.flush()
+
+
+app.command()(explain.explain)
+app.command()(log_marks.compare)
+app.command()(log_marks.tag)
+app.command()(log_marks.note)
+app.command()(log_marks.rate)
+app.command()(log_marks.stats)
+app.command("export")(log_files.export_)
+app.command("import")(log_files.import_)
+app.command()(log_files.erase)
+app.command()(log_files.backup)
+app.command()(log_files.restore)
+app.command()(log_files.check)

@@ -1,0 +1,223 @@
+"""The log as files: export, import, backup, restore, check; and erasing for good."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TextIO, cast, get_args
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ..config import load_settings
+from ..errors import UserError
+from ..store import Store
+from ..store import backup as backups
+from ..store.export import Format, export
+from ..store.lock import OwnerLock, current_owner
+from ..store.owner import Write, writer
+from ..store.search_syntax import parse
+from ..store.transfer import check_header
+from .log_open import AsJson, Config, Query, caches, print_json, reading, writing
+
+
+@contextmanager
+def _progress(what: str, total: int | None = None) -> Iterator[Any]:
+    """A bar on standard error, silent where that is no terminal; call it with how much is done."""
+    console = Console(stderr=True)
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done, of=total: bar.update(task, completed=done, total=of)
+
+
+def export_(
+    query: Query = None,
+    format_: Annotated[str, typer.Option("--format", help="jsonl, openai, markdown, csv or parquet.")] = "jsonl",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A new file; else standard output.")] = None,
+    traces: Annotated[bool, typer.Option(help="With every token's prediction (jsonl, openai).")] = True,
+    config: Config = None,
+) -> None:
+    """Write out what a search finds: whole sessions as jsonl or markdown, turns as openai, csv or parquet."""
+    known = (*get_args(Format), "parquet")
+    if format_ not in known:
+        raise UserError(f"--format is one of {', '.join(known)}, not {format_}")
+    wanted = parse(" ".join(query or []))
+
+    async def work(store: Store) -> None:
+        with _progress("turns") as done:
+            if format_ == "parquet":
+                from ..store.parquet import write_parquet  # noqa: PLC0415 - pyarrow is an extra
+
+                if output is None:
+                    raise UserError("parquet needs a file: --output FILE")
+                await write_parquet(store, wanted, output, progress=done)
+                return
+            pieces = export(store, cast(Format, format_), wanted, traces=traces, progress=done)
+            if output is None:
+                await _write(sys.stdout, pieces)
+                return
+            with _new_file(output) as file:
+                await _write(file, pieces)
+
+    reading(config, work)
+
+
+async def _write(file: TextIO, pieces: AsyncIterator[str]) -> None:
+    async for piece in pieces:
+        file.write(piece)
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[TextIO]:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            path.chmod(0o600)
+            yield file
+    except FileExistsError:
+        raise UserError(f"{path} exists already: name a new file") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def import_(
+    source: Annotated[Path, typer.Argument(help="A jsonl export.")],
+    config: Config = None,
+) -> None:
+    """Take in an export. Sessions that the log has already are left as they are."""
+    if not source.is_file():
+        raise UserError(f"there is no file {source}")
+
+    async def work(write: Write) -> tuple[int, int]:
+        new = known = 0
+        with _progress("sessions") as done, source.open(encoding="utf-8") as file:
+            for kind, lines in _groups(file, source):
+                if kind == "vocabulary":
+                    await write("import_vocabulary", line=lines[0])
+                elif await write("import_session", lines=lines) is None:
+                    known += 1
+                else:
+                    new += 1
+                done(new + known)
+        return new, known
+
+    new, known = writing(config, work)
+    print(f"{new} sessions imported" + (f", {known} known already" if known else ""))
+
+
+def _groups(file: TextIO, source: Path) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Vocabularies one by one, and each session with its messages and turns."""
+    session: list[dict[str, Any]] = []
+    for number, text in enumerate(file, 1):
+        try:
+            line = json.loads(text)
+            kind = line["type"]
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{source}, line {number}: this is no line of an export") from None
+        if number == 1:
+            check_header(line)
+            continue
+        if kind in ("session", "vocabulary") and session:
+            yield "session", session
+            session = []
+        if kind == "vocabulary":
+            yield "vocabulary", [line]
+        else:
+            session.append(line)
+    if session:
+        yield "session", session
+
+
+def erase(
+    person: Annotated[str, typer.Option(help="Everything of this Discord user (an id).")] = "",
+    message: Annotated[str, typer.Option(help="One Discord message (an id) and its answers.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Erase for good: no byte of it stays in the log's files. Backups you keep elsewhere are yours to erase."""
+    if bool(person) == bool(message):
+        raise UserError("say what to erase: --person ID or --message ID")
+    id_ = person or message
+    if not id_.isdecimal():
+        raise UserError(f"{id_} is not a Discord id: those are numbers")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UserError("erasing cannot be undone: say --yes")
+        typer.confirm(
+            f"Erase {'everything of user' if person else 'message'} {id_}? This cannot be undone", abort=True
+        )
+
+    async def work(write: Write) -> dict[str, Any]:
+        if person:
+            return cast(dict[str, Any], await write("erase_person", person=person))
+        return cast(dict[str, Any], await write("erase_message", discord_message=message))
+
+    receipt = writing(config, work)
+    if as_json:
+        print_json({"format": 1, **receipt})
+        return
+    print(
+        f"erased: {receipt['messages']} messages, {receipt['replies']} replies, {receipt['passages']} quotations, "
+        f"{receipt['notes']} notes, {receipt['thumbs']} thumbs in {receipt['sessions']} sessions; "
+        f"{receipt['prompts']} other turns held the words and can no longer be verified"
+    )
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(help="A new file, or a folder.")],
+    config: Config = None,
+) -> None:
+    """Copy the log as it is now, in use or not, and verify the copy."""
+    size = backups.backup(load_settings(config).store.path.absolute(), target)
+    print(f"{target}: {size / 1e6:.1f} MB, verified")
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(help="A backup.")],
+    config: Config = None,
+) -> None:
+    """Put a backup in place of the log. The log that was there is kept, and erasures since are made again."""
+    settings = load_settings(config)
+    path = settings.store.path.absolute()
+    kept = backups.restore(path, source)
+
+    async def reapply() -> None:
+        async with writer(path, caches(settings)):
+            pass
+
+    asyncio.run(reapply())
+    print(f"{path} restored from {source}" + (f"; what was there is now {kept}" if kept else ""))
+
+
+def check(
+    mend: Annotated[bool, typer.Option("--mend", help="Build damaged indexes anew; the bot must not run.")] = False,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Read the whole log and name all that is damaged, with how to mend it. Exit code 1 if there is any."""
+    path = load_settings(config).store.path.absolute()
+    if mend:
+        lock = OwnerLock(path)
+        lock.acquire()
+        try:
+            backups.mend(path)
+        finally:
+            lock.release()
+    with _progress("turns") as done:
+        findings = backups.check(path, done)
+    if not findings and current_owner(path) is None:
+        found = writing(config, lambda write: write("check_search_index"))
+        findings = [backups.Finding(what, remedy) for what, remedy in found]
+    if as_json:
+        listed = [{"what": finding.what, "remedy": finding.remedy} for finding in findings]
+        print_json({"format": 1, "ok": not findings, "findings": listed})
+    elif not findings:
+        print(f"{path}: whole")
+    for finding in findings if not as_json else []:
+        print(f"{finding.what}\n    {finding.remedy}")
+    if findings:
+        raise typer.Exit(1)

@@ -1,0 +1,53 @@
+"""What every `glasshead log` command needs: the log opened, JSON printed."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from ..config import Settings, load_settings
+from ..store import Store
+from ..store.owner import Write, writer
+
+T = TypeVar("T")
+
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file instead of config.toml.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, as docs/json.md describes.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")]
+Query = Annotated[list[str] | None, typer.Argument(help='Words, "phrases" and filters; see docs/log.md.')]
+
+
+def reading(config: Path | None, work: Callable[[Store], Awaitable[T]]) -> T:
+    """Run ``work`` on the log, read-only: it may run beside the bot."""
+
+    async def run() -> T:
+        store = await Store.open(load_settings(config).store.path, writable=False)
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+def writing(config: Path | None, work: Callable[[Write], Awaitable[T]]) -> T:
+    """Run ``work`` with a way to write: through the running bot, or as the log's owner where none runs."""
+    settings = load_settings(config)
+
+    async def run() -> T:
+        async with writer(settings.store.path, caches(settings)) as write:
+            return await work(write)
+
+    return asyncio.run(run())
+
+
+def caches(settings: Settings) -> tuple[Path, ...]:
+    """Folders of data derived from conversations; an erasure empties them."""
+    return (settings.engine.kv_folder,)
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False))

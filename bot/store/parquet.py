@@ -1,0 +1,40 @@
+"""Turns as a Parquet table; needs pyarrow, the extra `glasshead[parquet]`."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from ..errors import UserError
+from .export import turn_rows_found
+from .json import snowflake
+from .search_syntax import Query
+from .store import Store
+
+_INTS = (
+    "id", "session", "prompt_message", "reply_message", "parent_turn", "first_step", "seed", "n_prompt", "n_cached",
+    "n_out", "dropped_turns", "dropped_tokens", "queue_us", "ttft_us", "gen_us", "created_us",
+)  # fmt: skip
+_TEXTS = ("requester", "model", "status", "finish", "error", "app_version", "prompt", "reply")
+
+
+async def write_parquet(
+    store: Store, query: Query, path: Path, *, progress: Callable[[int], None] = lambda done: None
+) -> None:
+    """Write the turns that ``query`` finds, in row groups of some hundred. Raises UserError without pyarrow."""
+    try:
+        import pyarrow as pa  # noqa: PLC0415
+        import pyarrow.parquet as pq  # noqa: PLC0415
+    except ImportError:
+        raise UserError("parquet needs pyarrow: install glasshead[parquet]") from None
+    if await asyncio.to_thread(path.exists):
+        raise UserError(f"{path} exists already: name a new file")
+    columns = [(name, pa.int64()) for name in _INTS] + [(name, pa.string()) for name in _TEXTS]
+    schema = pa.schema([*columns, ("perplexity", pa.float64()), ("verifiable", pa.bool_())])
+    done = 0
+    with pq.ParquetWriter(path, schema) as writer:
+        async for rows in turn_rows_found(store, query):
+            values = [asdict(row) | {"requester": snowflake(row.requester)} for row in rows]
+            writer.write_table(pa.Table.from_pylist(values, schema=schema))
+            done += len(rows)
+            progress(done)

@@ -1,0 +1,162 @@
+"""`glasshead log` as a person or a script uses it, over a real log."""
+
+import asyncio
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from glasshead.cli.log import app
+from glasshead.errors import UserError
+from glasshead.store import Store
+from glasshead.store.owner import take_writes
+from typer.testing import CliRunner
+
+from .making import MODEL, PIECES, ask
+
+EVIL = "\x1b]0;owned\x07\x1b[2J \u202egnp.exe \u2066 \x9b31m"
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    """A log of two sessions; the second has been said evil things."""
+    path = tmp_path / "log.db"
+    store = await Store.open(path)
+    await store.save_vocabulary(MODEL, PIECES)
+    first = await store.start_session(title="Plain", kind="channel", guild_id=2**60, channel_id=7, person=5)
+    _, _, reply = await ask(store, first, "hello there", "general talk", person=5, author="Ann")
+    await ask(store, first, "and now?", "nothing", parent=reply, person=5, author="Ann", seed=2)
+    second = await store.start_session(title=EVIL)
+    await ask(store, second, EVIL, EVIL, author=EVIL)
+    await store.close()
+    return path
+
+
+def environment(path: Path) -> dict[str, str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("GLASSHEAD_")}
+    return clean | {"GLASSHEAD_STORE__PATH": str(path), "GLASSHEAD_ENGINE__KV_FOLDER": str(path.parent / "kv")}
+
+
+def log(path: Path, *arguments: str, code: int = 0) -> str:
+    """One command in this process, as `glasshead.cli.main` would end it."""
+    done = CliRunner().invoke(app, arguments, env=environment(path))
+    if isinstance(done.exception, UserError):
+        assert code == 2, done.exception
+        return f"{done.exception}\n"
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+def test_list_and_show_as_json(path: Path):
+    listed = json.loads(log(path, "list", "--json", "-n", "1"))
+    assert (listed["sessions"][0]["session"], listed["next"]) == (2, "3:2")
+    listed = json.loads(log(path, "list", "--json", "--before", listed["next"]))
+    assert listed["next"] is None
+    (row,) = listed["sessions"]
+    assert (row["guild"], row["channel"], row["person"], row["turns"]) == (str(2**60), "7", "5", 2)
+    shown = json.loads(log(path, "show", "1", "--json"))
+    assert [m["text"] for m in shown["messages"]] == ["hello there", "general talk", "and now?", "nothing"]
+    assert [(t["turn"], t["requester"], t["status"], t["n_out"]) for t in shown["turns"]] == [
+        (1, "5", "ok", 12),
+        (2, "5", "ok", 12),
+    ]
+    assert shown["turns"][0]["marks"] == {"stars": None, "tags": [], "notes": [], "thumbs": []}
+
+
+def test_nothing_logged_acts_on_a_terminal(path: Path):
+    for arguments in (("list",), ("show", "2")):
+        master, slave = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "glasshead", "log", *arguments],
+            cwd=path.parent,
+            env=environment(path) | {"TERM": "xterm", "COLUMNS": "120"},
+            stdout=slave,
+        )
+        os.close(slave)
+        seen = b""
+        try:
+            while piece := os.read(master, 65536):
+                seen += piece
+        except OSError:  # the other end is closed
+            pass
+        assert process.wait() == 0
+        os.close(master)
+        text = seen.decode()
+        assert "gnp.exe" in text and "\x1b]" not in text and "\x1b[2J" not in text
+        assert not set(text) & set("\u202e\u2066\x9b\x07")
+
+
+def test_search_and_marks(path: Path):
+    log(path, "tag", "1", "odd", "funny")
+    log(path, "tag", "1", "--", "-funny")
+    log(path, "rate", "1", "5")
+    assert log(path, "note", "1", "look here", "--tokens", "2-3").strip() == "note 1"
+    (hit,) = json.loads(log(path, "search", "general", "tag:odd", "rating:5", "--json"))["hits"]
+    assert (hit["turn"], hit["snippet"]) == (1, ["", "general", " talk"])
+    shown = log(path, "show", "1")
+    assert "★★★★★ · #odd" in shown and "note on 2 to 3: look here" in shown
+    assert log(path, "search", "tag:funny").splitlines() == ["session\tturn\twho\twhen\ttext"]
+
+
+def test_mistakes_are_one_line(path: Path):
+    for arguments, words in (
+        (("show", "99"), "no session 99"),
+        (("search", "perplexty:>3"), "did you mean perplexity"),
+        (("rate", "99", "1"), "no turn 99"),
+        (("erase", "--person", "5"), "say --yes"),
+        (("erase",), "say what to erase"),
+        (("export", "--format", "xml"), "--format is one of"),
+        (("import", "none.jsonl"), "there is no file"),
+        (("stats", "--by", "moon"), "--by is one of"),
+        (("list", "--before", "x"), "--before takes"),
+    ):
+        said = log(path, *arguments, code=2)
+        assert words in said and len(said.splitlines()) == 1
+
+
+def test_compare_stats_tail(path: Path):
+    found = json.loads(log(path, "compare", "1", "2", "--json"))
+    assert found["turns"] == [1, 2] and found["parts_at"] == 0 and found["kl"][0]["index"] == 0
+    assert "they part at token 0" in log(path, "compare", "1", "2")
+    (row,) = json.loads(log(path, "stats", "--json"))["rows"]
+    assert (row["turns"], row["tokens"]) == (3, 36)
+    assert "turns   █  3" in log(path, "stats")
+    assert [json.loads(text)["turn"] for text in log(path, "tail", "--no-follow", "--json").splitlines()] == [
+        1,
+        2,
+        3,
+    ]
+
+
+def test_files(path: Path, tmp_path: Path):
+    copy, everything = str(tmp_path / "copy.db"), str(tmp_path / "all.jsonl")
+    log(path, "export", "-o", everything)
+    log(path, "backup", copy)
+    assert log(path, "erase", "--person", "5", "--yes").startswith("erased: 2 messages, 2 replies")
+    assert json.loads(log(path, "search", "hello", "--json"))["hits"] == []
+    assert "restored" in log(path, "restore", copy)
+    assert json.loads(log(path, "search", "hello", "--json"))["hits"] == []  # erased again
+    assert "whole" in log(path, "check")
+    other = tmp_path / "other" / "log.db"
+    assert "2 sessions imported" in log(other.parent.mkdir() or other, "import", everything)
+    assert json.loads(log(other, "search", "hello", "--json"))["hits"][0]["turn"] == 1
+
+
+async def test_marks_reach_the_log_of_a_running_bot(path: Path):
+    store = await Store.open(path)
+    async with take_writes(store):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "glasshead", "log", "rate", "2", "3", env=environment(path), cwd=path.parent
+        )
+        assert await process.wait() == 0
+    assert (await store.marks(1))[2].stars == 3
+    await store.close()
+
+
+def test_check_names_damage(path: Path):
+    data = bytearray(path.read_bytes())
+    path.write_bytes(data[: len(data) // 2])
+    assert "restore a backup" in log(path, "check", code=1)

@@ -24,6 +24,8 @@ _KINDS: tuple[tuple[int, Kind], ...] = (
 SPECIAL: frozenset[Kind] = frozenset(("control", "unknown", "user_defined"))
 """The kinds a template or a parser may act on. Typed text never becomes one of them."""
 
+_BYTE_TEXTS = {b"<0x%02X>" % byte for byte in range(256)}
+
 # How many texts are remembered as tokens, up to how many characters each (some 40 MB at worst).
 _REMEMBERED, _REMEMBERED_LENGTH = 2048, 4096
 
@@ -111,7 +113,8 @@ class Vocabulary:
         """
         if llama_cpp.llama_vocab_type(self._pointer) != llama_cpp.LLAMA_VOCAB_TYPE_SPM:
             return True
-        return len({self.piece(id) for id in range(self.n_tokens) if self.kind(id) == "byte"}) == 256
+        ids = (id for id in range(self.n_tokens) if self.kind(id) == "byte")
+        return {llama_cpp.llama_vocab_get_text(self._pointer, id) for id in ids} >= _BYTE_TEXTS
 
     @cached_property
     def _by_text(self) -> dict[str, int]:

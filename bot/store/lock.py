@@ -33,12 +33,15 @@ class OwnerLock:
 
     def __init__(self, database: Path) -> None:
         self.database = database
-        self.path = database.with_name(database.name + ".lock")
+        self.path = database.parent / f"{database.name}.lock"
         self._file: int | None = None
 
     def acquire(self) -> None:
-        """Raises Owned, naming the owner."""
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Raises Owned, naming the owner, and UserError where there can be no lock file."""
+        try:
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be written: {error.strerror}") from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -53,6 +53,7 @@ def _listen(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
+        listener.listen(128)  # so that whoever is quick with the printed address waits, and is not refused
     except OSError as error:
         listener.close()
         raise UserError(f"port {port}: {error.strerror}: is it open already? Or choose one with --port") from None

@@ -1,6 +1,9 @@
 """What is read: each handler asks the log, arranges, renders."""
 
+import asyncio
+import datetime
 from collections.abc import Mapping
+from functools import partial
 from typing import cast
 from urllib.parse import urlencode
 
@@ -16,9 +19,10 @@ from ..store import Store
 from ..store.marks import Marks
 from ..store.search import Order
 from ..store.search_syntax import parse
+from ..store.statistics import statistics as daily_sums
+from . import figures
 from .comparison import side_by_side
 from .facets import facets
-from .figures import SPANS, read_figures
 from .health import look_at
 from .keys import key
 from .microscope import draw_bar, glyphs, names, prompt_tokens
@@ -151,10 +155,30 @@ async def compare(request: Request) -> Response:
 
 async def statistics(request: Request) -> Response:
     """Sums by day, model, server and user, as plots and tables."""
-    days = request.query_params.get("days", "30")
-    span = int(days) if days in SPANS else 30
-    figures = await _store(request).database.read(lambda c: read_figures(c, span))
-    return page(request, "statistics.html", figures=figures, span=span, spans=SPANS)
+    days = key(request.query_params.get("days"))
+    days = days if days in figures.SPANS else 30
+    until = figures.day_number(datetime.datetime.now(datetime.UTC).date())
+    span = range(until - days + 1, until + 1)
+    read = _store(request).database.read
+    by_day, models, servers, users = await asyncio.gather(
+        *(
+            read(partial(daily_sums, by=by, since=span.start, until=until))
+            for by in ("day", "model", "server", "user")
+        )
+    )
+    return page(
+        request,
+        "statistics.html",
+        whole=figures.whole(by_day),
+        plots=figures.plots(by_day, span),
+        tables=[
+            (name, rows[: figures.MANY]) for name, rows in (("Model", models), ("Server", servers), ("User", users))
+        ],
+        first=figures.date(span.start),
+        last=figures.date(until),
+        days=days,
+        spans=figures.SPANS,
+    )
 
 
 async def health(request: Request) -> Response:

@@ -1,21 +1,19 @@
 """Arranging without a browser: lines through a tree, comparisons, markup, sums."""
 
-import datetime
 import math
 import re
 from pathlib import Path
 
 import glasshead.review
 import pytest
-import sqlalchemy as sa
 from glasshead.explain.scale import luminance
 from glasshead.predict.step import Candidate, Step
+from glasshead.review import figures
 from glasshead.review.comparison import divergence
-from glasshead.review.figures import read_figures
 from glasshead.review.markup import parts
 from glasshead.review.transcript import transcript, window
 from glasshead.store import MessageRow
-from glasshead.store.tables import metadata, model
+from glasshead.store.statistics import Sums
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,15 +95,29 @@ class TestMarkup:
         assert letters("".join(part.text for part in parts(text))) == letters(text)
 
 
-def test_a_log_without_turns_has_empty_statistics() -> None:
-    engine = sa.create_engine("sqlite://")
-    metadata.create_all(engine)
-    with engine.connect() as connection:
-        figures = read_figures(connection, 7, datetime.date(2026, 11, 22))
-        assert (figures.first, figures.last) == ("2026-11-16", "2026-11-22")
-        assert (figures.whole.turns, figures.whole.perplexity, figures.whole.tokens_a_second) == (0, None, None)
-        assert connection.execute(sa.select(sa.func.count()).select_from(model)).scalar() == 0
-    engine.dispose()
+def sums(day: int, turns: int, tokens: int, speed: float, perplexity: float) -> Sums:
+    return Sums(figures.date(day), turns, tokens, 0, 0, 0, 1, 0, 100.0, speed, perplexity, None, 2, 0)
+
+
+class TestFigures:
+    def test_means_weigh_days_by_their_tokens(self) -> None:
+        whole = figures.whole([sums(20_000, 1, 100, 50.0, 2.0), sums(20_002, 3, 300, 150.0, 4.0)])
+        assert (whole.turns, whole.tokens, whole.failed, whole.thumbs_up) == (4, 400, 2, 4)
+        assert whole.tokens_per_second == pytest.approx(400 / (100 / 50 + 300 / 150))
+        assert whole.perplexity == pytest.approx((2.0 * 4.0**3) ** 0.25)
+
+    def test_bars_stand_on_their_days(self) -> None:
+        turns = figures.plots(
+            [sums(20_000, 1, 100, 50.0, 2.0), sums(20_002, 4, 300, 150.0, 4.0)], range(20_000, 20_004)
+        )[0]
+        assert (turns.width, turns.top) == (150, 4)
+        assert [(x, y) for x, y, _ in turns.points] == [(0, 150 - 145 / 4), (300, 5)]
+        assert turns.points[1][2].startswith("2024-10-06: 4")
+
+    def test_nothing_logged_is_nothing_drawn(self) -> None:
+        whole = figures.whole([])
+        assert (whole.turns, whole.perplexity, whole.tokens_per_second) == (0, None, None)
+        assert all(plot.points == () for plot in figures.plots([], range(5000)))
 
 
 @pytest.mark.parametrize("theme", [0, 1])

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from glasshead.errors import UserError
 from glasshead.predict.model import Model, file_sha256
-from samples import vocabulary_file
+
+from .samples import vocabulary_file
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ from glasshead.predict.template_process import environment
 from glasshead.predict.vocabulary import SPECIAL, Vocabulary
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import VOCABULARIES, templates, vocabulary_file
+
+from .samples import VOCABULARIES, templates, vocabulary_file
 
 DATE = datetime.date(2026, 11, 22)
 ROOM = 1_000_000

@@ -8,7 +8,8 @@ from glasshead.predict.model import Model
 from glasshead.predict.vocabulary import SPECIAL, Unwritable, Vocabulary
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import VOCABULARIES, vocabulary_file
+
+from .samples import VOCABULARIES, vocabulary_file
 
 
 @pytest.fixture(scope="module", params=["default", *VOCABULARIES])

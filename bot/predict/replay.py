@@ -55,6 +55,7 @@ def forced(model: Model, ids: Sequence[int], first: int, *, threads: int) -> Ite
     """Level C: teacher forcing, one pass over everything, all positions in class ``many``."""
     last = len(ids) - 2
     border = (first - 1) // BLOCK * BLOCK
+    border = border if border >= LEAST_CHUNK else 0
     context = Context(model, n_ctx=len(ids) + LEAST_CHUNK, streams=1, threads=threads, n_batch=_N_BATCH)
     with closing(context):
         for start, stop in pairwise(_cuts(border, _N_BATCH)):

@@ -257,7 +257,8 @@ class Worker(threading.Thread):
 
     def _end_all(self, fault: EngineError) -> None:
         for reply in (*self._prefilling, *self._decoding):
-            self._finish(reply, "error", fault)
+            self._queue.done(reply)
+            reply.deliver(End("error", fault))
         while waiting := self._queue.get():
             self._queue.done(waiting)
             waiting.deliver(End("error", fault))

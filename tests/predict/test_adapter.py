@@ -11,8 +11,9 @@ from glasshead.predict.adapter import adapt
 from glasshead.predict.local import EngineSettings, LocalEngine
 from glasshead.predict.logits import hash_row
 from glasshead.predict.model import Model
-from replies import WILD, read
-from test_gguf import F32, file, string, tensor, text
+
+from .replies import WILD, read
+from .test_gguf import F32, file, string, tensor, text
 
 PROMPT = tuple(range(100, 140))
 

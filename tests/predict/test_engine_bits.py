@@ -11,7 +11,8 @@ import pytest
 from glasshead.predict import replay
 from glasshead.predict.logits import hash_row
 from glasshead.predict.model import Model
-from replies import WILD, Made, read
+
+from .replies import WILD, Made, read
 
 QUANTIZATIONS = {
     "Q4_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_0,

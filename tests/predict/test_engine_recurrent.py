@@ -7,8 +7,9 @@ import pytest
 from glasshead.predict import replay
 from glasshead.predict.logits import hash_row
 from glasshead.predict.model import Model
-from replies import WILD, Made, read
-from tiny import mamba
+
+from .replies import WILD, Made, read
+from .tiny import mamba
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from glasshead.errors import UserError
 from glasshead.predict.context import Context, DecodeFailed
 from glasshead.predict.engine import EngineError, QueueFull
 from glasshead.predict.sampling import Sampling
-from replies import WILD, read
+
+from .replies import WILD, read
 
 LONG = replace(WILD, max_tokens=400)
 PROMPT = tuple(range(100, 130))

@@ -7,7 +7,8 @@ import pytest
 from glasshead.predict.engine import EngineError
 from glasshead.predict.local import EngineSettings
 from glasshead.predict.pool import ModelChoice, ModelPool, footprint
-from replies import WILD, read
+
+from .replies import WILD, read
 
 PROMPT = tuple(range(100, 130))
 

@@ -4,7 +4,8 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from test_gguf import F32, file, string, tensor, text, u32
+
+from .test_gguf import F32, file, string, tensor, text, u32
 
 WIDTH, INNER, STATE, KERNEL, RANK, LAYERS = 64, 128, 16, 4, 8, 2
 

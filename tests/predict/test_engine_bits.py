@@ -41,14 +41,14 @@ def quantized(model_path: Path, tmp_path_factory: pytest.TempPathFactory):
     return make
 
 
-async def crowd(engine, rng: random.Random, n: int = 8) -> list[Made]:
+async def crowd(engine, rng: random.Random, n: int = 8, longest: int = 90) -> list[Made]:
     """Replies that arrive, leave and share beginnings in random order."""
     brief = replace(WILD, max_tokens=14)
-    shared = [rng.randrange(5, 49000) for _ in range(90)]
+    shared = [rng.randrange(5, 49000) for _ in range(longest)]
 
     async def one(number: int) -> list[Made]:
         prompt = (
-            *shared[: rng.choice([0, 20, 90])],
+            *shared[: rng.choice([0, 20, longest])],
             *(rng.randrange(5, 49000) for _ in range(rng.choice([1, 6, 40]))),
         )
         made = []
@@ -86,6 +86,27 @@ async def test_every_row_of_a_crowd_is_replayed_bitwise(name, start, quantized, 
     with Model.load(path) as model:
         for number, made in enumerate(replies):
             assert wrong_rows(model, made, threads=1 + number % 2) == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ["default", "Q4_0", "Q8_0", "Q4_K_M"])
+async def test_two_hundred_arrivals_and_long_prompts_are_replayed_bitwise(
+    name, start, quantized, model_path, tmp_path
+):
+    path = model_path if name == "default" else quantized(name)
+    engine = await start(
+        path, n_ctx=3200, max_running=9, cache_bytes=300 << 20, spill_folder=tmp_path, max_waiting=200
+    )
+    replies = await crowd(engine, random.Random(name), n=200, longest=3000)
+
+    assert all(made.error is None for made in replies)
+    with Model.load(path) as model:
+        for number, made in enumerate(replies):
+            assert wrong_rows(model, made, threads=1 + number % 2) == []
+            if number % 20 == 0:
+                steps = [0, len(made.steps) - 1]
+                rows = replay.again(model, made.ids, len(made.prompt), made.schedule, steps, threads=2)
+                assert [hash_row(row) for _, row in rows] == [made.hashes[step] for step in steps]
 
 
 async def test_nothing_is_carried_from_token_to_token(start, replay_model):

@@ -18,8 +18,8 @@ WIDTH = 760
 MARGIN = 30
 _INNER = WIDTH - 2 * MARGIN
 _REPLY, _BODY, _SMALL = 30.0, 25.0, 22.0
-_LEADING = 50.0
-_ROWS_WITH_PANEL, _ROWS_ALONE = 8, 24
+_LEADING = 49.0
+_ROWS_WITH_PANEL, _ROWS_ALONE = 5, 16
 _LEVEL_MIDDLES = (0.0, 0.12, 0.25, 0.48, 1.0)
 """Where each level's swatch lies on the scale."""
 
@@ -50,12 +50,17 @@ class Painter:
         """The sheet as a PNG."""
         canvas = Canvas(WIDTH)
         palette = PALETTES[sheet.theme]
-        y = self._heading(canvas, sheet, palette, MARGIN)
-        y = self._reply(canvas, sheet, palette, y)
+        rows = self.reply.rows([tile.text for tile in sheet.tiles])
+        first, last = _page(rows, sheet.current, _ROWS_WITH_PANEL if sheet.panel else _ROWS_ALONE)
+        place = f"lines {first + 1} to {last} of {len(rows)}" if last - first < len(rows) else sheet.detail
+        y = self._heading(canvas, sheet.heading, place, palette)
+        for row in rows[first:last]:
+            self._row(canvas, row, sheet, palette, y)
+            y += _LEADING if row.boxes else _LEADING / 2
         if sheet.panel:
-            y = self._panel(canvas, sheet.panel, palette, y + 22)
-        y = self._legend(canvas, sheet, palette, y + 18)
-        return canvas.png(y + MARGIN, palette.page)
+            y = self._panel(canvas, sheet.panel, palette, y + 12)
+        y = self._legend(canvas, sheet, palette, y + 14)
+        return canvas.png(y + MARGIN - 4, palette.page)
 
     def _shape(self, text: str) -> Shaped:
         return self.reply.shape(text)
@@ -74,26 +79,13 @@ class Painter:
         shaped = self._shape(text)
         canvas.text(shaped, at[0] - shaped.width * size, at[1], size, fill)
 
-    def _heading(self, canvas: Canvas, sheet: Sheet, palette: Palette, y: float) -> float:
-        baseline = y + _SMALL
-        canvas.text(self._shape(sheet.heading), MARGIN, baseline, _SMALL, palette.text, bold=True)
-        self._right(canvas, sheet.detail, (WIDTH - MARGIN, baseline), _SMALL, palette.dim)
-        return y + _SMALL + 24
-
-    def _reply(self, canvas: Canvas, sheet: Sheet, palette: Palette, y: float) -> float:
-        rows = self.reply.rows([tile.text for tile in sheet.tiles])
-        first, last = _page(rows, sheet.current, _ROWS_WITH_PANEL if sheet.panel else _ROWS_ALONE)
-        if first:
-            canvas.text(self._shape(f"{ELLIPSIS} {_lines(first)} above"), MARGIN, y + 16, _SMALL, palette.dim)
-            y += 34
-        for row in rows[first:last]:
-            self._row(canvas, row, sheet, palette, y)
-            y += _LEADING if row.boxes else _LEADING / 2
-        if last < len(rows):
-            note = f"{ELLIPSIS} {_lines(len(rows) - last)} below"
-            canvas.text(self._shape(note), MARGIN, y + 20, _SMALL, palette.dim)
-            y += 34
-        return y
+    def _heading(self, canvas: Canvas, heading: str, detail: str, palette: Palette) -> float:
+        baseline = MARGIN + 18.0
+        left = self._shape(heading)
+        canvas.text(left, MARGIN, baseline, _SMALL, palette.text, bold=True)
+        right = self._fit(detail, _SMALL, _INNER - left.width * _SMALL - 20)
+        canvas.text(right, WIDTH - MARGIN - right.width * _SMALL, baseline, _SMALL, palette.dim)
+        return MARGIN + 42
 
     def _row(self, canvas: Canvas, row: Row, sheet: Sheet, palette: Palette, y: float) -> None:
         baseline = y + _REPLY * 1.02
@@ -132,24 +124,17 @@ class Painter:
 
     def _panel(self, canvas: Canvas, panel: Panel, palette: Palette, y: float) -> float:
         canvas.box(MARGIN, y, _INNER, 1.5, palette.faint)
-        y += 24
-        title = self._fit(f"“{panel.title}”", 36, _INNER * 0.6 if panel.whole else _INNER)
-        canvas.text(title, MARGIN, y + 32, 36, palette.accent, bold=True)
-        if panel.whole:
-            whole = self._fit(panel.whole, _SMALL, _INNER - title.width * 36 - 24)
-            canvas.text(whole, WIDTH - MARGIN - whole.width * _SMALL, y + 32, _SMALL, palette.dim)
-        y += 54
-        y = self._numbers(canvas, panel, palette, y)
-        y = self._bars(canvas, panel, palette, y + 18)
-        return self._draw(canvas, panel, palette, y + 12)
-
-    def _numbers(self, canvas: Canvas, panel: Panel, palette: Palette, y: float) -> float:
-        column = _INNER / len(panel.numbers)
-        for place, (name, value) in enumerate(panel.numbers):
-            x = MARGIN + place * column
-            canvas.text(self._shape(name), x, y + 18, _SMALL, palette.dim)
-            canvas.text(self._shape(value), x, y + 50, 27, palette.text)
-        return y + 64
+        y += 18
+        numbers = self._shape(panel.headline)
+        title = self._fit(f"“{panel.title}”", 34, _INNER - numbers.width * 29 - 30)
+        canvas.text(title, MARGIN, y + 30, 34, palette.accent, bold=True)
+        canvas.text(numbers, WIDTH - MARGIN - numbers.width * 29, y + 30, 29, palette.text)
+        detail = self._shape(panel.detail)
+        canvas.text(detail, WIDTH - MARGIN - detail.width * _SMALL, y + 62, _SMALL, palette.dim)
+        whole = self._fit(panel.whole, _SMALL, _INNER - detail.width * _SMALL - 24)
+        canvas.text(whole, MARGIN, y + 62, _SMALL, palette.dim)
+        y = self._bars(canvas, panel, palette, y + 78)
+        return self._draw(canvas, panel, palette, y + 10)
 
     def _bars(self, canvas: Canvas, panel: Panel, palette: Palette, y: float) -> float:
         name_width, predicted, final = 176.0, WIDTH - MARGIN - 140.0, WIDTH - MARGIN
@@ -157,7 +142,7 @@ class Painter:
         bar_width = predicted - 104 - bar_left
         self._right(canvas, "predicted", (predicted, y + 18), _SMALL, palette.dim)
         self._right(canvas, "drawn from", (final, y + 18), _SMALL, palette.dim)
-        y += 34
+        y += 26
         for bar in panel.bars:
             fill = palette.accent if bar.chosen else palette.dim if bar.removed else palette.text
             baseline = y + 26
@@ -169,45 +154,39 @@ class Painter:
             shade = palette.dim if bar.removed else palette.text
             self._right(canvas, percent(bar.p), (predicted, baseline), _BODY, shade)
             self._right(canvas, f"− {bar.note}" if bar.removed else bar.note, (final, baseline), _BODY, fill)
-            y += 39
+            y += 37
         self._right(canvas, panel.others[0], (predicted, y + 26), _BODY, palette.dim)
         self._right(canvas, panel.others[1], (final, y + 26), _BODY, palette.dim)
         canvas.text(self._shape("all others"), MARGIN, y + 26, _BODY, palette.dim)
         return y + 42
 
     def _draw(self, canvas: Canvas, panel: Panel, palette: Palette, y: float) -> float:
-        canvas.box(MARGIN, y, _INNER, 24, palette.faint, radius=4)
+        canvas.box(MARGIN, y, _INNER, 20, palette.faint, radius=4)
         for number, (low, high, chosen) in enumerate(panel.parts):
             fill = palette.accent if chosen else palette.dim
             opacity = 1.0 if chosen else 0.75 if number % 2 else 0.45
-            canvas.box(MARGIN + low * _INNER, y, max(1.0, (high - low) * _INNER - 1), 24, fill, opacity=opacity)
-        canvas.triangle(MARGIN + panel.u * _INNER, y + 26, 9, palette.text)
-        y += 44
-        canvas.text(self._fit(panel.draw, _SMALL, _INNER), MARGIN, y + 20, _SMALL, palette.text)
-        y += 32
-        if panel.note:
-            canvas.text(self._fit(panel.note, _SMALL, _INNER), MARGIN, y + 20, _SMALL, palette.accent)
-            y += 32
-        return y
+            canvas.box(MARGIN + low * _INNER, y, max(1.0, (high - low) * _INNER - 1), 20, fill, opacity=opacity)
+        canvas.triangle(MARGIN + panel.u * _INNER, y + 22, 8, palette.text)
+        y += 38
+        said = self._shape(panel.draw)
+        canvas.text(said, MARGIN, y + 18, _SMALL, palette.text)
+        note = self._fit(panel.note, _SMALL, _INNER - said.width * _SMALL - 20)
+        canvas.text(note, WIDTH - MARGIN - note.width * _SMALL, y + 18, _SMALL, palette.accent)
+        return y + 26
 
     def _legend(self, canvas: Canvas, sheet: Sheet, palette: Palette, y: float) -> float:
         canvas.box(MARGIN, y, _INNER, 1.5, palette.faint)
-        y += 20
-        canvas.text(self._shape(f"{sheet.layer.capitalize()} of each token"), MARGIN, y + 18, _SMALL, palette.dim)
-        y += 32
-        column = _INNER / len(MARKS)
+        y += 16
+        canvas.text(self._shape(sheet.layer), MARGIN, y + 19, _SMALL, palette.dim)
+        column = (_INNER - 116) / len(MARKS)
         for level, text in enumerate(legend(sheet.layer)):
-            x = MARGIN + level * column
+            x = MARGIN + 130 + level * column
             tint = colour(_LEVEL_MIDDLES[level], sheet.theme)
-            canvas.box(x, y, 36, 24, tint, radius=4)
+            canvas.box(x, y, 26, 22, tint, radius=4)
             if level:
-                canvas.box(x, y + 26, 36, 1.4 * level, palette.text, opacity=0.85)
-            canvas.text(self._shape(text), x + 46, y + 20, _SMALL, palette.dim)
-        return y + 32
-
-
-def _lines(count: int) -> str:
-    return f"{count} line" + ("s" if count > 1 else "")
+                canvas.box(x, y + 24, 26, 1.4 * level, palette.text, opacity=0.85)
+            canvas.text(self._shape(text.replace(" ", "")), x + 34, y + 19, _SMALL, palette.dim)
+        return y + 28
 
 
 def _page(rows: list[Row], current: int | None, size: int) -> tuple[int, int]:

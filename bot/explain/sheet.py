@@ -9,8 +9,8 @@ from .text import outcome, percent
 from .view import StepView
 from .visible import visible
 
-BARS = 8
-"""Candidates in a picture: as many as a phone shows without scrolling."""
+BARS = 6
+"""Candidates in a picture, which has to stay about as high as it is wide: chats shrink what is taller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ class Panel:
     title: str
     whole: str
     """The character this token is only a part of, in words; empty for most."""
-    numbers: tuple[tuple[str, str], ...]
+    headline: str
+    detail: str
     bars: tuple[Bar, ...]
     others: tuple[str, str]
     parts: tuple[tuple[float, float, bool], ...]
@@ -117,18 +118,14 @@ def _panel(step: StepView, explanation: Explanation) -> Panel:
     return Panel(
         title=visible(step.bytes),
         whole=_part_of(explanation, step.index),
-        numbers=(
-            ("probability", percent(step.p)),
-            ("rank", str(step.rank)),
-            ("surprisal", f"{step.surprisal_bits:.2f} bits"),
-            ("entropy", f"{step.entropy_bits:.2f} bits"),
-        ),
+        headline=f"{percent(step.p)} · rank {step.rank}",
+        detail=f"surprisal {step.surprisal_bits:.2f} bits · entropy {step.entropy_bits:.2f} bits",
         bars=bars,
         others=(percent(rest if rest > 1e-9 else 0), percent(rest_final if rest_final > 1e-9 else 0)),
         parts=tuple((part.low, part.high, part.id == step.id) for part in step.segments),
         u=step.u,
-        draw=f"The draw {step.u:.4f} fell in {step.interval[0]:.4f} to {step.interval[1]:.4f}",
-        note=f"Temperature 0 would have picked “{visible(other.bytes)}”" if other else "",
+        draw=f"draw {step.u:.4f} fell in {step.interval[0]:.4f} to {step.interval[1]:.4f}",
+        note=f"temperature 0: “{visible(other.bytes)}”" if other else "",
     )
 
 

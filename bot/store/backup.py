@@ -19,6 +19,7 @@ from .lock import OwnerLock
 from .migrate import REVISIONS, migrate, version
 from .models import unpack_pieces
 from .spans import unpack_spans
+from .traces import PART
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, and of how much."""
@@ -162,18 +163,18 @@ def _findings(connection: sqlite3.Connection, progress: Progress) -> Iterator[Fi
         yield from _tried(f"prompt block {id_}", _RESTORE, unpack_ids, ids)
     total = connection.execute("SELECT count(*) FROM turn").fetchone()[0]
     traces = connection.cursor()
-    for done, (id_, tail, spans, first, parts) in enumerate(
+    for done, (id_, tail, spans, first, start, size) in enumerate(
         connection.execute(
-            "SELECT turn.id, tail, spans, first_part, parts FROM turn LEFT JOIN trace ON trace.turn_id = turn.id"
+            "SELECT turn.id, tail, spans, first_part, start, size"
+            " FROM turn LEFT JOIN trace ON trace.turn_id = turn.id"
         )
     ):
         yield from _tried(f"the prompt of turn {id_}", _RESTORE, unpack_ids, tail)
         yield from _tried(f"the spans of turn {id_}", _RESTORE, unpack_spans, spans)
         if first is not None:
-            traces.execute(
-                "SELECT data FROM trace_part WHERE id BETWEEN ? AND ? ORDER BY id", (first, first + parts - 1)
-            )
-            blob = b"".join(data for (data,) in traces)
+            last = first + (start + size - 1) // PART
+            traces.execute("SELECT data FROM trace_part WHERE id BETWEEN ? AND ? ORDER BY id", (first, last))
+            blob = b"".join(data for (data,) in traces)[start : start + size]
             yield from _tried(
                 f"the trace of turn {id_}", f"the rest of the turn is readable; {_RESTORE}", decode, blob
             )

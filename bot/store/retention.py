@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from .clock import DAY_US, now_us
 from .database import Database
 from .tables import discord_part, message, prompt_block, session, trace, turn
-from .traces import PART, delete_trace
+from .traces import delete_trace
 
 ROWS = 12
 """Turns or messages deleted in one transaction: some ten milliseconds under the write lock."""
@@ -47,9 +47,7 @@ async def prune(database: Database, limits: Limits, *, now: int | None = None) -
 
 def _beyond(connection: sa.Connection, limits: Limits, now: int) -> list[int]:
     """Sessions beyond the limits of their server, oldest first; one with an open turn stays."""
-    size = (sa.func.coalesce(sa.func.sum(trace.c.parts), 0) * PART + sa.func.count(turn.c.id) * TURN_BYTES).label(
-        "size"
-    )
+    size = (sa.func.coalesce(sa.func.sum(trace.c.size), 0) + sa.func.count(turn.c.id) * TURN_BYTES).label("size")
     newest = sa.func.coalesce(sa.func.max(turn.c.created_us), session.c.created_us).label("newest")
     busy = sa.func.coalesce(sa.func.max(turn.c.status == "pending"), 0).label("busy")
     query = (

@@ -178,7 +178,8 @@ trace = sa.Table(
     metadata,
     sa.Column("turn_id", Id, sa.ForeignKey("turn.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("first_part", Id, nullable=False),
-    sa.Column("parts", sa.Integer, nullable=False),
+    sa.Column("start", sa.Integer, nullable=False, comment="in that part"),
+    sa.Column("size", sa.Integer, nullable=False),
     sa.Column("n", sa.Integer, nullable=False),
     sa.Column("k", sa.Integer, nullable=False),
 )
@@ -187,7 +188,14 @@ trace_part = sa.Table(
     "trace_part",
     metadata,
     sa.Column("id", Id, primary_key=True),
-    sa.Column("data", sa.LargeBinary, nullable=False, comment="a piece of a trace that fills a page with its like"),
+    sa.Column("data", sa.LargeBinary, nullable=False, comment="a page full of traces, one after another"),
+)
+
+trace_draft = sa.Table(
+    "trace_draft",
+    metadata,
+    sa.Column("turn_id", Id, sa.ForeignKey("turn.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("data", sa.LargeBinary, nullable=False, comment="what a pending turn has generated so far"),
 )
 
 discord_part = sa.Table(

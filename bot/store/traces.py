@@ -1,40 +1,75 @@
-"""Where encoded traces lie: in parts sized so that four fill a database page.
+"""Where encoded traces lie: one after another, in rows that fill a database page each.
 
-A trace of 60 to 250 tokens is 4 to 13 KB; as one value it would leave a third of its pages empty.
+A trace of 60 to 250 tokens is 4 to 13 KB. As a value of its own it would leave a tenth to a third of its pages
+empty; so a trace begins where the one before ended. What is deleted becomes zeros, and a row of zeros goes.
 """
 
 import sqlalchemy as sa
 
-from .tables import trace, trace_part
+from .tables import trace, trace_draft, trace_part
 
-PART = 1008
+PART = 4056
+"""The longest value that fits a 4 KiB page with its row's header."""
 
 
 def save_trace(connection: sa.Connection, turn_id: int, data: bytes, n: int, k: int) -> None:
-    """Save or replace a turn's trace."""
-    delete_trace(connection, turn_id)
-    first = connection.execute(sa.select(sa.func.coalesce(sa.func.max(trace_part.c.id), 0))).scalar_one() + 1
-    pieces = [data[at : at + PART] for at in range(0, len(data), PART)]
-    connection.execute(trace_part.insert(), [{"id": first + i, "data": piece} for i, piece in enumerate(pieces)])
-    connection.execute(trace.insert().values(turn_id=turn_id, first_part=first, parts=len(pieces), n=n, k=k))
-
-
-def delete_trace(connection: sa.Connection, turn_id: int) -> None:
-    row = connection.execute(sa.select(trace.c.first_part, trace.c.parts).where(trace.c.turn_id == turn_id)).first()
-    if row is None:
-        return
+    """Save a turn's trace, which has none yet; its draft goes."""
+    connection.execute(trace_draft.delete().where(trace_draft.c.turn_id == turn_id))
+    last = connection.execute(sa.select(trace_part).order_by(trace_part.c.id.desc()).limit(1)).first()
+    room = 0 if last is None else PART - len(last.data)
+    first, start = (1, 0) if last is None else (last.id, len(last.data)) if room else (last.id + 1, 0)
+    if last is not None and room:
+        filled = last.data + data[:room]
+        connection.execute(trace_part.update().where(trace_part.c.id == last.id).values(data=filled))
+    rows = [
+        {"id": first + bool(room) + i, "data": data[at : at + PART]}
+        for i, at in enumerate(range(room, len(data), PART))
+    ]
+    if rows:
+        connection.execute(trace_part.insert(), rows)
     connection.execute(
-        trace_part.delete().where(trace_part.c.id.between(row.first_part, row.first_part + row.parts - 1))
+        trace.insert().values(turn_id=turn_id, first_part=first, start=start, size=len(data), n=n, k=k)
     )
-    connection.execute(trace.delete().where(trace.c.turn_id == turn_id))
+
+
+def save_draft(connection: sa.Connection, turn_id: int, data: bytes) -> None:
+    """Keep what an unfinished turn has so far, in place of what it had."""
+    connection.execute(trace_draft.delete().where(trace_draft.c.turn_id == turn_id))
+    connection.execute(trace_draft.insert().values(turn_id=turn_id, data=data))
+
+
+def draft(connection: sa.Connection, turn_id: int) -> bytes | None:
+    return connection.execute(sa.select(trace_draft.c.data).where(trace_draft.c.turn_id == turn_id)).scalar()
 
 
 def trace_blob(connection: sa.Connection, turn_id: int) -> bytes | None:
-    """The encoded trace, None if the turn has none."""
-    row = connection.execute(sa.select(trace.c.first_part, trace.c.parts).where(trace.c.turn_id == turn_id)).first()
+    """The encoded trace, or the draft of an unfinished one; None if the turn has neither."""
+    row = connection.execute(sa.select(trace).where(trace.c.turn_id == turn_id)).first()
     if row is None:
-        return None
-    parts = sa.select(trace_part.c.data).where(
-        trace_part.c.id.between(row.first_part, row.first_part + row.parts - 1)
-    )
-    return b"".join(connection.execute(parts.order_by(trace_part.c.id)).scalars())
+        return draft(connection, turn_id)
+    parts = connection.execute(sa.select(trace_part.c.data).where(_of(row)).order_by(trace_part.c.id)).scalars()
+    return b"".join(parts)[row.start : row.start + row.size]
+
+
+def delete_trace(connection: sa.Connection, turn_id: int) -> None:
+    """Delete a turn's trace and draft: their bytes are overwritten."""
+    connection.execute(trace_draft.delete().where(trace_draft.c.turn_id == turn_id))
+    row = connection.execute(sa.select(trace).where(trace.c.turn_id == turn_id)).first()
+    if row is None:
+        return
+    connection.execute(trace.delete().where(trace.c.turn_id == turn_id))
+    start, left = row.start, row.size
+    for part in connection.execute(sa.select(trace_part).where(_of(row)).order_by(trace_part.c.id)).all():
+        size = min(left, len(part.data) - start)
+        blank = part.data[:start] + bytes(size) + part.data[start + size :]
+        this = trace_part.c.id == part.id
+        connection.execute(
+            trace_part.update().where(this).values(data=blank) if any(blank) else trace_part.delete().where(this)
+        )
+        start, left = 0, left - size
+
+
+def _of(row: "sa.Row[tuple[int, ...]]") -> sa.ColumnElement[bool]:
+    """The parts a trace lies in."""
+    count = -(-(row.start + row.size) // PART)
+    return trace_part.c.id.between(row.first_part, row.first_part + count - 1)

@@ -26,7 +26,7 @@ from .sessions import person_id, require_message, storable, unspaced
 from .spans import unpack_spans
 from .statistics import count_turn
 from .tables import discord_part, message, model, person, sampling, session, turn
-from .traces import save_trace, trace_blob
+from .traces import draft, save_draft, save_trace, trace_blob
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,10 @@ def save_outcome(connection: sa.Connection, turn_id: int, made: Outcome) -> int:
         reply = int(key[0])
     else:
         connection.execute(message.update().where(message.c.id == reply).values(said))
-    save_trace(connection, turn_id, made.trace, made.n_out, row.k)
+    if made.status == "pending":
+        save_draft(connection, turn_id, made.trace)
+    else:
+        save_trace(connection, turn_id, made.trace, made.n_out, row.k)
     timings = made.timings
     values = {
         "reply_message_id": reply,
@@ -187,10 +190,12 @@ def perplexity(surprisal: float, tokens: int) -> float | None:
 def interrupt_pending(connection: sa.Connection) -> list[int]:
     """Turns a dead process left open become `interrupted`; what was saved of them stays."""
     rows = connection.execute(
-        sa.select(turn.c.id, turn.c.n_out, turn.c.perplexity).where(turn.c.status == "pending")
+        sa.select(turn.c.id, turn.c.k, turn.c.n_out, turn.c.perplexity).where(turn.c.status == "pending")
     )
     left = rows.all()
     for row in left:
+        if (begun := draft(connection, row.id)) is not None:
+            save_trace(connection, row.id, begun, row.n_out, row.k)
         connection.execute(turn.update().where(turn.c.id == row.id).values(status="interrupted"))
         count_turn(connection, row.id, math.log(row.perplexity) * row.n_out if row.perplexity else 0.0)
     return [row.id for row in left]

@@ -291,9 +291,17 @@ CREATE INDEX tag_name ON tag (name, turn_id);
 CREATE TABLE trace (
     turn_id INTEGER NOT NULL,
     first_part INTEGER NOT NULL,
-    parts INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    size INTEGER NOT NULL,
     n INTEGER NOT NULL,
     k INTEGER NOT NULL,
+    PRIMARY KEY (turn_id),
+    FOREIGN KEY(turn_id) REFERENCES turn (id) ON DELETE CASCADE
+);
+
+CREATE TABLE trace_draft (
+    turn_id INTEGER NOT NULL,
+    data BLOB NOT NULL,
     PRIMARY KEY (turn_id),
     FOREIGN KEY(turn_id) REFERENCES turn (id) ON DELETE CASCADE
 )

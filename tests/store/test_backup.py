@@ -118,7 +118,7 @@ async def test_a_truncated_file_is_named(made: Path):
 @pytest.mark.parametrize(
     ("table", "column", "where", "words"),
     [
-        ("trace_part", "data", "id = (SELECT first_part FROM trace WHERE turn_id = 3)", "the trace of turn 3"),
+        ("trace_part", "data", "id = (SELECT max(id) FROM trace_part)", "the trace of turn 10"),
         ("turn", "tail", "id = 4", "the prompt of turn 4"),
         ("turn", "spans", "id = 5", "the spans of turn 5"),
         ("vocabulary", "pieces", "id = 1", "vocabulary 1"),
@@ -134,7 +134,7 @@ async def test_a_damaged_blob_is_named_and_the_rest_works(
     assert words in finding.what
     store = await Store.open(made)
     assert (await store.turn(1)).reply.startswith("answer 0")
-    damaged = await store.turn(int(words[-1]) if words.startswith("the") else 1)
+    damaged = await store.turn(int(words.split()[-1]) if words.startswith("the") else 1)
     assert words.removeprefix("the spans of ").split(" ")[-1] in (damaged.trace.fault or "")
     assert damaged.reply.startswith("answer")
     await store.close()

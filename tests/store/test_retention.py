@@ -26,14 +26,15 @@ async def test_old_sessions_go_by_the_limit_of_their_server(store: Store, path: 
     assert [row.id for row in await store.sessions()][::-1] == [2, 3, 4, 6]
     assert await prune(store.database, limits) == 0
     with sqlite3.connect(path) as other:
-        assert other.execute("SELECT count(*) FROM trace_part").fetchone()[0] == 60
+        assert other.execute("SELECT count(*) FROM trace_part").fetchone()[0] <= 60
+        assert other.execute("SELECT count(*) FROM trace").fetchone() == (60,)
         assert other.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
 async def test_the_oldest_go_until_the_rest_fits(store: Store):
     for _ in range(5):
         await ask(store, await store.start_session(), "q", "a", n=1)
-    limit = Limits(Limit(bytes=3 * (TURN_BYTES + 1008)))
+    limit = Limits(Limit(bytes=3 * (TURN_BYTES + 400)))
     assert await prune(store.database, limit) == 2
     assert [row.id for row in await store.sessions()] == [5, 4, 3]
 

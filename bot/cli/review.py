@@ -1,8 +1,11 @@
 """`glasshead review`: the log in a browser, on this machine only."""
 
 import asyncio
+import signal
 import socket
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +32,14 @@ def review(
     asyncio.run(_serve(settings, settings.review.port if port is None else port, browser))
 
 
+class Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn would raise them again once it is done, before the log is closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 async def _serve(settings: Settings, port: int, browser: bool) -> None:
     store = await Store.open(settings.store.path, writable=False)
     try:
@@ -41,7 +52,10 @@ async def _serve(settings: Settings, port: int, browser: bool) -> None:
         typer.echo("The address works once. Ctrl-C ends the page.", err=True)
         if browser:
             await asyncio.to_thread(webbrowser.open, address)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", server_header=False))
+        server = Server(uvicorn.Config(app, log_level="warning", lifespan="off", server_header=False))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
         await server.serve(sockets=[listener])
         await app.state.jobs.close()
     finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import json
 from collections.abc import Mapping
 from functools import partial
 from typing import cast
@@ -13,12 +14,15 @@ from starlette.routing import Route
 
 from ..errors import UserError
 from ..explain.explanation import Explanation, explain
+from ..explain.json import explanation_json
+from ..explain.page import page as whole_page
 from ..explain.scale import LAYERS
 from ..explain.visible import visible
 from ..store import Store
 from ..store.marks import Marks
 from ..store.search import Order
 from ..store.search_syntax import parse
+from ..store.statistics import By
 from ..store.statistics import statistics as daily_sums
 from . import figures
 from .comparison import side_by_side
@@ -142,6 +146,21 @@ def _step(explanation: Explanation, index: int | None) -> Mapping[str, object] |
     }
 
 
+async def record(request: Request) -> Response:
+    """The explanation to keep: as one HTML file, or as JSON. Saved, never opened here: it brings its own script."""
+    explanation = explain(await _store(request).turn(request.path_params["id"]))
+    name, kind = f"turn-{explanation.turn.id}", request.path_params["kind"]
+    if kind == "html":
+        body, media = await asyncio.to_thread(whole_page, explanation), "text/html"
+    elif kind == "json":
+        body, media = json.dumps(explanation_json(explanation), allow_nan=False), "application/json"
+    else:
+        raise UserError(f"there is no {kind} of a turn")
+    return Response(
+        body, media_type=media, headers={"Content-Disposition": f'attachment; filename="{name}.{kind}"'}
+    )
+
+
 async def compare(request: Request) -> Response:
     store = _store(request)
     asked = [request.query_params.get(side, "") for side in ("a", "b")]
@@ -159,21 +178,15 @@ async def statistics(request: Request) -> Response:
     days = days if days in figures.SPANS else 30
     until = figures.day_number(datetime.datetime.now(datetime.UTC).date())
     span = range(until - days + 1, until + 1)
-    read = _store(request).database.read
-    by_day, models, servers, users = await asyncio.gather(
-        *(
-            read(partial(daily_sums, by=by, since=span.start, until=until))
-            for by in ("day", "model", "server", "user")
-        )
-    )
+    ways: tuple[By, ...] = ("day", "model", "server", "user")
+    work = [partial(daily_sums, by=by, since=span.start, until=until) for by in ways]
+    by_day, *tables = await asyncio.gather(*map(_store(request).database.read, work))
     return page(
         request,
         "statistics.html",
         whole=figures.whole(by_day),
         plots=figures.plots(by_day, span),
-        tables=[
-            (name, rows[: figures.MANY]) for name, rows in (("Model", models), ("Server", servers), ("User", users))
-        ],
+        tables=[(way.capitalize(), rows[: figures.MANY]) for way, rows in zip(ways[1:], tables, strict=True)],
         first=figures.date(span.start),
         last=figures.date(until),
         days=days,
@@ -202,6 +215,7 @@ ROUTES = [
     Route("/session/{id:key}", session),
     Route("/turn/{id:key}", reply),
     Route("/turn/{id:key}/step/{step:key}", step),
+    Route("/turn/{id:key}/record.{kind}", record),
     Route("/compare", compare),
     Route("/statistics", statistics),
     Route("/health", health),

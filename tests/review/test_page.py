@@ -1,5 +1,6 @@
 """The page as a reviewer uses it, in a real browser."""
 
+import json
 import re
 from pathlib import Path
 
@@ -136,6 +137,16 @@ def test_what_if_a_token_had_been_another(tab: Tab, log: Log) -> None:
     page.wait_for_url("**/compare?*", timeout=120_000)
     expect(page.locator(".lead")).to_contain_text("They agree on 1 token, then part")
     expect(page.locator(".pair section").last).to_contain_text(f"branch of {log.turns[3]}")
+
+
+def test_the_record_can_be_kept(site: Site, log: Log) -> None:
+    kept = site.ask(f"/turn/{log.turns[0]}/record.json")
+    assert kept.headers["content-disposition"] == f'attachment; filename="turn-{log.turns[0]}.json"'
+    assert json.loads(kept.text)["turn"] == log.turns[0]
+    whole = site.ask(f"/turn/{log.turns[-1]}/record.html")
+    assert whole.headers["content-disposition"].startswith("attachment")
+    assert "<html" in whole.text and "<script>alert" not in whole.text
+    assert site.ask(f"/turn/{log.turns[0]}/record.exe").status == 404
 
 
 def test_a_list_grows_while_it_is_open(tab: Tab, log: Log, site: Site) -> None:

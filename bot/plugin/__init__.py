@@ -13,12 +13,18 @@ from discord.ext import commands
 from ..config import Settings, load_settings
 from ..errors import UserError
 from ..wiring import open_chat
+from .asking import Asking
 from .explaining import Explaining
+from .governing import Governing
+from .keeping import Keeping
 from .preferences import Preferences
+from .presence import Presence
 from .pressed import ReplyButtons
-from .service import Service, preferences_path
+from .service import Service
 from .sync import sync_changed
 from .talk import Talk
+from .touring import Touring
+from .tuning import Tuning
 
 __all__ = ["Service", "load", "setup", "sync_if_changed", "teardown", "unload"]
 
@@ -52,7 +58,7 @@ async def load(bot: commands.Bot, settings: Settings) -> Service:
     """Open model and log, and add the cogs. Everything or nothing."""
     async with AsyncExitStack() as stack:
         chat = await stack.enter_async_context(open_chat(settings))
-        service = Service(chat, settings, Preferences(preferences_path(settings)))
+        service = Service(chat, settings, await Preferences.load(chat.store))
         for cog in cogs(bot, service):
             await bot.add_cog(cog)
             stack.push_async_callback(bot.remove_cog, cog.qualified_name)
@@ -67,4 +73,5 @@ async def unload(bot: commands.Bot, service: Service) -> None:
 
 
 def cogs(bot: commands.Bot, service: Service) -> list[commands.Cog]:
-    return [Talk(bot, service), ReplyButtons(bot, service), Explaining(bot, service)]
+    kinds = (Talk, ReplyButtons, Explaining, Asking, Tuning, Keeping, Governing, Touring, Presence)
+    return [kind(bot, service) for kind in kinds]

@@ -25,3 +25,8 @@ def spoiler(text: str) -> str:
 def small(text: str) -> str:
     """Discord's small print, one line."""
     return "-# " + " ".join(text.split())
+
+
+def short_name(model: str) -> str:
+    """A model named by the path of its file is shown by the file's name."""
+    return model.rpartition("/")[2].removesuffix(".gguf")

@@ -8,10 +8,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import discord
 
-from ..predict.message import Role
+from ..predict.message import Conversation, Message, Role
 from ..store import Store
 from .attachments import MOST_FILES, Offered, decoded, mentioned, quoted, why_not
 from .names import Known, readable, speaker
@@ -27,11 +28,10 @@ SILENCE = timedelta(hours=12)
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """Where a message stands in the log. ``declined`` names attachments that were not read, and why."""
+    """Where a message stands in the log."""
 
     session: int
     message: int
-    declined: tuple[str, ...] = ()
 
 
 Before = tuple[int, int | None]
@@ -67,18 +67,49 @@ class History:
         self._store: Store = service.chat.store
         self._us = us
 
-    async def add(self, message: discord.Message) -> Logged:
-        """Log a message meant for the bot, behind what it continues."""
+    async def add(self, message: discord.Message, text: str) -> Logged:
+        """Log a message meant for the bot, as ``text``, behind what it continues."""
         before = await self._before(message)
         if before is None:
             session = await self._start(message)
-            before = session, await self._root(session, message)
+            before = session, await self._root(session, message.channel)
         elif before[1] is not None:
-            before = before[0], await self._as_it_now_reads(before[0], before[1], message)
+            before = before[0], await self._as_it_now_reads(before[0], before[1], message.channel)
         session, parent = before
-        text, declined = await self._text(message)
-        added = await self._append(session, parent, message, text)
-        return Logged(session, added, declined)
+        return Logged(session, await self._append(session, parent, message, text))
+
+    async def add_text(self, interaction: discord.Interaction[Any], text: str, before: Before | None) -> Logged:
+        """Log what was said in a command, behind ``before`` or as the beginning of a conversation."""
+        channel, user = interaction.channel, interaction.user
+        if before is None:
+            session = await self._store.start_session(
+                title=" ".join(text.split())[:80],
+                kind="channel" if interaction.guild_id else "direct",
+                guild_id=interaction.guild_id,
+                channel_id=interaction.channel_id,
+                person=user.id,
+            )
+            before = session, await self._root(session, channel)
+        elif before[1] is not None:
+            before = before[0], await self._as_it_now_reads(before[0], before[1], channel)
+        author = speaker(user.display_name, user.id) if interaction.guild_id else None
+        added = await self._store.append_message(
+            before[0], "user", text, parent=before[1], author=author, person=user.id
+        )
+        return Logged(before[0], added)
+
+    async def latest_of(self, interaction: discord.Interaction[Any]) -> Before | None:
+        """The end of what a person last talked about there by command, if that was not long ago."""
+        for row in await self._store.sessions(channel_id=interaction.channel_id, limit=20):
+            if row.person == interaction.user.id and row.ended_us is None:
+                return await self._end(row.id, SILENCE)
+        return None
+
+    def single(self, text: str, channel: object) -> Conversation:
+        """A conversation of one message, for those who want nothing kept."""
+        system = self.system_prompt(channel)
+        first = (Message("system", system),) if system else ()
+        return (*first, Message("user", text))
 
     # which conversation
 
@@ -110,10 +141,10 @@ class History:
         before = await self._referenced(first) if first.reference is not None else None
         if before is None:
             session = await self._start(message)
-            before = session, await self._root(session, message)
+            before = session, await self._root(session, message.channel)
         session, parent = before
         for each in chain:
-            text, _ = await self._text(each)
+            text, _ = await self.text(each)
             parent = await self._append(session, parent, each, text)
         return session, parent
 
@@ -134,7 +165,7 @@ class History:
         latest = await self._latest(thread.id)
         if latest is None:
             session = await self._start(message)
-            latest = session, await self._root(session, message)
+            latest = session, await self._root(session, message.channel)
         session, parent = latest
         after = await self._last_read(parent)
         try:
@@ -144,7 +175,7 @@ class History:
             said = []
         for each in sorted(said, key=lambda m: m.id):
             if self._counts(each) and await self._store.message_of_discord(each.id) is None:
-                text, _ = await self._text(each)
+                text, _ = await self.text(each)
                 parent = await self._append(session, parent, each, text)
         return session, parent
 
@@ -162,14 +193,18 @@ class History:
         rows = await self._store.sessions(channel_id=channel, limit=1)
         if not rows or rows[0].ended_us is not None:
             return None
-        turns = await self._store.turns(rows[0].id)
+        return await self._end(rows[0].id, since)
+
+    async def _end(self, session: int, since: timedelta | None) -> Before | None:
+        """The last thing said in a session, None if that was longer ago than ``since``."""
+        turns = await self._store.turns(session)
         if not turns:
             return None
         last = turns[-1]
         if since is not None and discord.utils.utcnow().timestamp() - last.created_us / 1e6 > since.total_seconds():
             return None
         end = last.reply_message or last.prompt_message
-        return (rows[0].id, end) if end is not None else None
+        return (session, end) if end is not None else None
 
     async def end_of_turn(self, turn: int) -> tuple[int, int] | None:
         """The reply of a turn, to be followed."""
@@ -192,12 +227,11 @@ class History:
 
     def private(self, message: discord.Message) -> bool:
         """Of a person or in a channel that wants nothing kept."""
-        opted_out = self._service.preferences.opted_out(message.author.id)
-        return opted_out or self._service.set_here(message.channel).private
+        return self._service.private(message.author.id, message.channel)
 
     # what it now says
 
-    async def _as_it_now_reads(self, session: int, leaf: int, message: discord.Message) -> int | None:
+    async def _as_it_now_reads(self, session: int, leaf: int, channel: object) -> int | None:
         """``leaf``, or its copy in a chain in which edits, deletions and a new system prompt have taken effect."""
         logged: list[Said] = []
         wanted: list[Said] = []
@@ -210,7 +244,7 @@ class History:
             logged.append(said)
             if row.role != "system":
                 wanted.append(await self._newest(row.id, said))
-        system = self.system_prompt(message.channel)
+        system = self.system_prompt(channel)
         if system:
             wanted.insert(0, Said("system", system))
         kept = unchanged(logged, wanted)
@@ -244,7 +278,7 @@ class History:
         if found is None or message.author.id == self._us.id:
             return
         row = await self._store.message(found)
-        text, _ = await self._text(message)
+        text, _ = await self.text(message)
         if row.erased or text == row.text or not text:
             return
         await self._append(row.session, row.parent, message, text)
@@ -267,8 +301,8 @@ class History:
             person=message.author.id,
         )
 
-    async def _root(self, session: int, message: discord.Message) -> int | None:
-        system = self.system_prompt(message.channel)
+    async def _root(self, session: int, channel: object) -> int | None:
+        system = self.system_prompt(channel)
         return await self._store.append_message(session, "system", system) if system else None
 
     async def _append(self, session: int, parent: int | None, message: discord.Message, text: str) -> int:
@@ -282,7 +316,7 @@ class History:
             discord_message_id=message.id,
         )
 
-    async def _text(self, message: discord.Message) -> tuple[str, tuple[str, ...]]:
+    async def text(self, message: discord.Message) -> tuple[str, tuple[str, ...]]:
         """What a message says in words, its readable files included, and which files were not read."""
         known = Known(
             users={user.id: user.display_name for user in message.mentions},

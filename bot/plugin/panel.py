@@ -10,6 +10,7 @@ from ..explain.lines import plain
 from ..explain.scale import LAYERS, Layer
 from ..explain.text import percent, quoted, step_lines, whole
 from ..explain.visible import visible
+from .display import short_name
 
 TEMPLATE = r"glasshead:panel:(?P<verb>[a-z]+):(?P<turn>\d+):(?P<step>\d+):(?P<layer>[a-z]+):(?P<opener>\d+)"
 PICTURE = "explanation.png"
@@ -141,7 +142,7 @@ def heading(explanation: Explanation, place: Place, note: str) -> str:
     turn = explanation.turn
     lines = [
         f"### Turn {turn.id}, explained",
-        f"-# {visible(turn.model.name.encode())} · {'; '.join(whole(explanation))}",
+        f"-# {visible(short_name(turn.model.name).encode())} · {'; '.join(whole(explanation))}",
     ]
     if turn.status == "pending":
         lines.append("-# Still being written: this is what there is so far.")

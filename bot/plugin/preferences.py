@@ -1,16 +1,14 @@
-"""What people set from inside Discord: one small JSON file beside the log, replaced as a whole."""
+"""What people set from inside Discord, remembered in the log's database."""
 
 import asyncio
-import json
-import os
 from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import UserError
 from ..predict.sampling import Sampling
+from ..store import Store
 
 T = TypeVar("T")
+SCOPE, EVERYWHERE = "discord", 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +16,7 @@ class ChannelPreferences:
     """Of one channel or thread. None: as configured."""
 
     system: str | None = None
+    model: str | None = None
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
@@ -41,6 +40,10 @@ class GuildPreferences:
     welcomed: bool = False
     most_tokens: int | None = None
     """The upper bound of max_tokens in its channels."""
+    per_minute: int | None = None
+    """Replies a minute for all its people together."""
+    models: tuple[str, ...] = ()
+    """Empty: all that are configured."""
     allowed_roles: tuple[int, ...] = ()
     """Empty: everybody."""
     blocked_users: tuple[int, ...] = ()
@@ -52,7 +55,6 @@ class _All:
     channels: dict[int, ChannelPreferences] = field(default_factory=dict)
     guilds: dict[int, GuildPreferences] = field(default_factory=dict)
     opted_out: tuple[int, ...] = ()
-    blocked: tuple[int, ...] = ()
     synced: dict[int, str] = field(default_factory=dict)
     """Application id to the hash of the commands it has synced."""
 
@@ -60,10 +62,23 @@ class _All:
 class Preferences:
     """Reading is from memory; a change is on disk before it counts."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._all = _read(path)
+    def __init__(self, store: Store, everything: _All) -> None:
+        self._store = store
+        self._all = everything
         self._lock = asyncio.Lock()
+
+    @classmethod
+    async def load(cls, store: Store) -> "Preferences":
+        raw = (await store.settings(SCOPE, EVERYWHERE)).get("preferences", {})
+        return cls(
+            store,
+            _All(
+                channels={int(id): _made(ChannelPreferences, each) for id, each in raw.get("channels", {}).items()},
+                guilds={int(id): _made(GuildPreferences, each) for id, each in raw.get("guilds", {}).items()},
+                opted_out=tuple(raw.get("opted_out", ())),
+                synced={int(id): digest for id, digest in raw.get("synced", {}).items()},
+            ),
+        )
 
     def channel(self, *ids: int | None) -> ChannelPreferences:
         """Of the first id that has any: a thread's own, else its channel's."""
@@ -76,62 +91,34 @@ class Preferences:
     def opted_out(self, user: int) -> bool:
         return user in self._all.opted_out
 
-    def blocked(self, user: int) -> bool:
-        return user in self._all.blocked
-
     def synced(self, application: int) -> str | None:
         return self._all.synced.get(application)
 
     async def set_channel(self, id: int, **values: Any) -> None:
-        changed = replace(self._all.channels.get(id, ChannelPreferences()), **values)
-        await self._save(replace(self._all, channels={**self._all.channels, id: changed}))
+        async with self._lock:
+            changed = replace(self._all.channels.get(id, ChannelPreferences()), **values)
+            await self._save(replace(self._all, channels={**self._all.channels, id: changed}))
 
     async def set_guild(self, id: int, **values: Any) -> None:
-        await self._save(replace(self._all, guilds={**self._all.guilds, id: replace(self.guild(id), **values)}))
+        async with self._lock:
+            changed = replace(self.guild(id), **values)
+            await self._save(replace(self._all, guilds={**self._all.guilds, id: changed}))
 
     async def set_opted_out(self, user: int, out: bool) -> None:
-        others = tuple(u for u in self._all.opted_out if u != user)
-        await self._save(replace(self._all, opted_out=(*others, user) if out else others))
-
-    async def set_blocked(self, user: int, blocked: bool) -> None:
-        others = tuple(u for u in self._all.blocked if u != user)
-        await self._save(replace(self._all, blocked=(*others, user) if blocked else others))
+        async with self._lock:
+            others = tuple(u for u in self._all.opted_out if u != user)
+            await self._save(replace(self._all, opted_out=(*others, user) if out else others))
 
     async def set_synced(self, application: int, digest: str) -> None:
-        await self._save(replace(self._all, synced={**self._all.synced, application: digest}))
+        async with self._lock:
+            await self._save(replace(self._all, synced={**self._all.synced, application: digest}))
 
     async def _save(self, everything: _All) -> None:
-        async with self._lock:
-            await asyncio.to_thread(_write, self._path, json.dumps(asdict(everything), indent=1))
-            self._all = everything
-
-
-def _read(path: Path) -> _All:
-    if not path.exists():
-        return _All()
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        return _All(
-            channels={int(id): _made(ChannelPreferences, each) for id, each in raw["channels"].items()},
-            guilds={int(id): _made(GuildPreferences, each) for id, each in raw["guilds"].items()},
-            opted_out=tuple(raw["opted_out"]),
-            blocked=tuple(raw["blocked"]),
-            synced={int(id): digest for id, digest in raw["synced"].items()},
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}): mend it or move it away") from None
+        await self._store.set_setting(SCOPE, EVERYWHERE, "preferences", asdict(everything))
+        self._all = everything
 
 
 def _made(kind: type[T], raw: dict[str, Any]) -> T:
+    """A dataclass from JSON: lists were tuples, and names of another version are left out."""
     known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
     return kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in raw.items() if key in known})
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    with fresh.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)

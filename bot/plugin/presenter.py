@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 
 import aiohttp
 import discord
@@ -42,6 +43,8 @@ class Presenter:
     async def run(self) -> Done | None:
         """Consume the reply, show it, and link the messages to its turn."""
         helpers = [asyncio.create_task(self._keep_typing()), asyncio.create_task(self._keep_showing())]
+        if self._running.ends_at is not None:
+            helpers.append(asyncio.create_task(self._cut_at(self._running.ends_at)))
         done: Done | None = None
         try:
             done = await self._consume()
@@ -51,7 +54,8 @@ class Presenter:
             self._service.running.discard(self._running)
             self._ended = True
             self._fresh.set()
-            helpers[0].cancel()
+            for helper in (helpers[0], *helpers[2:]):
+                helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
         await self._show_end(done)
         return done
@@ -61,7 +65,7 @@ class Presenter:
         async for event in self._running.reply:
             match event:
                 case Started(turn=turn):
-                    self._running.turn = turn
+                    self._running.turn = turn or None
                     if event.dropped_turns:
                         self._notes.append(left_out(event))
                 case Queued(place=place):
@@ -77,10 +81,16 @@ class Presenter:
     async def _keep_typing(self) -> None:
         while not self._text:
             try:
-                await self._surface.channel.typing()
+                await self._surface.typing()
             except (discord.HTTPException, aiohttp.ClientError):
                 log.debug("typing was not shown")
             await asyncio.sleep(TYPING_EVERY)
+
+    async def _cut_at(self, ends_at: float) -> None:
+        """Stop in time to show what there is."""
+        await asyncio.sleep(max(0.0, ends_at - time.monotonic()))
+        self._notes.append("Cut here: Discord lets me answer for 15 minutes in places where I am not a member.")
+        await self._running.reply.stop()
 
     async def _keep_showing(self) -> None:
         """Each time it is this reply's turn in its channel: the newest text, if it is new."""
@@ -102,7 +112,7 @@ class Presenter:
 
     async def _show_now(self) -> None:
         if self._text.strip():
-            texts = [part.text for part in split(open_links(self._text))]
+            texts = [part.text for part in split(self._surface.heading + open_links(self._text))]
         elif self._place:
             texts = [small(f"Waiting: {self._place} ahead of you.")]
         else:
@@ -116,14 +126,14 @@ class Presenter:
     async def _show_end(self, done: Done | None) -> None:
         texts, file = self._final(done)
         view = None
-        if done is not None and done.logged:
+        if done is not None and done.logged and done.turn:
             view = await finished_view(self._service.chat.store, done.turn)
         async with self._service.turnstile(self._running.channel):
             try:
                 await self._surface.finish(texts, view, file)
             except (Gone, discord.HTTPException) as error:
                 log.warning("the end of a reply has no place: %s", error)
-        if done is not None and done.logged and self._surface.messages:
+        if done is not None and done.logged and done.turn and self._surface.messages:
             await self._service.chat.store.link_discord(done.turn, self._surface.ids)
 
     def _final(self, done: Done | None) -> tuple[list[str], tuple[str, str] | None]:
@@ -139,15 +149,16 @@ class Presenter:
             spoiler(thought[:LONGEST_THOUGHT]) if self._service.settings.discord.reasoning == "spoiler" else "",
             notes,
             self._service.settings.discord.file_above_chars,
+            self._surface.heading,
         )
 
 
 def final_texts(
-    text: str, hidden: str, notes: list[str], file_above: int
+    text: str, hidden: str, notes: list[str], file_above: int, heading: str = ""
 ) -> tuple[list[str], tuple[str, str] | None]:
     """What the messages say at the end. The small print stands under the reply, in the last message if it fits."""
     file = None
-    shown = open_links(text)
+    shown = heading + open_links(text) if text.strip() else ""
     if len(text) > file_above:
         file = ("reply.md", text)
         shown = split(shown, LIMIT - 200)[0].text

@@ -9,7 +9,6 @@ from discord.ext import commands
 
 from ..chat import ReplyRequest
 from ..errors import UserError
-from ..store.marks import thumb
 from .presenter import final_texts, present
 from .service import Running, Service
 from .surface import Surface
@@ -80,7 +79,7 @@ class ReplyButtons(commands.Cog, name="Glasshead buttons"):
         return next(row.requester for row in rows if row.id == turn) in (None, interaction.user.id)
 
     async def _thumb(self, interaction: discord.Interaction[Any], turn: int, value: int) -> None:
-        await self.service.chat.store.database.write(lambda c: thumb(c, turn, interaction.user.id, value))
+        await self.service.chat.store.set_feedback(turn, person=interaction.user.id, value=value)
         await tell(interaction, "Thank you, noted: 👍" if value > 0 else "Thank you, noted: 👎")
 
     async def _stop(self, interaction: discord.Interaction[Any], turn: int) -> None:
@@ -107,6 +106,7 @@ class ReplyButtons(commands.Cog, name="Glasshead buttons"):
             sampling=self.service.sampling(interaction.channel, interaction.guild_id),
             user=str(interaction.user.id),
             requester=interaction.user.id,
+            model=self.service.model(interaction.channel, interaction.guild_id),
         )
         running = Running(self.service.chat.reply(request), interaction.user.id, interaction.channel_id or 0)
         surface = await self._surface(interaction, turn, f"{interaction.id}")
@@ -120,6 +120,7 @@ class ReplyButtons(commands.Cog, name="Glasshead buttons"):
         wanted = await store.turn(turn)
         await interaction.response.defer()
         surface = await self._surface(interaction, shown if shown is not None else turn, f"{interaction.id}")
+        await store.link_discord(turn, surface.ids)  # first: a reply to what is about to be shown may come at once
         texts, file = final_texts(wanted.reply, "", [], self.service.settings.discord.file_above_chars)
         async with self.service.turnstile(interaction.channel_id or 0):
             await surface.finish(texts or ["-# (no words)"], await finished_view(store, turn), file)

@@ -1,5 +1,6 @@
 """What the panel can ask further: the prompt, the loss, a proof, a what-if, the file."""
 
+import asyncio
 import io
 import logging
 from collections.abc import Awaitable, Callable
@@ -11,16 +12,19 @@ from ..chat import BranchRequest, Done, fresh_seed
 from ..errors import UserError
 from ..explain.explanation import Explanation
 from ..explain.explanation import explain as explain_turn
-from ..explain.text import percent, prompt_lines, quoted
+from ..explain.loss import loss_lines, score
+from ..explain.page import page
+from ..explain.statement import certificate_lines
+from ..explain.text import percent, prompt_lines
 from ..explain.visible import visible
 from .panel import Place, Verb
 from .service import NOBODY, Service
+from .touring import prove_here
 
 log = logging.getLogger(__name__)
 
 Show = Callable[[discord.Interaction[Any], Explanation, Place, str], Awaitable[None]]
 _FITS = 1850
-NATS_PER_BIT = 0.6931471805599453
 
 
 class Probes:
@@ -50,34 +54,21 @@ class Probes:
     async def _loss(self, explanation: Explanation) -> str:
         """The reply scored in one pass, beside what was recorded while it was written."""
         turn = explanation.turn
-        engine = self._service.chat.speaker.engine
-        if turn.model.sha256 != engine.model.sha256:
-            raise UserError(f"scoring needs {turn.model.name}, and {engine.model.name} is loaded")
-        tokens = turn.prompt.ids + tuple(step.id for step in turn.trace.steps)
-        scores = await engine.score(tokens, first=len(turn.prompt.ids), k=1)
-        recorded = -sum(step.logprob for step in turn.trace.steps)
-        forced = -sum(score.logprob for score in scores)
-        lines = [
-            f"The loss of this reply, over {len(scores)} tokens, in nats:",
-            f"  recorded while it was written, token by token  {recorded:10.4f}",
-            f"  scored now in one pass (teacher forcing)       {forced:10.4f}",
-            f"  difference                                     {forced - recorded:+10.4f}",
-            "",
-            "The loss of training is made of these very predictions: this is its forward half. There is no",
-            "gradient here, and no update. The two differ by the rounding of another kernel, not by another idea.",
-            "",
-            "step  token                 written      one pass",
-        ]
-        for index, (step, score) in enumerate(zip(turn.trace.steps, scores, strict=True)):
-            name = quoted(explanation.tokens[index].bytes, 18)
-            lines.append(f"{index:>4}  {name:<20}  {-step.logprob:9.4f}  {-score.logprob:9.4f}")
-        return "\n".join(lines)
+        named = turn.model.name if turn.model.name in self._service.chat.models else ""
+        speaker = await self._service.chat.speaker_named(named)
+        return "\n".join(loss_lines((await score(speaker.engine, turn)).loss))
 
     async def _prove(self, interaction: discord.Interaction[Any], explanation: Explanation) -> None:
-        raise UserError(f"run `glasshead verify {explanation.turn.id}` where the bot runs")
+        turn = explanation.turn
+        certificate = await prove_here(self._service, turn)
+        await _send(interaction, "\n\n".join(certificate_lines(certificate)), f"turn-{turn.id}-certificate.txt")
 
     async def _file(self, interaction: discord.Interaction[Any], explanation: Explanation) -> None:
-        raise UserError(f"run `glasshead explain {explanation.turn.id} --html` where the bot runs")
+        html = await asyncio.to_thread(page, explanation)
+        file = discord.File(io.BytesIO(html.encode()), f"turn-{explanation.turn.id}.html")
+        await interaction.followup.send(
+            "Everything recorded, as one page: download it and open it in a browser.", file=file, ephemeral=True
+        )
 
     async def _ask_what_if(self, interaction: discord.Interaction[Any], place: Place, show: Show) -> None:
         explanation = await self._explanation(place.turn)

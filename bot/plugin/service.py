@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import discord
 
@@ -31,6 +30,8 @@ class Running:
     requester: int
     channel: int
     turn: int | None = None
+    ends_at: float | None = None
+    """Monotonic time by which it has to end, where Discord lets the bot answer for a while only."""
 
 
 @dataclass(eq=False)
@@ -46,6 +47,7 @@ class Service:
     people: Allowance = field(default_factory=lambda: Allowance(BURST, PER_MINUTE, time.monotonic))
     servers: Allowance = field(default_factory=lambda: Allowance(GUILD_BURST, GUILD_PER_MINUTE, time.monotonic))
     _turnstiles: dict[int, Turnstile] = field(default_factory=dict)
+    _guilds: dict[int, Allowance] = field(default_factory=dict)
     _lines: dict[int, asyncio.Lock] = field(default_factory=dict)
 
     def turnstile(self, channel: int) -> Turnstile:
@@ -76,6 +78,33 @@ class Service:
         task.add_done_callback(self.tasks.discard)
         return task
 
+    def model(self, channel: object, guild: int | None) -> str:
+        """The model that answers there; the usual one if what was chosen is not offered any more."""
+        chosen = self.set_here(channel).model
+        return chosen if chosen in self.models(guild) else ""
+
+    def models(self, guild: int | None) -> tuple[str, ...]:
+        """The models people may choose from in a server."""
+        allowed = self.preferences.guild(guild).models
+        return tuple(name for name in self.chat.models if not allowed or name in allowed)
+
+    def private(self, user: int, channel: object) -> bool:
+        """Whether nothing of what this person says there is to be kept."""
+        return self.preferences.opted_out(user) or self.set_here(channel).private
+
+    def wait(self, user: int, guild: int | None) -> float:
+        """0 if this person may ask once more (and has), else the seconds until then."""
+        wait = self.people.take(user)
+        if wait or guild is None:
+            return wait
+        per_minute = self.preferences.guild(guild).per_minute
+        if per_minute is None:
+            return self.servers.take(guild)
+        own = self._guilds.get(guild)
+        if own is None or own.burst != per_minute:
+            own = self._guilds[guild] = Allowance(per_minute, per_minute, time.monotonic)
+        return own.take(guild)
+
     async def close(self) -> None:
         """Stop the replies and let each show what it has."""
         for running in list(self.running):
@@ -84,7 +113,3 @@ class Service:
             _, late = await asyncio.wait(self.tasks, timeout=10)
             for task in late:
                 task.cancel()
-
-
-def preferences_path(settings: Settings) -> Path:
-    return settings.store.path.parent / "discord.json"

@@ -16,6 +16,9 @@ T = TypeVar("T")
 Attached = tuple[str, str] | None
 """File name and text."""
 
+Shown = discord.Message | discord.PartialMessage
+ByToken = discord.InteractionMessage | discord.WebhookMessage
+
 FINAL_TRIES = 6
 THREAD_ARCHIVED = 50083
 
@@ -40,11 +43,16 @@ class Surface:
         messages: Sequence[discord.Message | discord.PartialMessage] = (),
     ) -> None:
         self.channel = channel
-        self.messages: list[discord.Message | discord.PartialMessage] = list(messages)
+        self.messages: list[Shown] = list(messages)
         self._name = name
+        self.heading = ""
+        """Stands before the reply, in the first message: the question, where no message shows it."""
         self._sure = True
         self._answers = answers
         self._shown: list[tuple[str, object]] = [("", None)] * len(self.messages)
+
+    async def typing(self) -> None:
+        await self.channel.typing()
 
     @property
     def ids(self) -> list[int]:
@@ -92,7 +100,7 @@ class Surface:
         if view is not None:
             more["view"] = view
         if file is not None:
-            more["file"] = _file(*file)
+            more["file"] = as_file(*file)
         sending = self.channel.send(
             text,
             mention_author=False,
@@ -109,10 +117,10 @@ class Surface:
     async def _edit(self, place: int, text: str, view: discord.ui.View | None, file: Attached) -> None:
         message = self.messages[place]
         change: dict[str, Any] = {"content": text, "view": view, "allowed_mentions": NOBODY}
-        if isinstance(message, discord.Message):
+        if isinstance(message, discord.Message) and not isinstance(message, ByToken):
             change["suppress"] = True  # left out, discord.py would bring embeds back
         if file is not None:
-            change["attachments"] = [_file(*file)]
+            change["attachments"] = [as_file(*file)]
         try:
             await self._guarded(message.edit(**change))
         except discord.Forbidden as error:
@@ -133,5 +141,5 @@ class Surface:
             raise Gone(str(error)) from error
 
 
-def _file(name: str, text: str) -> discord.File:
+def as_file(name: str, text: str) -> discord.File:
     return discord.File(io.BytesIO(text.encode()), name)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from dataclasses import replace
 
 import discord
 from discord.ext import commands
@@ -11,7 +12,7 @@ from ..chat import ReplyRequest
 from ..errors import UserError
 from .addressing import Heard, Once, Reason, addressed
 from .display import small
-from .history import History, Logged
+from .history import History
 from .permissions import SHOWN, missing, plea
 from .presenter import present
 from .service import NOBODY, Running, Service
@@ -56,6 +57,20 @@ class Talk(commands.Cog, name="Glasshead"):
         if not payload.message.author.bot:
             await self.history.edited(payload.message)
 
+    @commands.Cog.listener()
+    async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
+        await self._deleted(payload.message_id)
+
+    @commands.Cog.listener()
+    async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
+        for message in payload.message_ids:
+            await self._deleted(message)
+
+    async def _deleted(self, message: int) -> None:
+        """What a person deleted in Discord goes from the log too."""
+        if await self.service.chat.store.message_of_discord(message) is not None:
+            await self.service.chat.store.erase_message(message)
+
     def _heard(self, message: discord.Message) -> Heard:
         channel = message.channel
         resolved = message.reference.resolved if message.reference is not None else None
@@ -84,7 +99,7 @@ class Talk(commands.Cog, name="Glasshead"):
         wanted = self.service.settings.discord.guilds
         if message.guild is not None and wanted and message.guild.id not in wanted:
             return False
-        if self.service.preferences.blocked(message.author.id) or message.author.id in guild.blocked_users:
+        if message.author.id in guild.blocked_users:
             return False
         channels = {message.channel.id, getattr(message.channel, "parent_id", None)}
         if channels & set(guild.blocked_channels):
@@ -134,54 +149,59 @@ class Talk(commands.Cog, name="Glasshead"):
         return False
 
     async def _in_measure(self, message: discord.Message) -> bool:
-        wait = self.service.people.take(message.author.id)
-        if not wait and message.guild is not None:
-            wait = self.service.servers.take(message.guild.id)
+        wait = self.service.wait(message.author.id, message.guild.id if message.guild else None)
         if wait:
             await self._say(message, f"That is a lot at once. Please ask again in {max(1, round(wait))} seconds.")
         return not wait
 
     async def _reply(self, message: discord.Message, reason: Reason) -> None:
-        logged, notes = await self._log(message, reason)
-        if logged is None:
+        text, declined = await self._read(message, reason)
+        if not text:
             return
         guild = message.guild.id if message.guild else None
-        seed = self.service.set_here(message.channel).seed
         request = ReplyRequest(
-            session=logged.session,
-            message=logged.message,
+            session=0,
+            message=0,
             sampling=self.service.sampling(message.channel, guild),
-            seed=seed,
+            seed=self.service.set_here(message.channel).seed,
             user=str(message.author.id),
             requester=message.author.id,
+            model=self.service.model(message.channel, guild),
         )
-        running = Running(self.service.chat.reply(request), message.author.id, message.channel.id)
+        notes = [f"I read text files only. Not read: {', '.join(declined)}."] if declined else []
+        if self.service.private(message.author.id, message.channel):
+            reply = self.service.chat.unlogged(self.history.single(text, message.channel), request)
+        else:
+            logged = await self.history.add(message, text)
+            reply = self.service.chat.reply(replace(request, session=logged.session, message=logged.message))
+            notes += await self._welcome(message)
+        running = Running(reply, message.author.id, message.channel.id)
         surface = Surface(message.channel, name=str(message.id), answers=message)
         await present(self.service, running, surface, tuple(notes))
 
-    async def _log(self, message: discord.Message, reason: Reason) -> tuple[Logged | None, list[str]]:
-        """Log the message, unless it says nothing; with what has to be said about it."""
+    async def _read(self, message: discord.Message, reason: Reason) -> tuple[str, tuple[str, ...]]:
+        """What the message says; empty, and answered here, if that is nothing. Raises UserError."""
         if not message.content and not message.attachments:
-            if reason in ("thread", "always") and not self.bot.intents.message_content:
-                return None, []
-            text = "I see an empty message."
-            if not self.bot.intents.message_content:
-                text += " I may only read messages that mention me (the message-content intent is off)."
-            await self._say(message, text)
-            return None, []
+            if self.bot.intents.message_content:
+                await self._say(message, "I see an empty message.")
+            elif reason not in ("thread", "always"):
+                off = "I may only read messages that mention me (the message-content intent is off)."
+                await self._say(message, f"I see an empty message. {off}")
+            return "", ()
         limit = self.service.settings.chat.max_message_chars
         if len(message.content) > limit:
             raise UserError(f"the message has {len(message.content)} characters, and {limit} is the most I read")
-        logged = await self.history.add(message)
-        notes = [f"I read text files only. Not read: {', '.join(logged.declined)}."] if logged.declined else []
-        row = await self.service.chat.store.message(logged.message)
-        if not row.text.strip():
+        text, declined = await self.history.text(message)
+        if not text:
             await self._say(message, "Hello! Mention me with a question, or reply to what I said.")
-            return None, []
-        if message.guild is not None and not self.service.preferences.guild(message.guild.id).welcomed:
-            await self.service.preferences.set_guild(message.guild.id, welcomed=True)
-            notes.append(WELCOME)
-        return logged, notes
+        return text, declined
+
+    async def _welcome(self, message: discord.Message) -> list[str]:
+        """The privacy notice, with the first reply in a server."""
+        if message.guild is None or self.service.preferences.guild(message.guild.id).welcomed:
+            return []
+        await self.service.preferences.set_guild(message.guild.id, welcomed=True)
+        return [WELCOME]
 
     async def _say(self, message: discord.Message, text: str) -> None:
         """A line of small print in answer to ``message``."""

@@ -70,7 +70,7 @@ class Person:
     # commands
 
     async def slash(
-        self, path: str, channel: Channel | None = None, *, user_installed: bool = False, **options: Any
+        self, path: str, channel: Channel | None = None, /, *, user_installed: bool = False, **options: Any
     ) -> Interaction:
         """``path`` may name a subcommand: "settings set"."""
         channel = channel or self.dm

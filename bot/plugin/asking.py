@@ -1,0 +1,138 @@
+"""`/chat`, `/stop`, `/help` and the menu *Continue from here*: talking without writing a message."""
+
+from dataclasses import replace
+from typing import Any
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from ..chat import ReplyRequest
+from ..errors import UserError
+from .explaining import EVERYWHERE, INSTALLS
+from .history import History
+from .interaction_surface import InteractionSurface
+from .presenter import present
+from .pressed import tell
+from .service import Running, Service
+
+MENU = "Continue from here"
+HELP = """\
+**Talk**: mention me, reply to me, write me a direct message, or use `/chat`. I read the whole reply chain or \
+thread every time; nothing else is remembered.
+**Explain**: right-click a reply → Apps → *Explain this reply*, the button under it, or `/explain`: every token, \
+what else it might have been, and why it fell so. `/tour` shows how it works, live.
+**Under a reply**: *Retry* writes another one in place, 👍 👎 are kept as feedback, *Stop* ends one that is being \
+written (so does `/stop`). Right-click → *Continue from here* takes up any earlier reply.
+**Here**: `/system` what I am told first · `/settings` how tokens are picked · `/model` who answers · `/session`
+**Yours**: `/privacy` what is kept · `/forget` erase it · `/export-my-data` have it"""
+
+
+class Asking(commands.Cog, name="Glasshead asking"):
+    """Commands that lead to a reply, or end one."""
+
+    def __init__(self, bot: commands.Bot, service: Service) -> None:
+        self.bot = bot
+        self.service = service
+        self._menu = app_commands.ContextMenu(name=MENU, callback=self._continue)
+        self._menu.allowed_contexts, self._menu.allowed_installs = EVERYWHERE, INSTALLS
+
+    async def cog_load(self) -> None:
+        self.bot.tree.add_command(self._menu)
+
+    async def cog_unload(self) -> None:
+        self.bot.tree.remove_command(self._menu.name, type=self._menu.type)
+
+    @property
+    def history(self) -> History:
+        assert self.bot.user is not None, "commands come after login"
+        return History(self.service, self.bot.user)
+
+    @app_commands.command(description="Say something to me, also where I am not a member.")
+    @app_commands.describe(text="What you want to say.", fresh="Begin anew (usual: go on with yours).")
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
+    @app_commands.allowed_installs(guilds=True, users=True)
+    async def chat(
+        self, interaction: discord.Interaction[Any], text: app_commands.Range[str, 1, 6000], fresh: bool = False
+    ) -> None:
+        await interaction.response.defer(thinking=True)
+        try:
+            before = None if fresh else await self.history.latest_of(interaction)
+            await self.answer(interaction, text, before)
+        except UserError as error:
+            await tell(interaction, str(error))
+
+    @app_commands.command(description="Stop what I am writing for you here.")
+    async def stop(self, interaction: discord.Interaction[Any]) -> None:
+        everybody = interaction.guild is not None and interaction.permissions.manage_messages
+        mine = [
+            running
+            for running in self.service.running
+            if running.channel == interaction.channel_id and (everybody or running.requester == interaction.user.id)
+        ]
+        await interaction.response.send_message(
+            "Stopped." if mine else "I am not writing anything for you here.", ephemeral=True
+        )
+        for running in mine:
+            await running.reply.stop()
+
+    @app_commands.command(description="What I can do, in short.")
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
+    @app_commands.allowed_installs(guilds=True, users=True)
+    async def help(self, interaction: discord.Interaction[Any]) -> None:
+        await tell(interaction, HELP)
+
+    async def _continue(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
+        turn = await self.service.chat.store.turn_of_discord_message(message.id)
+        if turn is None:
+            await tell(interaction, "I did not write that: reply to it and mention me instead.")
+            return
+        await interaction.response.send_modal(Continue(self, turn))
+
+    async def answer(
+        self, interaction: discord.Interaction[Any], text: str, before: tuple[int, int | None] | None
+    ) -> None:
+        """Reply to ``text`` in the deferred response of an interaction."""
+        wait = self.service.wait(interaction.user.id, interaction.guild_id)
+        if wait:
+            raise UserError(f"that is a lot at once: please ask again in {max(1, round(wait))} seconds")
+        original = await interaction.original_response()
+        surface = InteractionSurface(interaction, original)
+        request = ReplyRequest(
+            session=0,
+            message=0,
+            sampling=self.service.sampling(interaction.channel, interaction.guild_id),
+            seed=self.service.set_here(interaction.channel).seed,
+            user=str(interaction.user.id),
+            requester=interaction.user.id,
+            model=self.service.model(interaction.channel, interaction.guild_id),
+        )
+        if self.service.private(interaction.user.id, interaction.channel):
+            reply = self.service.chat.unlogged(self.history.single(text, interaction.channel), request)
+        else:
+            logged = await self.history.add_text(interaction, text, before)
+            reply = self.service.chat.reply(replace(request, session=logged.session, message=logged.message))
+        running = Running(reply, interaction.user.id, interaction.channel_id or 0, ends_at=surface.ends_at)
+        quoted = " ".join(discord.utils.escape_markdown(text).split())
+        surface.heading = f"> {quoted[:180]}{'…' if len(quoted) > 180 else ''}\n"
+        await self.service.spawn(present(self.service, running, surface))
+
+
+class Continue(discord.ui.Modal, title=MENU):
+    """What to say after an earlier reply."""
+
+    def __init__(self, asking: Asking, turn: int) -> None:
+        super().__init__()
+        self._asking, self._turn = asking, turn
+        self._text: discord.ui.TextInput[Any] = discord.ui.TextInput(
+            style=discord.TextStyle.paragraph, max_length=4000
+        )
+        self.add_item(discord.ui.Label(text="What do you say after this reply?", component=self._text))
+
+    async def on_submit(self, interaction: discord.Interaction[Any]) -> None:
+        await interaction.response.defer(thinking=True)
+        try:
+            before = await self._asking.history.end_of_turn(self._turn)
+            await self._asking.answer(interaction, self._text.value, before)
+        except UserError as error:
+            await tell(interaction, str(error))

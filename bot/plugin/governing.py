@@ -1,0 +1,156 @@
+"""`/admin`: who may talk to the bot in a server, how much, and how it is doing."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from .preferences import GuildPreferences
+from .pressed import tell
+from .service import Service
+from .sync import sync_changed
+
+SPEED_TURNS = 20
+
+
+class Governing(commands.Cog, name="Glasshead administration"):
+    """For those who manage the server; `sync` for the bot's owner."""
+
+    admin = app_commands.Group(
+        name="admin",
+        description="Who may talk to me here, how much, and how I am doing.",
+        guild_only=True,
+        default_permissions=discord.Permissions(manage_guild=True),
+    )
+
+    def __init__(self, bot: commands.Bot, service: Service) -> None:
+        self.bot = bot
+        self.service = service
+
+    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
+        """Also where a server has opened the command to others by mistake."""
+        if interaction.permissions.manage_guild or await self.bot.is_owner(interaction.user):
+            return True
+        await tell(interaction, "That needs the permission **Manage Server**.")
+        return False
+
+    @admin.command(name="user", description="Block somebody here, or let them talk to me again.")
+    async def user(
+        self, interaction: discord.Interaction[Any], user: discord.User, action: Literal["block", "allow"]
+    ) -> None:
+        blocked = self._guild(interaction).blocked_users
+        changed = _with(blocked, user.id, action == "block")
+        await self._set(interaction, f"{user.mention}: {action}ed.", blocked_users=changed)
+
+    @admin.command(name="channel", description="Block a channel, allow it, or answer everything in it.")
+    async def channel(
+        self,
+        interaction: discord.Interaction[Any],
+        channel: discord.TextChannel,
+        action: Literal["block", "allow", "always answer"],
+    ) -> None:
+        await self.service.preferences.set_channel(channel.id, always=action == "always answer")
+        changed = _with(self._guild(interaction).blocked_channels, channel.id, action == "block")
+        await self._set(interaction, f"{channel.mention}: {action}.", blocked_channels=changed)
+
+    @admin.command(name="role", description="Only people with an allowed role may talk to me (none: everybody).")
+    async def role(
+        self, interaction: discord.Interaction[Any], role: discord.Role, action: Literal["allow", "remove"]
+    ) -> None:
+        changed = _with(self._guild(interaction).allowed_roles, role.id, action == "allow")
+        who = "everybody" if not changed else ", ".join(f"<@&{id}>" for id in changed)
+        await self._set(interaction, f"May talk to me: {who}.", allowed_roles=changed)
+
+    @admin.command(name="model", description="Which models may be chosen here (none listed: all).")
+    async def model(
+        self, interaction: discord.Interaction[Any], name: str, action: Literal["allow", "remove"]
+    ) -> None:
+        if name not in self.service.chat.models:
+            await tell(interaction, f"There is no such model: {', '.join(self.service.chat.models)}.")
+            return
+        now = tuple(n for n in self._guild(interaction).models if n != name)
+        changed = (*now, name) if action == "allow" else now
+        await self._set(interaction, f"Offered: {', '.join(changed) or 'all'}.", models=changed)
+
+    @model.autocomplete("name")
+    async def _models(self, interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
+        names = [name for name in self.service.chat.models if typed.lower() in name.lower()]
+        return [app_commands.Choice(name=name[:100], value=name[:100]) for name in names[:25]]
+
+    @admin.command(name="limits", description="The longest reply, and replies a minute, in this server.")
+    @app_commands.describe(tokens="The longest reply; 0: no bound.", per_minute="Replies a minute; 0: usual.")
+    async def limits(
+        self,
+        interaction: discord.Interaction[Any],
+        tokens: app_commands.Range[int, 0, 100_000] | None = None,
+        per_minute: app_commands.Range[int, 0, 1000] | None = None,
+    ) -> None:
+        change: dict[str, Any] = {}
+        if tokens is not None:
+            change["most_tokens"] = tokens or None
+        if per_minute is not None:
+            change["per_minute"] = per_minute or None
+        guild = replace(self._guild(interaction), **change)
+        shown = (
+            f"Tokens a reply: {guild.most_tokens or 'as set'}. Replies a minute: {guild.per_minute or 'as usual'}."
+        )
+        await self._set(interaction, shown, **change)
+
+    @admin.command(name="status", description="Queue, speed, memory, model, uptime.")
+    async def status(self, interaction: discord.Interaction[Any]) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        chat = self.service.chat
+        rows = await chat.store.turn_rows(await self._newest())
+        tokens = sum(row.n_out - 1 for row in rows if row.gen_us and row.n_out > 1)
+        micros = sum(row.gen_us for row in rows if row.gen_us and row.n_out > 1)
+        speed = f"{tokens / micros * 1e6:.1f} tokens a second each" if micros else "not measured yet"
+        uptime = int(time.monotonic() - self.service.started)
+        lines = [
+            f"model     {', '.join(chat.models)}",
+            f"replies   {chat.running} being made or waiting",
+            f"speed     {speed} (last {len(rows)} replies)",
+            f"memory    {resident_mb()} MB",
+            f"gateway   {self.bot.latency * 1000:.0f} ms",
+            f"up        {uptime // 3600} h {uptime // 60 % 60} min",
+        ]
+        await tell(interaction, "```\n" + "\n".join(lines) + "\n```")
+
+    async def _newest(self) -> list[int]:
+        latest = await self.service.chat.store.latest_turn()
+        return [] if latest is None else list(range(max(1, latest - SPEED_TURNS + 1), latest + 1))
+
+    @admin.command(name="sync", description="Tell Discord my commands, if they changed (the bot's owner).")
+    async def sync(self, interaction: discord.Interaction[Any]) -> None:
+        if not await self.bot.is_owner(interaction.user):
+            await tell(interaction, "Only the bot's owner can do that.")
+            return
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        changed = await sync_changed(self.bot, self.service.preferences)
+        await tell(interaction, "Synced." if changed else "Nothing changed: not synced.")
+
+    def _guild(self, interaction: discord.Interaction[Any]) -> GuildPreferences:
+        return self.service.preferences.guild(interaction.guild_id)
+
+    async def _set(self, interaction: discord.Interaction[Any], said: str, **values: Any) -> None:
+        assert interaction.guild_id is not None
+        if values:
+            await self.service.preferences.set_guild(interaction.guild_id, **values)
+        await tell(interaction, said)
+
+
+def _with(ids: tuple[int, ...], id: int, there: bool) -> tuple[int, ...]:
+    others = tuple(each for each in ids if each != id)
+    return (*others, id) if there else others
+
+
+def resident_mb() -> int:
+    """Megabytes of memory in use; 0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError):
+        return 0
+    return pages * 4096 >> 20

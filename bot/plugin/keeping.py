@@ -1,0 +1,198 @@
+"""`/session`, `/privacy`, `/forget`, `/export-my-data`: what is kept, and what becomes of it."""
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any, Literal
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from ..errors import UserError
+from ..store.clock import now_us
+from ..store.export import markdown, turns_found
+from ..store.json import snowflake
+from ..store.records import SessionRow
+from ..store.search_syntax import Query
+from ..store.sessions import update_session
+from .pressed import tell
+from .service import Service
+from .tuning import refused
+
+Keep = Literal["keep", "keep nothing"]
+
+PRIVACY = """\
+**What is kept**: what you say to me (and messages that belong to such a conversation), what I answer, and for \
+every token I wrote, what was predicted and drawn. It is what makes every reply explainable.
+**Where**: in one database file on the machine I run on. No part of it is sent anywhere: the model runs there too.
+**Who sees it**: whoever runs this bot. In Discord, a reply can be explained by those who can read it.
+**How long**: until it is erased. A message you delete goes from the log too. `/forget` erases everything of yours.
+**You may opt out**: `/privacy mine:keep nothing`. I then answer each message on its own, keep nothing, and \
+nothing you say is context for others."""
+
+
+class Keeping(commands.Cog, name="Glasshead keeping"):
+    """The log, as far as people reach it from Discord."""
+
+    session = app_commands.Group(name="session", description="The logged conversation in this channel or thread.")
+
+    def __init__(self, bot: commands.Bot, service: Service) -> None:
+        self.bot = bot
+        self.service = service
+
+    @session.command(name="show", description="The latest conversation here, in numbers.")
+    async def show(self, interaction: discord.Interaction[Any]) -> None:
+        row = await self._latest(interaction)
+        if row is not None:
+            ended = "" if row.ended_us is None else ", ended"
+            since = f"<t:{row.created_us // 1_000_000}:R>"
+            title = discord.utils.escape_markdown(row.title or "untitled")
+            await tell(interaction, f"Session {row.id}: *{title}*, {row.n_turns} replies, begun {since}{ended}.")
+
+    @session.command(name="rename", description="Give the latest conversation here a title.")
+    async def rename(self, interaction: discord.Interaction[Any], title: app_commands.Range[str, 1, 100]) -> None:
+        row = await self._latest(interaction)
+        if row is not None and not await self._refused(interaction, row):
+            await self.service.chat.store.rename_session(row.id, title)
+            await tell(interaction, f"Session {row.id} is now called *{discord.utils.escape_markdown(title)}*.")
+
+    @session.command(name="end", description="End the conversation here: the next message begins a new one.")
+    async def end(self, interaction: discord.Interaction[Any]) -> None:
+        row = await self._latest(interaction)
+        if row is not None and not await self._refused(interaction, row):
+            await self.service.chat.store.database.write(lambda c: update_session(c, row.id, ended_us=now_us()))
+            await tell(interaction, f"Session {row.id} has ended. The next message begins a new one.")
+
+    @session.command(name="export", description="The latest conversation here as a Markdown file.")
+    async def export(self, interaction: discord.Interaction[Any]) -> None:
+        row = await self._latest(interaction)
+        if row is None:
+            return
+        store = self.service.chat.store
+        text = markdown(row, await store.messages(row.id), await store.turns(row.id))
+        file = discord.File(io.BytesIO(text.encode()), f"session-{row.id}.md")
+        await interaction.followup.send(file=file, ephemeral=True)
+
+    @session.command(name="review", description="Where to review the latest conversation here.")
+    async def review(self, interaction: discord.Interaction[Any]) -> None:
+        row = await self._latest(interaction)
+        if row is None:
+            return
+        if not await self.bot.is_owner(interaction.user):
+            await tell(interaction, "The review page is on my operator's machine, and theirs alone.")
+            return
+        port = self.service.settings.review.port
+        await tell(interaction, f"Start `glasshead review`, then open <http://127.0.0.1:{port}/session/{row.id}>.")
+
+    async def _latest(self, interaction: discord.Interaction[Any]) -> SessionRow | None:
+        """The conversation here, told about if there is none. Acknowledges."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        rows = await self.service.chat.store.sessions(channel_id=interaction.channel_id, limit=1)
+        if not rows:
+            await tell(interaction, "Nothing has been said to me here yet.")
+            return None
+        return rows[0]
+
+    async def _refused(self, interaction: discord.Interaction[Any], row: SessionRow) -> bool:
+        return row.person != interaction.user.id and await refused(interaction)
+
+    @app_commands.command(description="What is kept, for how long, and who sees it; opt out.")
+    @app_commands.describe(mine="Whether to keep what you say.", here="Whether to keep what is said here.")
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
+    @app_commands.allowed_installs(guilds=True, users=True)
+    async def privacy(
+        self, interaction: discord.Interaction[Any], mine: Keep | None = None, here: Keep | None = None
+    ) -> None:
+        said = []
+        if here is not None:
+            if await refused(interaction):
+                return
+            assert interaction.channel_id is not None
+            await self.service.preferences.set_channel(interaction.channel_id, private=here == "keep nothing")
+            said.append(f"In this channel: {here}.")
+        if mine is not None:
+            await self.service.preferences.set_opted_out(interaction.user.id, mine == "keep nothing")
+            more = " What was kept before stays until you use `/forget`." if mine == "keep nothing" else ""
+            said.append(f"Of what you say, anywhere: {mine}.{more}")
+        if not said:
+            out = self.service.private(interaction.user.id, interaction.channel)
+            said = [PRIVACY, f"**Now**: {'nothing of this is kept' if out else 'what you say here is kept'}."]
+        await tell(interaction, "\n".join(said))
+
+    @app_commands.command(description="Erase everything of yours from the log.")
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
+    @app_commands.allowed_installs(guilds=True, users=True)
+    async def forget(self, interaction: discord.Interaction[Any]) -> None:
+        async def erase(pressed: discord.Interaction[Any]) -> None:
+            await pressed.response.edit_message(content="Erasing …", view=None)
+            await pressed.edit_original_response(content=await self._erase(interaction.user.id))
+
+        await interaction.response.send_message(
+            "This erases from the log everything you said to me and what I answered, for good. Messages in Discord "
+            "stay: delete those there. Replies of mine that quoted you lose what they quoted.",
+            view=Confirm(interaction.user.id, "Erase everything of mine", erase),
+            ephemeral=True,
+        )
+
+    async def _erase(self, user: int) -> str:
+        for running in [r for r in self.service.running if r.requester == user]:
+            await running.reply.stop()
+        receipt = await self.service.chat.store.erase_person(user)
+        return (
+            f"**Erased** <t:{receipt.done_us // 1_000_000}:f>: {receipt.messages} messages of yours, "
+            f"{receipt.replies} replies, {receipt.passages} quotations, {receipt.thumbs} thumbs, "
+            f"{receipt.notes} notes; {receipt.prompts} other turns held your words and can no longer be verified."
+        )
+
+    @app_commands.command(name="export-my-data", description="Everything you asked me and was answered, as a file.")
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
+    @app_commands.allowed_installs(guilds=True, users=True)
+    async def export_my_data(self, interaction: discord.Interaction[Any]) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        store = self.service.chat.store
+        found = [turn async for _, turn in turns_found(store, Query(users=(str(interaction.user.id),)))]
+        rows = await store.turn_rows(found)
+        data = {
+            "person": snowflake(interaction.user.id),
+            "turns": [
+                {
+                    "turn": row.id,
+                    "session": row.session,
+                    "created_us": row.created_us,
+                    "model": row.model,
+                    "asked": row.prompt,
+                    "answered": row.reply,
+                    "status": row.status,
+                }
+                for row in rows
+            ],
+        }
+        text = json.dumps(data, ensure_ascii=False, indent=1)
+        file = discord.File(io.BytesIO(text.encode()), "my-data.json")
+        await interaction.followup.send(f"{len(rows)} replies to you.", file=file, ephemeral=True)
+
+    async def cog_app_command_error(
+        self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError
+    ) -> None:
+        cause = getattr(error, "original", error)
+        if not isinstance(cause, UserError):
+            raise error
+        await tell(interaction, str(cause))
+
+
+class Confirm(discord.ui.View):
+    """One dangerous button, for one person, for three minutes."""
+
+    def __init__(self, user: int, label: str, action: Callable[[discord.Interaction[Any]], Any]) -> None:
+        super().__init__(timeout=180)
+        self._user = user
+        sure: discord.ui.Button[Any] = discord.ui.Button(label=label, style=discord.ButtonStyle.danger)
+        sure.callback = action  # type: ignore[method-assign, assignment]
+        self.add_item(sure)
+
+    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
+        if interaction.user.id == self._user:
+            return True
+        await tell(interaction, "That button is not yours.")
+        return False

@@ -1,0 +1,61 @@
+"""What the bot shows under its name: the model, and how many are waiting."""
+
+import logging
+
+import discord
+from discord.ext import commands, tasks
+
+from .display import short_name
+from .service import Service
+
+log = logging.getLogger(__name__)
+
+EVERY = 15.0
+"""Discord takes five changes a minute."""
+
+
+class Presence(commands.Cog, name="Glasshead presence"):
+    """Looks now and then, and tells Discord only what changed."""
+
+    def __init__(self, bot: commands.Bot, service: Service) -> None:
+        self.bot = bot
+        self.service = service
+        self._shown = ""
+
+    async def cog_load(self) -> None:
+        self._look.start()
+
+    async def cog_unload(self) -> None:
+        self._look.cancel()
+
+    @tasks.loop(seconds=EVERY)
+    async def _look(self) -> None:
+        await self._show()
+
+    @_look.before_loop
+    async def _ready(self) -> None:
+        await self.bot.wait_until_ready()
+
+    @commands.Cog.listener()
+    async def on_ready(self) -> None:
+        """A new session has forgotten it."""
+        self._shown = ""
+
+    async def _show(self) -> None:
+        chat = self.service.chat
+        text = standing(chat.models[0], chat.running, self.service.settings.engine.streams)
+        if text == self._shown or self.bot.is_closed():
+            return
+        try:
+            await self.bot.change_presence(activity=discord.CustomActivity(text))
+        except (discord.DiscordException, ConnectionError):
+            log.debug("the presence was not shown")
+        else:
+            self._shown = text
+
+
+def standing(model: str, running: int, streams: int) -> str:
+    """One line: the model, and whether one has to wait."""
+    name = short_name(model)
+    waiting = max(0, running - streams)
+    return f"{name} · busy ({waiting} waiting)"[:128] if waiting else name[:128]

@@ -1,0 +1,78 @@
+"""`/tour`: eight claims about next-token prediction, tested live."""
+
+import asyncio
+from contextlib import closing
+from typing import Any
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from ..errors import UserError
+from ..explain.certificate import Certificate
+from ..explain.proof import prove
+from ..explain.tour import TOUR, Bench, report_lines, visit
+from ..explain.turn import Turn
+from ..predict.pool import load_model
+from ..wiring import model_choice
+from .pressed import tell
+from .service import NOBODY, Service
+
+THREADS = 1
+"""A proof runs beside the replies: it must not take their cores."""
+
+
+async def prove_here(service: Service, turn: Turn) -> Certificate:
+    """Replay a turn in a context of its own."""
+
+    def work() -> Certificate:
+        name = turn.model.name if turn.model.name in service.chat.models else service.settings.model.name
+        with closing(load_model(name, model_choice(service.settings, name))) as model:
+            return prove(turn, model, threads=THREADS)
+
+    return await asyncio.to_thread(work)
+
+
+class Touring(commands.Cog, name="Glasshead tour"):
+    """One tour at a time: each step makes the model work."""
+
+    def __init__(self, bot: commands.Bot, service: Service) -> None:
+        self.bot = bot
+        self.service = service
+        self._one = asyncio.Lock()
+
+    @app_commands.command(description="Eight short steps through how I make a reply, run live.")
+    @app_commands.describe(step="Only this step; without it, all eight.")
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
+    @app_commands.allowed_installs(guilds=True, users=True)
+    async def tour(
+        self, interaction: discord.Interaction[Any], step: app_commands.Range[int, 1, len(TOUR)] | None = None
+    ) -> None:
+        if self._one.locked():
+            await tell(interaction, "Somebody else is on the tour right now; please try again in a minute.")
+            return
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        async with self._one:
+            speaker = self.service.chat.speaker
+
+            async def replay(turn: Turn) -> Certificate:
+                return await prove_here(self.service, turn)
+
+            bench = Bench(speaker.engine, speaker.renderer, speaker.vocabulary, replay)
+            shown: list[str] = []
+            try:
+                for number in [step] if step else range(1, len(TOUR) + 1):
+                    lines = "\n".join(report_lines(await visit(bench, number), columns=56)).replace("```", "'''")
+                    shown.append(f"```\n{lines[:1900]}\n```")
+                    await self._show(interaction, shown)
+            except UserError as error:
+                await tell(interaction, str(error))
+
+    async def _show(self, interaction: discord.Interaction[Any], shown: list[str]) -> None:
+        """The first steps in one message each as long as follow-ups are to be had, then in place."""
+        if len(shown) == 1:
+            await interaction.edit_original_response(content=shown[0], allowed_mentions=NOBODY)
+        elif interaction.is_guild_integration():
+            await interaction.followup.send(shown[-1], ephemeral=True, allowed_mentions=NOBODY)
+        else:
+            await interaction.edit_original_response(content=shown[-1], allowed_mentions=NOBODY)

@@ -1,0 +1,147 @@
+"""`/system`, `/settings`, `/model`: how the bot answers in one channel or thread."""
+
+from typing import Any
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from .pressed import tell
+from .service import Service
+
+LONGEST_SYSTEM = 4000
+SEED_LIMIT = 2**53 - 1
+SHOWN = ("temperature", "top_p", "top_k", "min_p", "max_tokens")
+
+
+def may_tune(interaction: discord.Interaction[Any]) -> bool:
+    """In direct messages the person, in a thread whoever opened it, else whoever manages messages there."""
+    if interaction.guild is None:
+        return True
+    if isinstance(interaction.channel, discord.Thread) and interaction.channel.owner_id == interaction.user.id:
+        return True
+    return interaction.permissions.manage_messages
+
+
+async def refused(interaction: discord.Interaction[Any]) -> bool:
+    """Say so to whoever may not change things there."""
+    if may_tune(interaction):
+        return False
+    await tell(interaction, "Changing that here needs **Manage Messages** (or a thread of your own).")
+    return True
+
+
+class Tuning(commands.Cog, name="Glasshead tuning"):
+    """What is set for a channel; a thread without settings of its own has its channel's."""
+
+    system = app_commands.Group(name="system", description="What the model is told first, here.")
+    settings = app_commands.Group(name="settings", description="How tokens are picked in this channel or thread.")
+
+    def __init__(self, bot: commands.Bot, service: Service) -> None:
+        self.bot = bot
+        self.service = service
+
+    @system.command(name="show", description="Show it.")
+    async def system_show(self, interaction: discord.Interaction[Any]) -> None:
+        own = self.service.set_here(interaction.channel).system
+        text = self.service.settings.chat.system_prompt if own is None else own
+        quoted = text.replace("```", "'''")[:1800]
+        whose = "As configured" if own is None else "Set for this channel"
+        await tell(interaction, f"{whose}:\n```\n{quoted or '(nothing)'}\n```")
+
+    @system.command(name="set", description="Set it. It counts from the next message on.")
+    @app_commands.describe(text="What the model is told before the conversation.")
+    async def system_set(
+        self, interaction: discord.Interaction[Any], text: app_commands.Range[str, 1, LONGEST_SYSTEM]
+    ) -> None:
+        if not await refused(interaction):
+            await self._set(interaction, system=text)
+            await tell(interaction, "Set. It counts from the next message on, in going conversations too.")
+
+    @system.command(name="clear", description="Go back to the configured one.")
+    async def system_clear(self, interaction: discord.Interaction[Any]) -> None:
+        if not await refused(interaction):
+            await self._set(interaction, system=None)
+            await tell(interaction, "Cleared: as configured again.")
+
+    @settings.command(name="show", description="Show them.")
+    async def settings_show(self, interaction: discord.Interaction[Any]) -> None:
+        await tell(interaction, self._shown(interaction))
+
+    @settings.command(name="set", description="Set one or more of them.")
+    @app_commands.describe(
+        temperature="0 takes the likeliest token; higher is more varied.",
+        top_p="Keep the likeliest tokens that make up this share.",
+        top_k="Keep the k likeliest tokens; 0 for all.",
+        min_p="Drop tokens below this share of the likeliest one's probability.",
+        max_tokens="The longest reply, in tokens.",
+        seed="The same seed and input give the same reply; -1 for a fresh one every time.",
+    )
+    async def settings_set(
+        self,
+        interaction: discord.Interaction[Any],
+        *,
+        temperature: app_commands.Range[float, 0.0, 10.0] | None = None,
+        top_p: app_commands.Range[float, 0.0, 1.0] | None = None,
+        top_k: app_commands.Range[int, 0, 1_000_000] | None = None,
+        min_p: app_commands.Range[float, 0.0, 1.0] | None = None,
+        max_tokens: app_commands.Range[int, 1, 100_000] | None = None,
+        seed: app_commands.Range[int, -1, SEED_LIMIT] | None = None,
+    ) -> None:
+        if await refused(interaction):
+            return
+        most = self.service.preferences.guild(interaction.guild_id).most_tokens
+        if most is not None and max_tokens is not None and max_tokens > most:
+            await tell(interaction, f"This server allows at most {most} tokens a reply.")
+            return
+        asked = {
+            "temperature": temperature,
+            "top_p": top_p,
+            "top_k": top_k,
+            "min_p": min_p,
+            "max_tokens": max_tokens,
+            "seed": seed,
+        }
+        change: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        if seed == -1:
+            change["seed"] = None
+        await self._set(interaction, **change)
+        await tell(interaction, self._shown(interaction))
+
+    @settings.command(name="reset", description="Go back to the configured ones.")
+    async def settings_reset(self, interaction: discord.Interaction[Any]) -> None:
+        if not await refused(interaction):
+            await self._set(interaction, **dict.fromkeys((*SHOWN, "seed")))
+            await tell(interaction, self._shown(interaction))
+
+    @app_commands.command(description="Which model answers in this channel or thread.")
+    @app_commands.describe(use="The model that is to answer; without it, show which one does.")
+    async def model(self, interaction: discord.Interaction[Any], use: str | None = None) -> None:
+        offered = self.service.models(interaction.guild_id)
+        if use is None:
+            now = self.service.model(interaction.channel, interaction.guild_id) or self.service.chat.models[0]
+            await tell(interaction, f"**{now}** answers here. Offered: {', '.join(offered)}.")
+        elif use not in offered:
+            await tell(interaction, f"There is no model of that name to choose here: {', '.join(offered)}.")
+        elif not await refused(interaction):
+            await self._set(interaction, model=use)
+            await tell(interaction, f"**{use}** answers here from the next message on.")
+
+    @model.autocomplete("use")
+    async def _models(self, interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
+        names = [name for name in self.service.models(interaction.guild_id) if typed.lower() in name.lower()]
+        return [app_commands.Choice(name=name[:100], value=name[:100]) for name in names[:25]]
+
+    async def _set(self, interaction: discord.Interaction[Any], **values: Any) -> None:
+        assert interaction.channel_id is not None
+        await self.service.preferences.set_channel(interaction.channel_id, **values)
+
+    def _shown(self, interaction: discord.Interaction[Any]) -> str:
+        here = self.service.set_here(interaction.channel)
+        sampling = self.service.sampling(interaction.channel, interaction.guild_id)
+        lines = []
+        for name in SHOWN:
+            mark = "set here" if getattr(here, name) is not None else ""
+            lines.append(f"{name:<12} {getattr(sampling, name)!s:<8} {mark}".rstrip())
+        lines.append(f"{'seed':<12} {'fresh every time' if here.seed is None else here.seed}")
+        return "```\n" + "\n".join(lines) + "\n```"

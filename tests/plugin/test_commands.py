@@ -1,0 +1,221 @@
+"""Commands, menus and panels, from the other side of the screen; one bot for all of these."""
+
+import json
+
+import pytest
+from conftest import Room, finished, labels, words
+from discord_double import Permission
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_chat_answers_and_goes_on(room: Room) -> None:
+    first = await room.alice.slash("chat", room.channel, text="My name is Alice.")
+    reply = await first.shows(finished, timeout=40)
+    assert reply.content.startswith("> My name is Alice.\n")
+    second = await (await room.alice.slash("chat", room.channel, text="And now?")).shows(finished, timeout=40)
+    assert [text for _, text in await room.read_by_model(second)][1::2] == ["My name is Alice.", "And now?"]
+    fresh = await room.alice.slash("chat", room.channel, text="Anew.", fresh=True)
+    third = await fresh.shows(finished, timeout=40)
+    assert [text for _, text in await room.read_by_model(third)][1:] == ["Anew."]
+
+
+async def test_chat_where_only_the_person_has_installed_it(room: Room) -> None:
+    elsewhere = room.double.world.add_guild("Elsewhere", room.bob.user)
+    elsewhere.has_bot = False
+    elsewhere.members.pop(room.double.world.bot.id)
+    channel = room.double.world.add_channel(elsewhere, "there")
+    room.double.world.add_member(elsewhere, room.alice.user)
+    asked = await room.alice.slash("chat", channel, text="Hello!", user_installed=True)
+    reply = await asked.shows(finished, timeout=40)
+    panel = await (await room.alice.press(reply, "Explain")).answer()
+    assert "explained" in panel.text
+
+
+async def test_explain_names_what_it_cannot_explain(room: Room) -> None:
+    assert "have not said anything here" in (await (await room.alice.slash("explain", room.channel)).answer()).text
+    said = await room.bob.say(room.channel, "hello")
+    assert "did not write that" in (await (await room.alice.menu("Explain this reply", said)).answer()).text
+    wrong = await room.alice.slash("explain", room.channel, message="not a link")
+    assert "no message link" in (await wrong.answer()).text
+    reply = await room.ask(room.alice, "Hi!")
+    far = await room.alice.slash("explain", room.channel, message=reply.jump_url, step=999)
+    assert "has steps 0 to" in (await far.answer()).text
+
+
+async def test_a_link_is_no_key_to_a_hidden_channel(room: Room) -> None:
+    reply = await room.ask(room.alice, "Hi!")
+    room.channel.denied[room.bob.id] = Permission.VIEW_CHANNEL
+    room.double.update_channel(room.channel)
+    other = room.double.channel(f"{room.channel.name}-open")
+    asked = await room.bob.slash("explain", other, message=reply.jump_url)
+    assert "know no reply" in (await asked.answer()).text
+    allowed = await room.alice.slash("explain", other, message=reply.jump_url)
+    assert "explained" in (await allowed.answer()).text
+
+
+async def test_the_panel_steps_jumps_and_tints(room: Room) -> None:
+    reply = await room.ask(room.alice, "Name a colour.")
+    opened = await room.alice.slash("explain", room.channel, message=reply.jump_url, step=0)
+    panel = await opened.answer()
+    assert opened.acked_after is not None and opened.acked_after < 3
+    assert "Step 0 of" in panel.text and not panel.content and panel.attachments
+    await (await room.alice.press(panel, "▶")).shows(lambda m: "Step 1 of" in m.text)
+    await (await room.alice.press(panel, "◀")).shows(lambda m: "Step 0 of" in m.text)
+    await (await room.alice.press(panel, "⏭")).shows(lambda m: "Step 0 of" not in m.text)
+    await (await room.alice.choose(panel, "Go to a step", "1")).shows(lambda m: "Step 1 of" in m.text)
+    picture = panel.attachments[0].data
+    await (await room.alice.choose(panel, "Tint", "entropy")).shows(lambda m: m.attachments[0].data != picture)
+    await room.alice.press(panel, "Least certain")
+
+
+async def test_what_the_panel_can_ask_further(room: Room) -> None:
+    reply = await room.ask(room.alice, "Name a colour.")
+    panel = await (await room.alice.press(reply, "Explain")).answer()
+    saw = await (await room.alice.press(panel, "What the model saw")).answer()
+    assert "nothing else" in saw.text and saw.ephemeral
+    loss = await (await room.alice.press(panel, "Loss")).answer(40)
+    assert "in one pass" in loss.text
+    page = await (await room.alice.press(panel, "File")).answer()
+    assert page.attachments[0].filename.endswith(".html") and b"<html" in page.attachments[0].data[:500]
+    proof = await (await room.alice.press(panel, "Prove it")).answer(90)
+    assert "Proven" in proof.text, proof.text
+
+
+async def test_what_if_is_a_branch_of_its_own(room: Room) -> None:
+    reply = await room.ask(room.alice, "Name a colour.")
+    panel = await (await room.alice.slash("explain", room.channel, message=reply.jump_url, step=0)).answer()
+    asked = await room.alice.press(panel, "What if…")
+    assert asked.modal is not None
+    first = asked.modal["components"][0]["component"]["options"][0]["value"]
+    values = {"Another candidate": first, "What falls after it": "same"}
+    branch = await (await room.alice.submit(asked, **values)).answer(60)
+    assert "What if, from step 0" in branch.text and branch.ephemeral
+
+
+async def test_shared_panels_are_stepped_by_all_and_probed_by_the_opener(room: Room) -> None:
+    reply = await room.ask(room.alice, "Name a colour.")
+    panel = await (await room.alice.slash("explain", room.channel, message=reply.jump_url, step=0)).answer()
+    shared = await (await room.alice.press(panel, "Share")).answer()
+    assert not shared.ephemeral and not shared.pinged
+    await (await room.bob.press(shared, "▶")).shows(lambda m: "Step 1 of" in m.text)
+    assert "Only the person who opened" in (await room.bob.press(shared, "Prove it")).text
+
+
+async def test_continue_from_here(room: Room) -> None:
+    first = await room.ask(room.alice, "Say one.")
+    await room.follow(room.alice, "Say two.", first)
+    asked = await room.bob.menu("Continue from here", first)
+    done = await room.bob.submit(asked, **{"What do you say after this reply?": "Say three."})
+    reply = await done.shows(finished, timeout=40)
+    said = [text for role, text in await room.read_by_model(reply) if role == "user"]
+    assert said == ["Say one.", "Say three."]
+
+
+async def test_system_prompts_count_from_the_next_message(room: Room) -> None:
+    first = await room.ask(room.alice, "Hi!")
+    refused = await room.alice.slash("system set", room.channel, text="You are a pirate.")
+    assert "Manage Messages" in refused.text
+    owner = room.double.person("owner")
+    await owner.slash("system set", room.channel, text="You are a pirate.")
+    assert "pirate" in (await room.alice.slash("system show", room.channel)).text
+    second = await room.follow(room.alice, "Who are you?", first)
+    assert (await room.read_by_model(second))[0] == ("system", "You are a pirate.")
+    await owner.slash("system clear", room.channel)
+    assert "As configured" in (await room.alice.slash("system show", room.channel)).text
+
+
+async def test_settings_are_bounded_by_the_server(room: Room) -> None:
+    owner = room.double.person("owner")
+    await owner.slash("admin limits", room.channel, tokens=16)
+    refused = await owner.slash("settings set", room.channel, max_tokens=400)
+    assert "at most 16" in refused.text
+    shown = await owner.slash("settings set", room.channel, temperature=0.5, seed=7)
+    assert "0.5" in shown.text and "7" in shown.text and "16" in shown.text
+    reply = await room.ask(room.alice, "Hi!")
+    store = room.service.chat.store
+    await room.read_by_model(reply)
+    turn = await store.turn(await store.turn_of_discord_message(reply.id) or 0)
+    assert (turn.seed, turn.sampling.temperature, turn.sampling.max_tokens) == (7, 0.5, 16)
+    await owner.slash("settings reset", room.channel)
+    await owner.slash("admin limits", room.channel, tokens=0)
+
+
+async def test_model_shows_and_completes(room: Room) -> None:
+    assert "answers here" in (await room.alice.slash("model", room.channel)).text
+    names = [c["value"] for c in await room.alice.complete("model", "use", "", room.channel)]
+    assert names == list(room.service.chat.models)
+
+
+async def test_sessions_are_shown_renamed_exported_and_ended(room: Room) -> None:
+    await room.ask(room.alice, "Hi!")
+    shown = await (await room.alice.slash("session show", room.channel)).answer()
+    assert "1 replies" in shown.text
+    await room.alice.slash("session rename", room.channel, title="A greeting")
+    file = await (await room.alice.slash("session export", room.channel)).answer()
+    assert b"Hi!" in file.attachments[0].data
+    assert "theirs alone" in (await (await room.alice.slash("session review", room.channel)).answer()).text
+    ended = await (await room.alice.slash("session end", room.channel)).answer()
+    assert "has ended" in ended.text
+
+
+async def test_privacy_and_opting_out(room: Room) -> None:
+    assert "What is kept" in (await room.alice.slash("privacy", room.channel)).text
+    await room.alice.slash("privacy", room.channel, mine="keep nothing")
+    store = room.service.chat.store
+    before = await store.latest_turn()
+    asked = await room.alice.mention_bot(room.channel, "My secret is a violet kite.")
+    reply = await room.double.reply_to(asked, lambda m: labels(m) == [] and len(m.revisions) > 1, timeout=40)
+    assert words(reply) and await store.latest_turn() == before
+    assert await store.message_of_discord(asked.id) is None
+    told = await room.bob.say(room.channel, f"{room.double.bot_mention} What did she say?", reply_to=asked)
+    other = await room.double.reply_to(told, finished, timeout=40)
+    assert all("violet kite" not in text for _, text in await room.read_by_model(other))
+    await room.alice.slash("privacy", room.channel, mine="keep")
+
+
+async def test_forget_erases_and_gives_a_receipt(room: Room) -> None:
+    await room.ask(room.alice, "My secret is a silver spoon.")
+    data = await (await room.alice.slash("export-my-data", room.channel)).answer()
+    exported = json.loads(data.attachments[0].data)
+    assert exported["person"] == str(room.alice.id) and "silver spoon" in exported["turns"][0]["asked"]
+    asked = await (await room.alice.slash("forget", room.channel)).answer()
+    done = await room.alice.press(asked, "Erase everything of mine")
+    receipt = await done.shows(lambda m: "Erased" in m.text, timeout=40)
+    assert "1 messages of yours" in receipt.text
+    again = await (await room.alice.slash("export-my-data", room.channel)).answer()
+    assert json.loads(again.attachments[0].data)["turns"] == []
+
+
+async def test_blocked_people_and_channels_are_not_answered(room: Room) -> None:
+    owner = room.double.person("owner")
+    await owner.slash("admin user", room.channel, user=room.alice, action="block")
+    silent = await room.alice.mention_bot(room.channel, "Hello?")
+    reply = await room.ask(room.bob, "Hello!")
+    assert all(m.reference is not silent for m in room.double.said(room.channel)) and finished(reply)
+    await owner.slash("admin user", room.channel, user=room.alice, action="allow")
+    assert finished(await room.ask(room.alice, "Hello again!"))
+    with pytest.raises(AssertionError, match="not offered"):
+        await room.alice.slash("admin status", room.channel)
+    status = await (await owner.slash("admin status", room.channel)).answer()
+    assert "tokens a second" in status.text and "model" in status.text
+
+
+async def test_always_answer_channels(room: Room) -> None:
+    owner = room.double.person("owner")
+    await owner.slash("admin channel", room.channel, channel=room.channel, action="always answer")
+    reply = await room.double.reply_to(await room.alice.say(room.channel, "Hello there"), finished, timeout=40)
+    assert reply.channel is room.channel
+
+
+async def test_stop_help_and_a_step_of_the_tour(room: Room) -> None:
+    assert "not writing anything" in (await room.alice.slash("stop", room.channel)).text
+    assert "/explain" in (await room.alice.slash("help", room.channel)).text
+    toured = await (await room.alice.slash("tour", room.channel, step=1)).answer(60)
+    assert "1 of 8" in toured.text
+
+
+async def test_commands_are_synced_once_and_presence_shows_the_model(room: Room) -> None:
+    assert room.double.rest.syncs == 1
+    await room.double.until(lambda: room.double.gateway.presence, timeout=40)
+    assert "SmolLM2" in json.dumps(room.double.gateway.presence)

@@ -1,0 +1,108 @@
+"""Discord's bad days, long replies, other settings: a bot for each."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from conftest import finished, labels
+from discord_double import Double, Message, Person
+
+ON_AND_ON = ((0, -100.0), (2, -100.0), (4, -100.0))
+"""A bias against every end-of-generation token of the test model: the reply ends at max_tokens only."""
+SHORT = {"sampling": {"max_tokens": 6, "temperature": 0.0}}
+
+
+async def ask(double: Double, who: Person, text: str) -> Message:
+    return await double.reply_to(await who.mention_bot(double.general, text), finished, timeout=40)
+
+
+async def test_stop_keeps_what_was_said(double: Double, started: Any) -> None:
+    async with started(sampling={"max_tokens": 1500, "temperature": 0.0, "logit_bias": ON_AND_ON}):
+        alice, bob = double.person("alice"), double.person("bob")
+        asked = await alice.mention_bot(double.general, "Count from one to five hundred in words.")
+        running = await double.reply_to(asked, lambda m: labels(m) == ["Stop"] and m.content != "", timeout=40)
+        assert "Only the person who asked" in (await bob.press(running, "Stop")).text
+        await alice.press(running, "Stop")
+        await double.until(lambda: finished(running), timeout=30)
+        assert "Stopped." in running.content
+
+
+async def test_a_deleted_channel_ends_the_reply_quietly(double: Double, started: Any) -> None:
+    async with started(sampling={"max_tokens": 400, "temperature": 0.0, "logit_bias": ON_AND_ON}) as bot:
+        asked = await double.person("alice").mention_bot(double.general, "Count to a thousand in words.")
+        await double.reply_to(asked, timeout=40)
+        double.remove_channel(double.general)
+        await asyncio.wait_for(asyncio.gather(*bot.service.tasks), 60)
+
+
+async def test_without_the_content_intent_it_works_by_mention(double: Double, started: Any) -> None:
+    async with started(message_content=False, **SHORT):
+        alice = double.person("alice")
+        reply = await ask(double, alice, "Hello!")
+        again = await alice.say(double.general, "And again.", reply_to=reply)
+        assert await double.reply_to(again, finished, timeout=40)
+        silent = await alice.say(double.general, "Without a ping.", reply_to=reply, ping=False)
+        assert "message-content intent" in (await double.reply_to(silent)).content
+
+
+async def test_a_long_reply_is_split_and_every_part_explained(double: Double, started: Any) -> None:
+    async with started(sampling={"max_tokens": 600, "temperature": 1.0, "logit_bias": ON_AND_ON}):
+        alice = double.person("alice")
+        asked = await alice.mention_bot(double.general, "Tell me a long story.")
+        last = await double.wait_for(finished, timeout=120)
+        parts = double.said(double.general)
+        assert len(parts) >= 2 and parts[0].reference is asked and last is parts[-1]
+        assert all(len(part.content) <= 2000 for part in parts)
+        assert [finished(part) for part in parts] == [False] * (len(parts) - 1) + [True]
+        assert not any(r.status == 429 for r in double.requests)
+        for part in parts:
+            panel = await (await alice.menu("Explain this reply", part)).answer()
+            assert "explained" in panel.text
+
+
+async def test_a_very_long_reply_is_attached(double: Double, started: Any) -> None:
+    longest = {"file_above_chars": 2000}
+    sampling = {"max_tokens": 600, "temperature": 1.0, "logit_bias": ON_AND_ON}
+    async with started(sampling=sampling, discord=longest):
+        await double.person("alice").mention_bot(double.general, "Tell me a long story.")
+        last = await double.wait_for(finished, timeout=120)
+        assert last.attachments[0].filename == "reply.md" and len(last.attachments[0].data) > 2000
+        assert double.said() == [last] and "is attached" in last.content
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_bad_minutes_lose_nothing_and_repeat_nothing(double: Double, started: Any, status: int) -> None:
+    async with started(**SHORT):
+        double.fail("POST", "/messages$", status, after=True)
+        double.fail("PATCH", "/messages/", status, times=2)
+        reply = await ask(double, double.person("alice"), "Hello!")
+        assert double.said() == [reply]
+
+
+async def test_a_real_429_delays_and_loses_nothing(double: Double, started: Any) -> None:
+    async with started(**SHORT):
+        double.too_many("POST", "/messages$", 0.5)
+        double.too_many("PATCH", "/messages/", 0.5)
+        reply = await ask(double, double.person("alice"), "Hello!")
+        assert double.said() == [reply]
+
+
+async def test_a_gateway_drop_is_resumed_and_nothing_is_answered_twice(double: Double, started: Any) -> None:
+    async with started(**SHORT):
+        alice = double.person("alice")
+        first = await ask(double, alice, "One.")
+        await double.gateway.disconnect()
+        second = await ask(double, alice, "Two.")
+        assert double.said() == [first, second] and double.gateway.resumed == 1
+
+
+async def test_an_archived_thread_is_opened_again_for_the_end(double: Double, started: Any) -> None:
+    async with started(sampling={"max_tokens": 60, "temperature": 0.0, "logit_bias": ON_AND_ON}):
+        alice = double.person("alice")
+        thread = double.thread(double.general, "talk", alice)
+        thread.owner_id = double.world.bot.id
+        asked = await alice.mention_bot(thread, "Count to a hundred.")
+        await double.reply_to(asked, timeout=40)
+        thread.archived = True
+        reply = await double.reply_to(asked, finished, timeout=40)
+        assert not thread.archived and reply.channel is thread

@@ -89,7 +89,9 @@ class ExplainSection(Section):
 
 class StoreSection(Section):
     path: Path = Path("data/glasshead.db")
-    backups: Annotated[int, Ge(0), Le(1000)] = 3
+    keep_days: Count = 0
+    keep_mb: Count = 0
+    keep_servers: tuple[tuple[Snowflake, Count, Count], ...] = ()
 
 
 class ChatSection(Section):

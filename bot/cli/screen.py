@@ -145,6 +145,7 @@ class Screen:
         self._actions = actions
         self._question = ""
         self._answer: Callable[[str], Awaitable[None] | None] = self._find
+        self._laid_out: tuple[object, list[Line]] = (None, [])
         self._busy: asyncio.Task[None] | None = None
         self._line = Buffer(multiline=False, accept_handler=self._accept)
         self._asking = Condition(lambda: bool(self._question))
@@ -210,6 +211,14 @@ class Screen:
         return [("bold", first), ("", "  "), ("fg:ansibrightblack", settings)]
 
     def _reply_lines(self) -> list[Line]:
+        """Laid out once for what is to be seen: a frame asks for the lines twice."""
+        state = self.state
+        key = (id(state.explanation), state.layer, state.step, state.reveal, self._half())
+        if key != self._laid_out[0]:
+            self._laid_out = (key, self._lay_out())
+        return self._laid_out[1]
+
+    def _lay_out(self) -> list[Line]:
         state = self.state
         notes = [*headline(state.explanation)[2:], *whole(state.explanation), "", legend(state.layer)]
         lines = reply_lines(state.explanation, state.layer, self._half(), current=state.step, reveal=state.reveal)

@@ -6,6 +6,7 @@ text. Nothing in the texts can act on a terminal.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 from wcwidth import wcswidth
 
@@ -38,6 +39,7 @@ class Shown:
     reading: Reading
 
 
+@lru_cache(maxsize=16_384)
 def width(text: str) -> int:
     """Columns on a terminal."""
     columns = wcswidth(text)
@@ -131,8 +133,13 @@ def _fit(text: str, columns: int) -> Iterator[str]:
 
 
 def tint(reading: Reading) -> str:
-    """The style of a token at this place of the scale."""
-    background = colour(reading.unsure)
+    """The style of a token at this place of the scale, in 64 shades."""
+    return _tint(round(reading.unsure * 64))
+
+
+@cache
+def _tint(shade: int) -> str:
+    background = colour(shade / 64)
     return f"bg:{hex_colour(background)} fg:{hex_colour(ink(background))}"
 
 
@@ -158,15 +165,17 @@ def reply_lines(
             group = groups[cell.group]
             here = current is not None and group.group.first <= current <= group.group.last
             line.append((tint(group.reading) + (" reverse bold" if here else ""), cell.text))
-            mark = group.reading.mark
-            lead = len(cell.text) - len(cell.text.lstrip(" "))
-            room = max(1, width(cell.text) - lead)
-            beneath += " " * lead + ("^" if here else mark or " ") * room if room + lead <= width(cell.text) else ""
-            beneath += " " * max(0, width("".join(text for _, text in line)) - width(beneath))
+            beneath += _beneath(cell.text, "^" if here else group.reading.mark or " ")
         out.append(line)
         if marks and beneath.strip():
             out.append([("", beneath.rstrip())])
     return out
+
+
+def _beneath(text: str, mark: str) -> str:
+    """The mark under every column of a text but its leading spaces."""
+    lead = len(text) - len(text.lstrip(" "))
+    return " " * lead + mark * (width(text) - lead)
 
 
 def plain(lines: Sequence[Line]) -> str:

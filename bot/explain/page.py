@@ -60,7 +60,7 @@ def page_data(explanation: Explanation, step: int, scored: Scored | None = None)
     record["steps"] = [_step(explanation, index, step_record) for index, step_record in enumerate(record["steps"])]
     names = {token: visible(piece) for token, piece in turn.trace.candidate_pieces.items()}
     names |= {token.id: visible(token.bytes) for token in explanation.tokens}
-    tiles = shown(explanation, "probability")
+    layers = {layer: shown(explanation, layer) for layer in LAYERS}
     record["view"] = {
         "step": step,
         "end": next((token.index for token in explanation.tokens if token.is_end), None),
@@ -72,15 +72,15 @@ def page_data(explanation: Explanation, step: int, scored: Scored | None = None)
                 tile.text.replace("\n", "⏎\n"),
                 visible(tile.group.bytes).replace("⏎", "⏎\n"),
             ]
-            for tile in tiles
+            for tile in layers["probability"]
         ],
         "layers": {
             layer: {
-                "tints": [round(tile.reading.unsure * SHADES) for tile in shown(explanation, layer)],
-                "levels": [tile.reading.level for tile in shown(explanation, layer)],
+                "tints": [round(tile.reading.unsure * SHADES) for tile in tiles],
+                "levels": [tile.reading.level for tile in tiles],
                 "legend": legend(layer),
             }
-            for layer in LAYERS
+            for layer, tiles in layers.items()
         },
         "swatches": _SWATCHES,
         "whole": " · ".join(whole(explanation)),

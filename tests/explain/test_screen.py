@@ -15,6 +15,7 @@ from glasshead.predict.step import Score
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.input.base import PipeInput
+from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.output import DummyOutput
 
 from .recording import Recorder
@@ -53,18 +54,19 @@ def keys() -> Iterator[PipeInput]:
         yield pipe
 
 
-async def press(screen: Screen, keys: PipeInput, typed: str) -> None:
-    """Type, and leave: what was typed before `q` has been done by then."""
+async def press(screen: Screen, keys: PipeInput, *typed: str) -> None:
+    """Type one thing after the other, each when the one before has had its effect; then leave."""
+    seen = asyncio.Event()
+    assert isinstance(screen.app.key_bindings, KeyBindings)
+    screen.app.key_bindings.add("c-n")(lambda event: seen.set())
     running = asyncio.ensure_future(screen.run())
-    for key in (*typed, "q"):
-        keys.send_text(key)
-        before = screen.app.render_counter
-        while screen._busy is not None and not screen._busy.done():
-            await asyncio.sleep(0)
-        for _ in range(50):
-            if screen.app.render_counter > before or running.done():
-                break
-            await asyncio.sleep(0.002)
+    for part in typed:
+        seen.clear()
+        keys.send_text(part + CTRL_N)
+        await asyncio.wait_for(seen.wait(), 10)
+        if screen._busy is not None:
+            await asyncio.wait_for(screen._busy, 10)
+    keys.send_text("q")
     await asyncio.wait_for(running, 10)
 
 
@@ -72,13 +74,12 @@ def screen_of(turn: Turn, keys: PipeInput, answers: Answers | None = None) -> Sc
     return Screen(explain(turn), answers, terminal_input=keys, terminal_output=Narrow())
 
 
-RIGHT, LEFT = "\x1b[C", "\x1b[D"
+RIGHT, LEFT, CTRL_N = "\x1b[C", "\x1b[D", "\x0e"
 
 
 async def test_arrows_and_ends(turn: Turn, keys: PipeInput) -> None:
     screen = screen_of(turn, keys)
-    keys.send_text(RIGHT * 3 + LEFT)
-    await press(screen, keys, "")
+    await press(screen, keys, RIGHT * 3 + LEFT)
     assert screen.state.step == 2
     last = len(turn.trace.steps) - 1
     for typed, step in (("G", last), ("Gg", 0), ("n", explain(turn).whole.least_certain[0])):
@@ -114,7 +115,7 @@ async def test_a_what_if_opens_the_branch_and_b_comes_back(turn: Turn, keys: Pip
     assert answers.asked == [(0, explain(turn).step(0).candidates[1].id, False)]
     assert screen.state.explanation.turn.id == 77
     screen = screen_of(turn, keys, answers)
-    await press(screen, keys, "w! hello\rb")
+    await press(screen, keys, "w! hello\r", "b")
     assert answers.asked[-1] == (0, " hello", True)
     assert screen.state.explanation.turn.id == turn.id
 

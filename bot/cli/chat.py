@@ -85,6 +85,7 @@ def _check_length(text: str, settings: Settings) -> None:
 
 def _as_json(done: Done, session: int | None) -> dict[str, object]:
     return {
+        "format": 1,
         "turn": done.turn,
         "session": session,
         "message": done.message,

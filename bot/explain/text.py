@@ -81,7 +81,11 @@ def headline(explanation: Explanation) -> list[str]:
     ]
     if turn.first_step:
         parent = f" of turn {turn.parent_turn}" if turn.parent_turn else ""
-        out.append(f"A what-if: keeps the first {turn.first_step} tokens{parent}.")
+        start = len(turn.prompt_pieces) - turn.first_step
+        tail = visible(b"".join(turn.prompt_pieces[max(start, len(turn.prompt_pieces) - 8) :]))
+        out.append(
+            f"A what-if: goes on after {turn.first_step} tokens{parent}, the last of them “{ELLIPSIS}{tail}”"
+        )
     if turn.trace.fault:
         out.append(f"The record is damaged: {neutral(turn.trace.fault)}")
     if not turn.verifiable:
@@ -163,13 +167,8 @@ def step_lines(explanation: Explanation, index: int, columns: int = 80) -> list[
     lines: list[Line] = [
         [("bold", f"Step {index} (of 0 to {len(explanation.tokens) - 1})  {quoted(step.bytes, columns - 28)}")],
         [("", f"id {step.id} · bytes {step.bytes[:12].hex(' ') or 'none'}{_group_note(explanation, index)}")],
-        [
-            (
-                "",
-                f"probability {percent(step.p)} · rank {step.rank} · surprisal {step.surprisal_bits:.2f} bits · "
-                f"entropy {step.entropy_bits:.2f} bits",
-            )
-        ],
+        [("", f"probability {percent(step.p)} · rank {step.rank}")],
+        [("", f"surprisal {step.surprisal_bits:.2f} bits · entropy {step.entropy_bits:.2f} bits")],
         [],
         *candidate_lines(step, columns),
         [],

@@ -17,6 +17,7 @@ from .asking import Asking
 from .explaining import Explaining
 from .governing import Governing
 from .keeping import Keeping
+from .mending import Mending
 from .preferences import Preferences
 from .presence import Presence
 from .pressed import ReplyButtons
@@ -73,5 +74,5 @@ async def unload(bot: commands.Bot, service: Service) -> None:
 
 
 def cogs(bot: commands.Bot, service: Service) -> list[commands.Cog]:
-    kinds = (Talk, ReplyButtons, Explaining, Asking, Tuning, Keeping, Governing, Touring, Presence)
+    kinds = (Talk, ReplyButtons, Explaining, Asking, Tuning, Keeping, Governing, Touring, Presence, Mending)
     return [kind(bot, service) for kind in kinds]

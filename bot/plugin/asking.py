@@ -93,6 +93,8 @@ class Asking(commands.Cog, name="Glasshead asking"):
         self, interaction: discord.Interaction[Any], text: str, before: tuple[int, int | None] | None
     ) -> None:
         """Reply to ``text`` in the deferred response of an interaction."""
+        if not self.service.may_talk(interaction.user, interaction.channel, interaction.guild):
+            raise UserError("the people who run this server have not let me talk with you here")
         wait = self.service.wait(interaction.user.id, interaction.guild_id)
         if wait:
             raise UserError(f"that is a lot at once: please ask again in {max(1, round(wait))} seconds")

@@ -43,6 +43,7 @@ class Service:
     preferences: Preferences
     running: set[Running] = field(default_factory=set)
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+    closing: bool = False
     started: float = field(default_factory=time.monotonic)
     people: Allowance = field(default_factory=lambda: Allowance(BURST, PER_MINUTE, time.monotonic))
     servers: Allowance = field(default_factory=lambda: Allowance(GUILD_BURST, GUILD_PER_MINUTE, time.monotonic))
@@ -92,6 +93,20 @@ class Service:
         """Whether nothing of what this person says there is to be kept."""
         return self.preferences.opted_out(user) or self.set_here(channel).private
 
+    def may_talk(self, user: discord.abc.User, channel: object, guild: discord.abc.Snowflake | None) -> bool:
+        """Whether the server's staff, or the settings, let this person talk to the bot there."""
+        if guild is None:
+            return True
+        served = self.settings.discord.guilds
+        if served and guild.id not in served:
+            return False
+        here = self.preferences.guild(guild.id)
+        places = {getattr(channel, "id", None), getattr(channel, "parent_id", None)}
+        if user.id in here.blocked_users or places & set(here.blocked_channels):
+            return False
+        roles = {role.id for role in getattr(user, "roles", [])}
+        return not here.allowed_roles or bool(roles & set(here.allowed_roles))
+
     def wait(self, user: int, guild: int | None) -> float:
         """0 if this person may ask once more (and has), else the seconds until then."""
         wait = self.people.take(user)
@@ -106,7 +121,8 @@ class Service:
         return own.take(guild)
 
     async def close(self) -> None:
-        """Stop the replies and let each show what it has."""
+        """Stop the replies and let each show what it has; what waits its turn is not begun any more."""
+        self.closing = True
         for running in list(self.running):
             await running.reply.stop()
         if self.tasks:

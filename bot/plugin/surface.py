@@ -39,7 +39,7 @@ class Surface:
         channel: discord.abc.Messageable,
         *,
         name: str,
-        answers: discord.Message | None = None,
+        answers: Shown | None = None,
         messages: Sequence[discord.Message | discord.PartialMessage] = (),
     ) -> None:
         self.channel = channel

@@ -48,7 +48,7 @@ class Talk(commands.Cog, name="Glasshead"):
         reason = addressed(self._heard(message))
         if reason is None or not self._once.first(message.id):
             return
-        if not self._may(message):
+        if self.service.closing or not self.service.may_talk(message.author, message.channel, message.guild):
             return
         self.service.spawn(self._answer(message, reason))
 
@@ -93,20 +93,6 @@ class Talk(commands.Cog, name="Glasshead"):
             in_always=channel.id in always or self.service.set_here(channel).always,
         )
 
-    def _may(self, message: discord.Message) -> bool:
-        """Blocked people and channels are not answered at all."""
-        guild = self.service.preferences.guild(message.guild.id if message.guild else None)
-        wanted = self.service.settings.discord.guilds
-        if message.guild is not None and wanted and message.guild.id not in wanted:
-            return False
-        if message.author.id in guild.blocked_users:
-            return False
-        channels = {message.channel.id, getattr(message.channel, "parent_id", None)}
-        if channels & set(guild.blocked_channels):
-            return False
-        roles = {role.id for role in getattr(message.author, "roles", [])}
-        return not guild.allowed_roles or bool(roles & set(guild.allowed_roles))
-
     async def _answer(self, message: discord.Message, reason: Reason) -> None:
         try:
             if not await self._can_speak(message) or not await self._in_measure(message):
@@ -114,7 +100,7 @@ class Talk(commands.Cog, name="Glasshead"):
             whole_channel = message.guild is None or isinstance(message.channel, discord.Thread)
             line = self.service.line(message.channel.id) if whole_channel else contextlib.nullcontext()
             async with line:
-                if await self._already(message):
+                if self.service.closing or await self._already(message):
                     return
                 await self._reply(message, reason)
         except UserError as error:

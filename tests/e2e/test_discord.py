@@ -69,6 +69,8 @@ async def test_a_kill_while_it_writes_leaves_an_interrupted_turn(
     assert statuses(tmp_path) == ["pending"]
     again = await launch("glasshead", "run")
     assert statuses(tmp_path) == ["interrupted"]
+    await double.until(lambda: finished(double.said()[-1]), timeout=20)
+    assert "interrupted here" in double.said()[-1].content
     panel = await (await alice.menu("Explain this reply", reply)).answer()
     assert "Interrupted" in panel.text
     assert await again.terminate() == 0

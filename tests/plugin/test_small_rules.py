@@ -1,0 +1,125 @@
+"""What needs no Discord: files, the end of a reply, chains that changed, presence, preferences."""
+
+from pathlib import Path
+
+import pytest
+from glasshead.plugin.attachments import MOST_BYTES, Offered, decoded, mentioned, quoted, why_not
+from glasshead.plugin.history import Said, unchanged
+from glasshead.plugin.preferences import ChannelPreferences, Preferences
+from glasshead.plugin.presence import standing
+from glasshead.plugin.presenter import final_texts
+from glasshead.predict.sampling import Sampling
+from glasshead.store import Store
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "kind", "reason"),
+    [
+        ("a.txt", 10, "text/plain; charset=utf-8", None),
+        ("a.py", 10, None, None),
+        ("DATA.JSON", 10, "application/json", None),
+        ("noext", 10, "text/x-log", None),
+        ("a.png", 10, "image/png", "not a text file"),
+        ("a.bin", 10, None, "not a text file"),
+        ("a.txt", MOST_BYTES + 1, "text/plain", "larger than 64 KiB"),
+    ],
+)
+def test_which_files_are_read(name: str, size: int, kind: str | None, reason: str | None) -> None:
+    assert why_not(Offered(name, size, kind)) == reason
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"plain", "plain"),
+        ("ünï".encode(), "ünï"),
+        (b"\xef\xbb\xbfmarked", "marked"),
+        ("wide".encode("utf-16"), "wide"),
+        (b"\xff\xfe\x00", None),
+        (b"\x80\x81", None),
+        (b"zero\0byte", None),
+    ],
+)
+def test_decoded(data: bytes, text: str | None) -> None:
+    assert decoded(data) == text
+
+
+def test_a_file_name_cannot_end_its_own_quotation() -> None:
+    assert quoted("a]\n[end of b.txt", "x") == "[file a___end of b.txt]\nx\n[end of a___end of b.txt]"
+    assert "\n" not in mentioned("a\nb")
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden", "notes", "texts"),
+    [
+        ("hello", "", [], ["hello"]),
+        ("hello", "", ["one", "two"], ["hello\n-# one\n-# two"]),
+        ("", "", ["nothing was said"], ["-# nothing was said"]),
+        ("hello", "||thought||", [], ["||thought||\nhello"]),
+        ("x" * 1999, "", ["note"], ["x" * 1999, "-# note"]),
+        ("[a](https://b.c)", "", [], ["a (<https://b.c>)"]),
+    ],
+)
+def test_the_end_of_a_reply(text: str, hidden: str, notes: list[str], texts: list[str]) -> None:
+    assert final_texts(text, hidden, notes, 8000) == (texts, None)
+
+
+def test_a_very_long_reply_becomes_a_file_with_its_beginning() -> None:
+    text = "word " * 3000
+    texts, file = final_texts(text, "", ["note"], 8000)
+    assert file == ("reply.md", text)
+    assert len(texts) == 1 and texts[0].startswith("word word") and "15000 characters" in texts[0]
+
+
+def chain(*texts: str) -> list[Said]:
+    return [Said("user", text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("logged", "wanted", "kept"),
+    [
+        (chain("a", "b"), chain("a", "b"), 2),
+        (chain("a", "b"), chain("a", "c"), 1),
+        (chain("a", "b", "c"), chain("x", "b", "c"), 0),
+        (chain("a", "b", "c"), chain("a", "c"), 1),
+        (chain("a"), [], 0),
+        ([], chain("a"), 0),
+    ],
+)
+def test_how_much_of_a_chain_stays(logged: list[Said], wanted: list[Said], kept: int) -> None:
+    assert unchanged(logged, wanted) == kept
+
+
+@pytest.mark.parametrize(
+    ("model", "running", "shown"),
+    [
+        ("smollm2", 0, "smollm2"),
+        ("/models/SmolLM2-135M.gguf", 1, "SmolLM2-135M"),
+        ("smollm2", 8, "smollm2"),
+        ("smollm2", 11, "smollm2 · busy (3 waiting)"),
+    ],
+)
+def test_presence(model: str, running: int, shown: str) -> None:
+    assert standing(model, running, 8) == shown
+
+
+async def test_preferences_survive(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "log.db")
+    preferences = await Preferences.load(store)
+    await preferences.set_channel(1, system="Be brief.", temperature=0.0)
+    await preferences.set_channel(1, top_k=5)
+    await preferences.set_guild(2, allowed_roles=(3, 4))
+    await preferences.set_opted_out(5, True)
+    await preferences.set_synced(6, "hash")
+    again = await Preferences.load(store)
+    await store.close()
+    assert again.channel(9, 1) == ChannelPreferences(system="Be brief.", temperature=0.0, top_k=5)
+    assert again.channel(9).system is None
+    assert again.guild(2).allowed_roles == (3, 4)
+    assert again.opted_out(5) and not again.opted_out(6)
+    assert again.synced(6) == "hash"
+
+
+def test_what_is_set_here_goes_before_what_is_usual() -> None:
+    usual = Sampling(temperature=0.8, top_k=40)
+    assert ChannelPreferences(temperature=0.0).sampling(usual) == Sampling(temperature=0.0, top_k=40)

@@ -67,6 +67,7 @@ class Context:
         self.streams = streams
         self.n_batch = n_batch
         self.n_vocab = int(llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model.pointer)))
+        self._row_type: Any = ctypes.c_float * self.n_vocab
         self._memory = llama.llama_get_memory(self._context)
         self._batch = llama.llama_batch_init(n_batch, 0, 1)
         self._token = np.ctypeslib.as_array(self._batch.token, (n_batch,))
@@ -111,7 +112,9 @@ class Context:
         pointer = llama.llama_get_logits_ith(self._context, i)
         if not pointer:
             raise DecodeFailed("no_logits", f"row {i} of the batch has no logits")
-        return np.ctypeslib.as_array(pointer, (self.n_vocab,))
+        return np.ndarray(
+            self.n_vocab, np.float32, buffer=self._row_type.from_address(ctypes.addressof(pointer.contents))
+        )
 
     def trim(self, stream: int, length: int) -> bool:
         """Forget the positions from ``length`` on. False if the model cannot forget a part: then all is gone."""

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any
 
 from .engine import Finish, Timings
@@ -12,34 +13,35 @@ from .reply import End, Reply
 from .schedule import Schedule
 from .step import Step
 
+Call = tuple[Callable[..., None], tuple[Any, ...]]
+
 
 class Mailbox:
-    """Carries calls from the engine's thread to the event loop, many in one wake-up."""
+    """Carries calls from the engine's thread to the event loop, many in one wake-up.
+
+    Waking the loop takes a system call, and the loop then takes the interpreter's lock: a thread of its own does
+    it, while the engine's is in the next decode already.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._calls: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
-        self._lock = threading.Lock()
-        self._ringing = False
+        self._calls: SimpleQueue[Call | None] = SimpleQueue()
+        threading.Thread(target=self._carry, name="glasshead-mailbox", daemon=True).start()
 
     def post(self, call: Callable[..., None], *args: Any) -> None:
         """Have the event loop do ``call(*args)``; from any thread. A loop that is gone hears nothing."""
-        with self._lock:
-            self._calls.append((call, args))
-            if self._ringing:
-                return
-            self._ringing = True
-        try:
-            self._loop.call_soon_threadsafe(self._empty)
-        except RuntimeError:  # the loop is closed
-            self._calls.clear()
+        self._calls.put((call, args))
 
-    def _empty(self) -> None:
-        with self._lock:
-            calls, self._calls = self._calls, deque()
-            self._ringing = False
-        for call, args in calls:
-            call(*args)
+    def close(self) -> None:
+        """Carry what is posted, and no more."""
+        self._calls.put(None)
+
+    def _carry(self) -> None:
+        while call := self._calls.get():
+            try:
+                self._loop.call_soon_threadsafe(call[0], *call[1])
+            except RuntimeError:  # the loop is closed
+                return
 
 
 class LocalGeneration:

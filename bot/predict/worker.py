@@ -98,6 +98,7 @@ class Worker(threading.Thread):
             fault = EngineError("engine_failed", f"the engine failed: {error}")
             self._stopped = fault
         self._end_all(fault)
+        self._mailbox.close()
         self._cache.close()
         self._context.close()
 

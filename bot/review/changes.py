@@ -34,7 +34,8 @@ async def change(request: Request) -> Response:
     # One at a time: we may have to become the log's owner, and are not twice.
     async with state.writing, writer(state.store.database.path) as write:
         await write(call, **arguments)
-    return RedirectResponse(f"/turn/{turn}#marks", 303)
+    step = key(form.get("first"))
+    return RedirectResponse(f"/turn/{turn}{'' if step is None else f'?step={step}'}#marks", 303)
 
 
 Call = tuple[str, dict[str, Any]]
@@ -55,7 +56,7 @@ def _untag(turn: int, form: Form) -> Call:
 
 
 def _note(turn: int, form: Form) -> Call:
-    text = form.get("text", "")
+    text = form.get("text", "").replace("\r\n", "\n")  # forms send line ends as CR LF
     if len(text) > NOTE_LIMIT:
         raise UserError(f"a note holds {NOTE_LIMIT:,} characters at most, not {len(text):,}")
     span = {"first": number(form, "first"), "last": number(form, "last")}

@@ -80,7 +80,7 @@ def _about(connection: sa.Connection, table: sa.Table) -> int:
 
 def _backups(path: Path) -> tuple[Backup, ...]:
     """Backups beside the database, newest first."""
-    found = [file for file in path.parent.glob(f"{path.name}.*backup*") if file.is_file()]
+    found = [file for file in path.parent.glob(f"{path.stem}.*backup*") if file.is_file()]
     made = [(file.stat(), file) for file in found]
     return tuple(
         Backup(str(file), stat.st_size, stat.st_mtime_ns // 1000)

@@ -94,10 +94,11 @@ def test_a_reply_is_rated_tagged_and_noted(tab: Tab, log: Log) -> None:
     expect(page.get_by_label("4 of 5")).to_have_attribute("aria-pressed", "true")
     page.get_by_label("New tag").fill("fruity")
     page.get_by_role("button", name="Add tag").click()
-    page.get_by_label("A note").fill("Why this <b>one</b>?")
+    page.get_by_label("A note").fill("Why this\n<b>one</b>?")
     page.get_by_label("tokens").fill("1")
     page.get_by_role("button", name="Add note").click()
-    expect(page.locator(".remark")).to_contain_text("Why this <b>one</b>?")
+    assert page.locator(".remark .text").inner_text() == "Why this\n<b>one</b>?"
+    expect(page.locator("#step .walk")).to_contain_text("1 /")
     expect(page.locator(".remark")).to_contain_text("token 1")
     page.goto("/?q=tag:fruity+rating:%3E%3D4")
     expect(page.locator("#live a.main")).to_have_attribute("href", f"/turn/{log.turns[1]}")

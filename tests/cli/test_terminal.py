@@ -1,0 +1,110 @@
+"""What needs signals and a real terminal: Ctrl-C, SIGKILL, the line editor."""
+
+import os
+import pty
+import select
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from .terminal import Home
+
+ENDLESS = "[sampling]\nlogit_bias = [[2, -100.0], [0, -100.0]]\nmax_tokens = 400\n"
+"""A reply that goes on until it is stopped."""
+SAVED = 600
+"""After so many characters some steps were saved (the first time after 48)."""
+
+PATIENCE = 60
+"""Seconds after which something is broken, not slow."""
+
+
+@pytest.fixture
+def home(
+    model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Home:
+    home = Home(tmp_path, model_path, capsys, monkeypatch)
+    home.write_config(ENDLESS)
+    return home
+
+
+def test_ctrl_c_stops_the_reply_and_keeps_it_then_the_program(home: Home) -> None:
+    process = home.start("chat", "--seed", "3")
+    assert process.stdin and process.stdout and process.stderr
+    assert b"is ready" in process.stderr.readline()
+    process.stdin.write(b"Count to a hundred.\n")
+    process.stdin.flush()
+    shown = os.read(process.stdout.fileno(), 4096)
+    process.send_signal(signal.SIGINT)
+    assert b"turn 1" in (ending := process.stderr.readline()) and b"stopped" in ending
+    process.send_signal(signal.SIGINT)  # nothing runs, it waits for a line that does not come
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, b"")
+    stated = home.run("explain", "1", "--json").json
+    assert (stated["status"], stated["finish"]) == ("stopped", "stopped")
+    assert stated["reply"] == (shown + out).decode().rstrip("\n") != ""
+    assert 0 < len(stated["steps"]) < 400
+
+
+def test_a_killed_program_leaves_what_was_said(home: Home) -> None:
+    process = home.start("chat", "--once", "Count to a hundred.", "--seed", "3")
+    assert process.stdout
+    shown = b""
+    while len(shown) < SAVED:
+        shown += os.read(process.stdout.fileno(), 4096)
+    process.kill()
+    process.wait()
+    process.communicate()
+    assert home.run("explain", "1", "--json").json["status"] == "pending"  # nobody has looked after it yet
+
+    home.write_config("[sampling]\nmax_tokens = 2\n")
+    again = home.run("chat", "--once", "Go on.", "--session", "1", "--json").json
+    stated = home.run("explain", "1", "--json").json
+    assert (stated["status"], stated["finish"]) == ("interrupted", None)
+    assert len(stated["steps"]) >= 48
+    assert stated["reply"] != "" and shown.decode(errors="ignore").startswith(stated["reply"])
+    prompt = bytes.fromhex("".join(home.run("explain", str(again["turn"]), "--json").json["prompt_bytes"]))
+    assert stated["reply"] in prompt.decode()
+
+
+def test_typing_at_a_real_terminal(home: Home) -> None:
+    home.write_config("[sampling]\nmax_tokens = 4\n")
+    ours, theirs = pty.openpty()
+    process = home.start("run", stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    read_until(ours, "you ›")
+    os.write(ours, b"first line\x1b\rsecond line\r")
+    read_until(ours, "turn 1")
+    read_until(ours, "you ›")
+    os.write(ours, b"half a thought\x03")  # Ctrl-C drops the line, not the program
+    os.write(ours, b"/reset\r")
+    read_until(ours, "a new session")
+    os.write(ours, b"\x04")
+    read_until(ours, None)
+    os.close(ours)
+    assert process.wait(30) == 0
+    with sqlite3.connect(home.database) as log:
+        assert log.execute("SELECT text FROM message WHERE role = 'user'").fetchall() == [
+            ("first line\nsecond line",)
+        ]
+    assert (home.folder / "data" / "history").stat().st_mode & 0o077 == 0
+
+
+def read_until(terminal: int, words: str | None) -> str:
+    """What the program writes up to these words; with None, to its end."""
+    seen = ""
+    while words is None or words not in seen:
+        ready, _, _ = select.select([terminal], [], [], PATIENCE)
+        assert ready, f"{words!r} does not come after {seen!r}"
+        try:
+            data = os.read(terminal, 4096)
+        except OSError:  # the other side is closed
+            data = b""
+        if not data:
+            assert words is None, seen
+            break
+        if b"\x1b[6n" in data:
+            os.write(terminal, b"\x1b[1;1R")  # a terminal says where its cursor is when asked
+        seen += data.decode(errors="ignore")
+    return seen

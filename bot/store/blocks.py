@@ -16,6 +16,8 @@ from .columns import Damaged, squeeze, unsqueeze
 from .tables import prompt_block
 
 BLOCK = 256
+SHORT = 128
+"""Fewer ids are not worth compressing."""
 ERASED = -1
 """Stands where a token id was erased."""
 
@@ -27,7 +29,7 @@ def pack_ids(ids: Sequence[int]) -> bytes:
         raise ValueError("a token id is out of range")
     wide = bool(values.size) and int(values.max()) > 0xFFFF
     plain = values.astype("<u4" if wide else "<u2").tobytes()
-    small = squeeze(plain, pairs=True)
+    small = squeeze(plain, pairs=True) if len(ids) >= SHORT else plain
     width = 4 if wide else 2
     return bytes([width | 0x10]) + small if len(small) < len(plain) else bytes([width]) + plain
 

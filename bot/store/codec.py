@@ -86,11 +86,12 @@ def decode(blob: bytes) -> tuple[tuple[Step, ...], Schedule, int]:
     return steps, schedule, head["k"]
 
 
-def fixed(logprob: float) -> int:
+def _fixed(logprobs: Sequence[Sequence[float]]) -> Ints:
     """−log p in units of 2⁻¹⁰ nats."""
-    if logprob == -np.inf:
-        return MINUS_INFINITY
-    return min(max(round(-logprob * NAT), 0), SATURATED)
+    values = np.array(logprobs, np.float64)
+    units = np.clip(np.rint(-values * NAT), 0, SATURATED)
+    whole: Ints = np.where(values == -np.inf, MINUS_INFINITY, units).astype(np.int64)
+    return whole
 
 
 def unfixed(units: int) -> float:
@@ -100,7 +101,7 @@ def unfixed(units: int) -> float:
 def _columns(steps: Sequence[Step], lists: list[tuple[Any, ...]], width: int) -> tuple[bytes, bytes, bytes]:
     n = len(steps)
     top = np.array([[c.id for c in step.top] for step in steps], np.int64).reshape(n, width)
-    logs = np.array([[fixed(c.logprob) for c in step.top] for step in steps], np.int64).reshape(n, width)
+    logs = _fixed([[c.logprob for c in step.top] for step in steps]).reshape(n, width)
     chosen = np.array([step.id for step in steps], np.int64)
     rank = np.array([step.rank for step in steps], np.int64)
     u = _on_grid(step.u for step in steps)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
-_DICTIONARY = 1 << 20
+_DICTIONARY = 1 << 16
 
 
 class Damaged(ValueError):

@@ -16,12 +16,15 @@ from ..predict.sampling import Sampling
 from .columns import Damaged
 from .tables import model, sampling, vocabulary
 
+_MODEL = sa.select(model.c.id).where(model.c.identity_sha256 == sa.bindparam("digest"))
+_SAMPLING = sa.select(sampling.c.id).where(sampling.c.sha256 == sa.bindparam("digest"))
+
 
 def model_id(connection: sa.Connection, identity: ModelIdentity) -> int:
     """The row of a model, made at first sight, with the vocabulary of its file if one is known."""
     values = asdict(identity)
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).digest()
-    known = connection.execute(sa.select(model.c.id).where(model.c.identity_sha256 == digest)).scalar()
+    known = connection.execute(_MODEL, {"digest": digest}).scalar()
     if known is not None:
         return int(known)
     of_file = sa.select(model.c.vocabulary_id).where(
@@ -41,7 +44,7 @@ def identity(row: sa.Row[Any]) -> ModelIdentity:
 def sampling_id(connection: sa.Connection, settings: Sampling) -> int:
     text = json.dumps(sampling_json(settings), sort_keys=True)
     digest = hashlib.sha256(text.encode()).digest()
-    known = connection.execute(sa.select(sampling.c.id).where(sampling.c.sha256 == digest)).scalar()
+    known = connection.execute(_SAMPLING, {"digest": digest}).scalar()
     if known is not None:
         return int(known)
     key = connection.execute(sampling.insert().values(sha256=digest, json=text)).inserted_primary_key

@@ -14,6 +14,13 @@ from .clock import now_us
 from .records import MessageRow, SessionRow
 from .tables import message, person, session
 
+# Statements of the path of every reply, built once: building one costs as much as running it.
+INSERT_MESSAGE = message.insert()
+_HAS_SESSION = sa.select(session.c.id).where(session.c.id == sa.bindparam("id"))
+_SESSION_OF = sa.select(message.c.session_id).where(message.c.id == sa.bindparam("id"))
+_KEY = sa.select(session.c.key).where(session.c.id == sa.bindparam("id"))
+_PERSON = sa.select(person.c.id, person.c.name).where(person.c.discord_id == sa.bindparam("discord_id"))
+
 PREVIEW = 80
 """Characters of a preview."""
 _LONE = re.compile("[\ud800-\udfff]")
@@ -41,9 +48,9 @@ def person_id(connection: sa.Connection, discord_id: int | None, name: str | Non
     """The row of a Discord user, made at first sight."""
     if discord_id is None:
         return None
-    row = connection.execute(sa.select(person.c.id, person.c.name).where(person.c.discord_id == discord_id)).first()
+    row = connection.execute(_PERSON, {"discord_id": discord_id}).first()
     if row is None:
-        return _inserted(connection, person.insert().values(discord_id=discord_id, name=name))
+        return _inserted(connection, person.insert(), {"discord_id": discord_id, "name": name})
     if name is not None and row.name != name:
         connection.execute(person.update().where(person.c.id == row.id).values(name=name))
     return int(row.id)
@@ -68,7 +75,7 @@ def start_session(
         "key": secrets.token_bytes(32),
         "created_us": now_us(),
     }
-    return _inserted(connection, session.insert().values(values))
+    return _inserted(connection, session.insert(), values)
 
 
 def append_message(
@@ -83,8 +90,9 @@ def append_message(
     discord_message_id: int | None,
 ) -> int:
     """Add a message typed by a person (or a system prompt). A second child of a parent is another version."""
-    require_session(connection, session_id)
-    if parent is not None and require_message(connection, parent).session != session_id:
+    if connection.execute(_HAS_SESSION, {"id": session_id}).scalar() is None:
+        raise UserError(f"there is no session {session_id}")
+    if parent is not None and session_of(connection, parent) != session_id:
         raise UserError(f"message {parent} belongs to another session than {session_id}")
     values = {
         "session_id": session_id,
@@ -97,7 +105,15 @@ def append_message(
         "discord_message_id": discord_message_id,
         "created_us": now_us(),
     }
-    return _inserted(connection, message.insert().values(values))
+    return _inserted(connection, INSERT_MESSAGE, values)
+
+
+def session_of(connection: sa.Connection, message_id: int) -> int:
+    """The session of a message. Raises UserError if there is none."""
+    found = connection.execute(_SESSION_OF, {"id": message_id}).scalar()
+    if found is None:
+        raise UserError(f"there is no message {message_id}")
+    return int(found)
 
 
 def storable(text: str) -> str:
@@ -232,8 +248,10 @@ def session_row(row: sa.Row[Any]) -> SessionRow:
 
 
 def session_key(connection: sa.Connection, session_id: int) -> bytes:
-    require_session(connection, session_id)
-    return bytes(connection.execute(sa.select(session.c.key).where(session.c.id == session_id)).scalar_one())
+    key = connection.execute(_KEY, {"id": session_id}).scalar()
+    if key is None:
+        raise UserError(f"there is no session {session_id}")
+    return bytes(key)
 
 
 def update_session(connection: sa.Connection, session_id: int, **values: Any) -> None:
@@ -241,7 +259,7 @@ def update_session(connection: sa.Connection, session_id: int, **values: Any) ->
     connection.execute(session.update().where(session.c.id == session_id).values(values))
 
 
-def _inserted(connection: sa.Connection, statement: sa.Insert) -> int:
-    key = connection.execute(statement).inserted_primary_key
+def _inserted(connection: sa.Connection, statement: sa.Insert, values: dict[str, Any]) -> int:
+    key = connection.execute(statement, values).inserted_primary_key
     assert key is not None
     return int(key[0])

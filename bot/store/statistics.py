@@ -9,30 +9,30 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from .clock import DAY_US
-from .tables import daily, model, person, session, turn
+from .tables import daily, model, person
+
+_COUNT = sa.text(
+    f"""
+    INSERT INTO daily (day, model_id, guild_id, person_id, turns, stopped, errors, interrupted, prompt_tokens,
+                       cached_tokens, tokens, timed, ttft_us, gen_us, gen_tokens, surprisal)
+    SELECT turn.created_us / {DAY_US}, model_id, coalesce(guild_id, 0), coalesce(requester_id, 0), 1,
+           status = 'stopped', status = 'error', status = 'interrupted', n_prompt, n_cached, n_out,
+           ttft_us IS NOT NULL, coalesce(ttft_us, 0), coalesce(gen_us, 0),
+           CASE WHEN ttft_us IS NULL THEN 0 ELSE max(n_out - 1, 0) END, :surprisal
+    FROM turn JOIN session ON session.id = turn.session_id WHERE turn.id = :turn
+    ON CONFLICT (day, model_id, guild_id, person_id) DO UPDATE SET
+        turns = turns + 1, stopped = stopped + excluded.stopped, errors = errors + excluded.errors,
+        interrupted = interrupted + excluded.interrupted, prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+        cached_tokens = cached_tokens + excluded.cached_tokens, tokens = tokens + excluded.tokens,
+        timed = timed + excluded.timed, ttft_us = ttft_us + excluded.ttft_us, gen_us = gen_us + excluded.gen_us,
+        gen_tokens = gen_tokens + excluded.gen_tokens, surprisal = surprisal + excluded.surprisal
+    """  # noqa: S608  one constant
+)
 
 
-def count_turn(connection: sa.Connection, turn_id: int, surprisal: float, sign: int = 1) -> None:
-    """Add a finished turn to its day (or take it away with ``sign`` -1). ``surprisal`` in nats, over its tokens."""
-    query = sa.select(turn, session.c.guild_id).join(session, session.c.id == turn.c.session_id)
-    row = connection.execute(query.where(turn.c.id == turn_id)).one()
-    timed = row.ttft_us is not None
-    add(
-        connection,
-        key=(row.created_us // DAY_US, row.model_id, row.guild_id or 0, row.requester_id or 0),
-        turns=sign,
-        stopped=sign * (row.status == "stopped"),
-        errors=sign * (row.status == "error"),
-        interrupted=sign * (row.status == "interrupted"),
-        prompt_tokens=sign * row.n_prompt,
-        cached_tokens=sign * row.n_cached,
-        tokens=sign * row.n_out,
-        timed=sign * timed,
-        ttft_us=sign * (row.ttft_us or 0),
-        gen_us=sign * (row.gen_us or 0),
-        gen_tokens=sign * (max(row.n_out - 1, 0) if timed else 0),
-        surprisal=sign * surprisal,
-    )
+def count_turn(connection: sa.Connection, turn_id: int, surprisal: float) -> None:
+    """Add a finished turn to its day. ``surprisal`` in nats, over its tokens."""
+    connection.execute(_COUNT, {"turn": turn_id, "surprisal": surprisal if math.isfinite(surprisal) else 0.0})
 
 
 def add(connection: sa.Connection, key: tuple[int, int, int, int], **amounts: Any) -> None:

@@ -12,24 +12,30 @@ PART = 4056
 """The longest value that fits a 4 KiB page with its row's header."""
 
 
+_DROP_DRAFT = trace_draft.delete().where(trace_draft.c.turn_id == sa.bindparam("turn"))
+_LAST = sa.select(trace_part).order_by(trace_part.c.id.desc()).limit(1)
+_FILL = trace_part.update().where(trace_part.c.id == sa.bindparam("part"))
+_INSERT_PARTS = trace_part.insert()
+_INSERT = trace.insert()
+
+
 def save_trace(connection: sa.Connection, turn_id: int, data: bytes, n: int, k: int) -> None:
     """Save a turn's trace, which has none yet; its draft goes."""
-    connection.execute(trace_draft.delete().where(trace_draft.c.turn_id == turn_id))
-    last = connection.execute(sa.select(trace_part).order_by(trace_part.c.id.desc()).limit(1)).first()
+    connection.execute(_DROP_DRAFT, {"turn": turn_id})
+    last = connection.execute(_LAST).first()
     room = 0 if last is None else PART - len(last.data)
     first, start = (1, 0) if last is None else (last.id, len(last.data)) if room else (last.id + 1, 0)
     if last is not None and room:
         filled = last.data + data[:room]
-        connection.execute(trace_part.update().where(trace_part.c.id == last.id).values(data=filled))
+        connection.execute(_FILL, {"part": last.id, "data": filled})
     rows = [
         {"id": first + bool(room) + i, "data": data[at : at + PART]}
         for i, at in enumerate(range(room, len(data), PART))
     ]
     if rows:
-        connection.execute(trace_part.insert(), rows)
-    connection.execute(
-        trace.insert().values(turn_id=turn_id, first_part=first, start=start, size=len(data), n=n, k=k)
-    )
+        connection.execute(_INSERT_PARTS, rows)
+    values = {"turn_id": turn_id, "first_part": first, "start": start, "size": len(data), "n": n, "k": k}
+    connection.execute(_INSERT, values)
 
 
 def save_draft(connection: sa.Connection, turn_id: int, data: bytes) -> None:

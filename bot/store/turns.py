@@ -22,7 +22,7 @@ from .codec import decode, encode
 from .columns import Damaged
 from .models import identity, model_id, sampling_from, sampling_id
 from .records import TurnRow
-from .sessions import person_id, require_message, storable, unspaced
+from .sessions import INSERT_MESSAGE, person_id, session_of, storable, unspaced
 from .spans import unpack_spans
 from .statistics import count_turn
 from .tables import discord_part, message, model, person, sampling, session, turn
@@ -93,9 +93,19 @@ def outcome(
     )
 
 
+# Built once, as in sessions.
+_INSERT = turn.insert()
+_UPDATE = turn.update().where(turn.c.id == sa.bindparam("turn"))
+_ANSWERS = message.update().where(message.c.id == sa.bindparam("message"))
+_COUNT = session.update().where(session.c.id == sa.bindparam("session")).values(n_turns=session.c.n_turns + 1)
+_OPEN = sa.select(
+    turn.c.status, turn.c.reply_message_id, turn.c.session_id, turn.c.prompt_message_id, turn.c.k
+).where(turn.c.id == sa.bindparam("turn"))
+
+
 def open_turn(connection: sa.Connection, opening: Opening) -> int:
     """A durable `pending` row with the exact prompt."""
-    if require_message(connection, opening.prompt_message).session != opening.session:
+    if session_of(connection, opening.prompt_message) != opening.session:
         raise UserError(f"message {opening.prompt_message} does not belong to session {opening.session}")
     values = {
         "session_id": opening.session,
@@ -118,21 +128,17 @@ def open_turn(connection: sa.Connection, opening: Opening) -> int:
         "app_version": __version__,
         "created_us": now_us(),
     }
-    key = connection.execute(turn.insert().values(values)).inserted_primary_key
+    key = connection.execute(_INSERT, values).inserted_primary_key
     assert key is not None
     new = int(key[0])
-    connection.execute(message.update().where(message.c.id == opening.prompt_message).values(turn_id=new))
-    connection.execute(
-        session.update()
-        .where(session.c.id == opening.session)
-        .values(last_turn_id=new, n_turns=session.c.n_turns + 1)
-    )
+    connection.execute(_ANSWERS, {"message": opening.prompt_message, "turn_id": new})
+    connection.execute(_COUNT, {"session": opening.session, "last_turn_id": new})
     return new
 
 
 def save_outcome(connection: sa.Connection, turn_id: int, made: Outcome) -> int:
     """Save the reply, its trace and how it ended; with status `pending` what is there so far. The reply's id."""
-    row = connection.execute(sa.select(turn).where(turn.c.id == turn_id)).first()
+    row = connection.execute(_OPEN, {"turn": turn_id}).first()
     if row is None:
         raise UserError(f"there is no turn {turn_id}")
     if row.status != "pending":
@@ -152,7 +158,7 @@ def save_outcome(connection: sa.Connection, turn_id: int, made: Outcome) -> int:
             "turn_id": turn_id,
             "created_us": now_us(),
         }
-        key = connection.execute(message.insert().values(place | said)).inserted_primary_key
+        key = connection.execute(INSERT_MESSAGE, place | said).inserted_primary_key
         assert key is not None
         reply = int(key[0])
     else:
@@ -174,7 +180,7 @@ def save_outcome(connection: sa.Connection, turn_id: int, made: Outcome) -> int:
         "gen_us": timings and timings.gen_us,
         "perplexity": perplexity(made.surprisal, made.n_out),
     }
-    connection.execute(turn.update().where(turn.c.id == turn_id).values(values))
+    connection.execute(_UPDATE, {"turn": turn_id, **values})
     if made.status != "pending":
         count_turn(connection, turn_id, made.surprisal)
     return int(reply)

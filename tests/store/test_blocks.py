@@ -5,17 +5,19 @@ from glasshead.predict.prompt import Span
 from glasshead.store.blocks import BLOCK, ERASED, PackedPrompt, pack_ids, unpack_ids
 from glasshead.store.columns import Damaged
 from glasshead.store.spans import pack_spans, unpack_spans
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 ids = st.lists(st.one_of(st.integers(ERASED, 300), st.integers(0, 2**18), st.just(2**32 - 2)), max_size=200)
 
 
+@settings(deadline=None)
 @given(ids)
 def test_ids_come_back(values: list[int]):
     assert unpack_ids(pack_ids(values)) == tuple(values)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2000), st.integers(1, 2000), st.integers(0, 600))
 def test_a_sequence_comes_back_whether_it_compresses_or_not(start: int, step: int, count: int):
     values = tuple((start + i * step) % 1999 for i in range(count))
@@ -33,6 +35,7 @@ def test_a_block_is_known_by_all_before_it_and_by_the_key():
     assert not {hash_ for hash_, _ in one.blocks} & {hash_ for hash_, _ in other_key.blocks}
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -4,7 +4,7 @@ import pytest
 from glasshead.predict.step import Step
 from glasshead.store.codec import FINE, NAT, SATURATED, decode, encode
 from glasshead.store.columns import Damaged
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from .strategies import schedules, traces
@@ -30,6 +30,7 @@ def assert_same(a: Step, b: Step) -> None:
     assert all(near(s.log_normaliser, t.log_normaliser, FINE) for s, t in zip(a.stages, b.stages, strict=True))
 
 
+@settings(deadline=None)
 @given(traces, schedules)
 def test_round_trip(steps, schedule):
     k = len(steps[0].top) if steps else 0
@@ -39,12 +40,14 @@ def test_round_trip(steps, schedule):
         assert_same(before, after)
 
 
+@settings(deadline=None)
 @given(traces, schedules)
 def test_a_second_round_trip_changes_nothing(steps, schedule):
     once, _, k = decode(encode(steps, schedule, 3))
     assert decode(encode(once, schedule, k))[0] == once
 
 
+@settings(deadline=None)
 @given(traces.filter(bool), st.data())
 def test_any_flipped_byte_is_noticed(steps, data):
     blob = bytearray(encode(steps, (), 5))
@@ -53,6 +56,7 @@ def test_any_flipped_byte_is_noticed(steps, data):
         decode(bytes(blob))
 
 
+@settings(deadline=None)
 @given(traces.filter(bool), st.data())
 def test_a_shortened_record_is_noticed(steps, data):
     blob = encode(steps, (), 5)

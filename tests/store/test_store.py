@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -111,15 +112,20 @@ async def test_a_finished_turn_cannot_be_finished_again(store: Store):
 async def test_a_caller_that_is_cancelled_does_not_lose_the_reply(store: Store):
     session = await store.start_session()
     _, turn, _ = await ask(store, session, "one", None)
-    task = asyncio.create_task(
+    begun, go_on = threading.Event(), threading.Event()
+    holding = asyncio.create_task(store.database.write(lambda c: (begun.set(), go_on.wait())))
+    await asyncio.to_thread(begun.wait)
+    finishing = asyncio.create_task(
         store.finish_turn(turn, steps=steps(), schedule=(), reply="kept", finish="stop", status="ok")
     )
-    while not store.database._running:
-        await asyncio.sleep(0)
-    task.cancel()
+    while store.database._write_thread._work_queue.qsize() < 1:
+        await asyncio.sleep(0.001)
+    finishing.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await task
-    await asyncio.gather(*store.database._running)
+        await finishing
+    go_on.set()
+    await holding
+    await store.database.write(lambda c: None)
     assert (await store.turn(turn)).reply == "kept"
 
 

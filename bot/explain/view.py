@@ -139,8 +139,13 @@ def read_step(turn: Turn, index: int) -> Reading:
 
 
 def _history(turn: Turn, index: int) -> tuple[int, ...]:
-    """What had been said before this step: the prompt, then the reply so far."""
-    return (*turn.prompt.ids, *(before.id for before in turn.trace.steps[:index]))
+    """What had been said before this step, prompt and reply, as far back as the penalties look."""
+    window = turn.sampling.penalty_window
+    everything = len(turn.prompt.ids) + index
+    wanted = everything if window < 0 else min(window, everything)
+    reply = tuple(before.id for before in turn.trace.steps[max(0, index - wanted) : index])
+    left = wanted - len(reply)
+    return turn.prompt.ids[len(turn.prompt.ids) - left :] + reply
 
 
 def was_overruled(turn: Turn, index: int) -> bool:
@@ -217,13 +222,13 @@ def _greedy(turn: Turn, index: int, reading: Reading) -> int | None:
     leader = next((candidate for candidate in survivors if not candidate.chosen), None)
     if leader is None or leader.final < step.p_final:
         return None
+    if leader.final >= reading.final_remainder:
+        return leader.id
     touched = {token for token, _ in turn.sampling.logit_bias}
     touched |= penalty_counts(turn.sampling, _history(turn, index)).keys()
     listed = {candidate.id for candidate in step.top}
     untouched = any(c.id in listed and c.id not in touched for c in survivors)
-    if leader.final >= reading.final_remainder or (_only_lowers(turn.sampling) and untouched):
-        return leader.id
-    return None
+    return leader.id if untouched and _only_lowers(turn.sampling) else None
 
 
 def _only_lowers(sampling: Sampling) -> bool:

@@ -26,8 +26,9 @@ def turn(recorder: Recorder) -> Turn:
 
 
 @pytest.fixture(scope="session")
-def long_turn(turn: Turn) -> Turn:
-    """Five hundred real steps, some of them more than once."""
+def long_turn(recorder: Recorder) -> Turn:
+    """Five hundred real steps at the default settings, some of them more than once."""
+    turn = recorder.write("Tell me a long story about a lighthouse.", Sampling(max_tokens=100), seed=3)
     times = 500 // len(turn.trace.steps) + 1
     steps, pieces = (turn.trace.steps * times)[:500], (turn.trace.pieces * times)[:500]
     return replace(turn, trace=replace(turn.trace, steps=steps, pieces=pieces))

@@ -35,7 +35,7 @@ WIDEST = 100
 
 
 def explain(
-    turn: Annotated[int, typer.Argument(help="The turn's number, as `glasshead log show` lists it.")],
+    turn: Annotated[int | None, typer.Argument(help="The turn's number; without: the newest.")] = None,
     *,
     as_json: Annotated[
         bool, typer.Option("--json", help="Everything recorded, as docs/json.md describes.")
@@ -58,7 +58,7 @@ def explain(
 
 async def _explain(
     settings: Settings,
-    number: int,
+    number: int | None,
     *,
     as_json: bool,
     html: Path | None,
@@ -69,6 +69,9 @@ async def _explain(
 ) -> None:
     store = await Store.open(settings.store.path, writable=False)
     try:
+        number = number if number is not None else await store.latest_turn()
+        if number is None:
+            raise UserError("the log holds no turn yet: say something first, with glasshead chat")
         turn = await store.turn(number)
         other = await store.turn(compare) if compare is not None else None
     finally:

@@ -89,6 +89,21 @@ async def test_one_step(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0 and out.startswith("Step 3")
 
 
+async def test_without_a_number_it_is_the_newest(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, named, _ = run_in_thread(capsys, "1")
+    _, newest, _ = run_in_thread(capsys)
+    assert newest == named
+
+
+async def test_an_empty_log_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await (await Store.open(tmp_path / "empty.db")).close()
+    monkeypatch.setenv("GLASSHEAD_STORE__PATH", str(tmp_path / "empty.db"))
+    code, _, err = run_in_thread(capsys)
+    assert code == 2 and "no turn yet" in err
+
+
 async def test_files(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     html, png = tmp_path / "turn.html", tmp_path / "turn.png"
     code, _, _ = run_in_thread(capsys, "1", "--html", str(html), "--png", str(png), "--step", "2")

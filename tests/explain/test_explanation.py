@@ -1,12 +1,13 @@
 """What an explanation says of a real turn agrees with itself and with the record."""
 
-import dataclasses
 import math
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from glasshead.explain.explanation import explain
+from glasshead.explain.text import full, headline
 from glasshead.explain.turn import Trace, Turn
 from glasshead.predict.sampler import sample
 from glasshead.predict.sampling import Sampling
@@ -60,7 +61,7 @@ def test_the_bar_has_no_overlap_and_holds_the_draw_in_the_chosen_part(turn: Turn
 def test_what_temperature_zero_would_pick_is_what_it_picks(recorder: Recorder) -> None:
     """The record's answer against sampling the same rows greedily."""
     hot = Sampling(temperature=1.5, max_tokens=40, repetition_penalty=1.3, top_k=0, top_p=0.9, min_p=0.0)
-    cold = dataclasses.replace(hot, temperature=0.0)
+    cold = replace(hot, temperature=0.0)
     drawn = recorder.write("List three animals.", hot, seed=11)
     ids = [step.id for step in drawn.trace.steps]
     rows = list(recorder.rows(drawn.prompt.ids, ids))
@@ -91,9 +92,7 @@ def test_the_whole_follows_from_the_steps(turn: Turn) -> None:
 
 
 def test_a_turn_without_steps_is_explained_too(turn: Turn) -> None:
-    empty = dataclasses.replace(
-        turn, trace=Trace((), (), turn.trace.k), status="pending", finish=None, timings=None, reply=""
-    )
+    empty = replace(turn, trace=Trace((), (), turn.trace.k), status="pending", finish=None, timings=None, reply="")
     explanation = explain(empty)
     assert explanation.groups == ()
     assert explanation.whole.perplexity is None
@@ -130,3 +129,39 @@ def test_opening_a_long_reply_takes_milliseconds(long_turn: Turn) -> None:
         explanation.step(0)
         times.append(time.process_time() - start)
     assert min(times) < 0.020
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"status": "interrupted", "finish": None}, "interrupted"),
+        ({"status": "pending", "finish": None}, "still running"),
+        ({"status": "stopped", "finish": "stopped"}, "stopped by a person"),
+        ({"status": "error", "finish": "error", "error": "out of\x1b memory"}, "ended by a fault: out of␛ memory"),
+        ({"verifiable": False}, "was erased"),
+    ],
+)
+def test_what_is_not_as_usual_is_said_at_the_top(turn: Turn, change: dict[str, object], said: str) -> None:
+    assert said in "\n".join(headline(explain(replace(turn, **change))))  # type: ignore[arg-type]
+
+
+def test_a_damaged_record_is_named_and_the_rest_works(turn: Turn) -> None:
+    trace = replace(turn.trace, steps=turn.trace.steps[:5], pieces=turn.trace.pieces[:5], fault="part 2 is damaged")
+    explanation = explain(replace(turn, trace=trace))
+    said = full(explanation)
+    assert "part 2 is damaged" in said and "5 tokens" in said
+    assert explanation.step(4).index == 4
+
+
+def test_a_what_if_says_where_it_goes_on(turn: Turn) -> None:
+    kept = tuple(step.id for step in turn.trace.steps[:3])
+    branch = replace(
+        turn,
+        first_step=3,
+        parent_turn=turn.id,
+        prompt=replace(turn.prompt, ids=turn.prompt.ids + kept),
+        prompt_pieces=turn.prompt_pieces + turn.trace.pieces[:3],
+    )
+    said = "\n".join(headline(explain(branch)))
+    assert f"after 3 tokens of turn {turn.id}" in said
+    assert explain(branch).step(0).draw_index == 3

@@ -25,6 +25,7 @@ from ..store.search_syntax import parse
 from ..store.statistics import By
 from ..store.statistics import statistics as daily_sums
 from . import figures
+from .almost import look
 from .comparison import side_by_side
 from .facets import facets
 from .health import look_at
@@ -161,6 +162,18 @@ async def record(request: Request) -> Response:
     )
 
 
+async def almost(request: Request) -> Response:
+    """Where a word was almost said."""
+    word, query = (request.query_params.get(name, "").strip() for name in ("word", "q"))
+    found, error = None, ""
+    if word:
+        try:
+            found = await look(_store(request), word, query, key(request.query_params.get("before")))
+        except UserError as wrong:
+            error = str(wrong)
+    return page(request, "almost.html", word=word, query=query, found=found, error=error)
+
+
 async def compare(request: Request) -> Response:
     store = _store(request)
     asked = [request.query_params.get(side, "") for side in ("a", "b")]
@@ -216,6 +229,7 @@ ROUTES = [
     Route("/turn/{id:key}", reply),
     Route("/turn/{id:key}/step/{step:key}", step),
     Route("/turn/{id:key}/record.{kind}", record),
+    Route("/almost", almost),
     Route("/compare", compare),
     Route("/statistics", statistics),
     Route("/health", health),

@@ -2,13 +2,19 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import glasshead.review
 import pytest
 from glasshead.explain.scale import luminance
+from glasshead.explain.turn import Trace, Turn
+from glasshead.predict.engine import ModelIdentity
+from glasshead.predict.prompt import Prompt
+from glasshead.predict.sampling import Sampling
 from glasshead.predict.step import Candidate, Step
 from glasshead.review import figures
+from glasshead.review.almost import almost
 from glasshead.review.comparison import divergence
 from glasshead.review.markup import parts
 from glasshead.review.transcript import transcript, window
@@ -131,3 +137,28 @@ def test_words_stand_out_from_what_is_behind_them(theme: int) -> None:
         for ground in ("paper", "raised", "wash"):
             high, low = sorted((light[word], light[ground]), reverse=True)
             assert (high + 0.05) / (low + 0.05) >= 4.5, (word, ground)
+
+
+class TestAlmost:
+    pieces = (b" yes", b"Yes", b" no", b" yes!")
+
+    def turn(self, drawn: int, *likely: tuple[int, float]) -> Turn:
+        one = replace(step(*likely), id=drawn)
+        trace = Trace((one,), (self.pieces[drawn],), len(likely), dict(enumerate(self.pieces)))
+        model = ModelIdentity("m", "0", "Q4_1", 4, 64, "0", "test")
+        done = ("ok", "stop", None, "", "", 0, None, 0, "1")
+        return Turn(7, 3, model, Prompt((), ()), (), Sampling(), 1, 0, trace, (), *done)
+
+    def test_a_likely_word_that_was_not_drawn_is_found(self) -> None:
+        (near,) = almost(self.turn(2, (2, 0.6), (0, 0.3)), "yes")
+        assert (near.turn, near.step, near.word, near.said) == (7, 0, b" yes", b" no")
+        assert (near.p, near.p_said) == (pytest.approx(0.3), 1.0)
+
+    @pytest.mark.parametrize(
+        ("drawn", "likely", "word"),
+        [(1, ((1, 0.6), (0, 0.3)), "yes"), (2, ((2, 0.9), (0, 0.04)), "yes"), (2, ((2, 0.6), (3, 0.3)), "yes")],
+    )
+    def test_what_was_said_or_unlikely_or_another_word_is_not(
+        self, drawn: int, likely: tuple[tuple[int, float], ...], word: str
+    ) -> None:
+        assert almost(self.turn(drawn, *likely), word) == []

@@ -14,6 +14,7 @@ def paths(log: Log) -> list[str]:
         "/", "/?q=alert", "/?q=" + quote(HOSTILE[1]), "/?q=" + quote(HOSTILE[4]), f"/session/{log.hostile}",
         f"/session/{log.hostile}?at=%3Cscript%3E", f"/turn/{turn}?step=1", f"/turn/{turn}?layer=%22%3E%3Cscript%3E",
         "/compare?a=%3Cscript%3Ealert(1)%3C/script%3E&b=2", "/statistics", "/health",
+        "/almost?word=%3Cscript%3E&q=" + quote(HOSTILE[1]), "/almost?word=a",
     ]  # fmt: skip
 
 

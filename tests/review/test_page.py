@@ -140,6 +140,22 @@ def test_what_if_a_token_had_been_another(tab: Tab, log: Log) -> None:
     expect(page.locator(".pair section").last).to_contain_text(f"branch of {log.turns[3]}")
 
 
+def test_what_was_almost_said_is_found(tab: Tab, log: Log) -> None:
+    settled = tab.go(f"/turn/{log.turns[1]}")
+    tries = settled.evaluate("document.querySelector('#scope').dataset.unsure").split()[0]
+    page = tab.go(f"/turn/{log.turns[1]}?step={tries}")
+    other = page.locator("#step .candidates tbody tr:not(.chosen):not(.rest)").first
+    word = other.locator("th").inner_text().strip("·⏎ ")
+    page.goto("/almost")
+    page.get_by_label("the word").fill(word)
+    page.get_by_label("among").fill(f"session:{log.first}")
+    page.get_by_role("button", name="Look").click()
+    expect(page.locator("main")).to_contain_text("all of them")
+    page.locator(f"a.main[href='/turn/{log.turns[1]}?step={tries}']").click()
+    expect(page.locator("#step .candidates")).to_contain_text(word)
+    assert tab.alarms == []
+
+
 def test_the_record_can_be_kept(site: Site, log: Log) -> None:
     kept = site.ask(f"/turn/{log.turns[0]}/record.json")
     assert kept.headers["content-disposition"] == f'attachment; filename="turn-{log.turns[0]}.json"'
@@ -212,7 +228,7 @@ class TestForEverybody:
         for _ in range(60):
             page.keyboard.press("Tab")
             seen.append(page.evaluate("document.activeElement.getAttribute('href') ?? document.activeElement.id"))
-        assert {"/", "/compare", "/statistics", "/health", "theme", "q", "/session/1"} <= set(seen)
+        assert {"/", "/almost", "/compare", "/statistics", "/health", "theme", "q", "/session/1"} <= set(seen)
         assert seen.index("/compare") < seen.index("q") < seen.index("/session/1")
 
     def test_the_theme_follows_the_system_until_it_is_chosen(self, tab: Tab) -> None:

@@ -111,6 +111,16 @@ if (scope) {
   });
 }
 
+// Tokens marked with the mouse are what a note is about.
+document.addEventListener("selectionchange", () => {
+  const marked = getSelection();
+  if (!scope || marked.isCollapsed) return;
+  const ends = [marked.anchorNode, marked.focusNode].map((node) => node?.parentElement?.closest?.(".t[data-first]"));
+  if (!ends[0] || !ends[1]) return;
+  $("#note-first").value = String(Math.min(...ends.map((glyph) => Number(glyph.dataset.first))));
+  $("#note-last").value = String(Math.max(...ends.map((glyph) => Number(glyph.dataset.last))));
+});
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   const typing = event.target.closest("input, textarea, select");

@@ -9,11 +9,11 @@ from discord.ext import commands
 
 from ..chat import ReplyRequest
 from ..errors import UserError
+from .cog import ServiceCog, tell
 from .explaining import EVERYWHERE, INSTALLS
 from .history import History
 from .interaction_surface import InteractionSurface
 from .presenter import present
-from .pressed import tell
 from .service import Running, Service
 
 MENU = "Continue from here"
@@ -28,12 +28,11 @@ written (so does `/stop`). Right-click → *Continue from here* takes up any ear
 **Yours**: `/privacy` what is kept · `/forget` erase it · `/export-my-data` have it"""
 
 
-class Asking(commands.Cog, name="Glasshead asking"):
+class Asking(ServiceCog, name="Glasshead asking"):
     """Commands that lead to a reply, or end one."""
 
     def __init__(self, bot: commands.Bot, service: Service) -> None:
-        self.bot = bot
-        self.service = service
+        super().__init__(bot, service)
         self._menu = app_commands.ContextMenu(name=MENU, callback=self._continue)
         self._menu.allowed_contexts, self._menu.allowed_installs = EVERYWHERE, INSTALLS
 
@@ -56,11 +55,8 @@ class Asking(commands.Cog, name="Glasshead asking"):
         self, interaction: discord.Interaction[Any], text: app_commands.Range[str, 1, 6000], fresh: bool = False
     ) -> None:
         await interaction.response.defer(thinking=True)
-        try:
-            before = None if fresh else await self.history.latest_of(interaction)
-            await self.answer(interaction, text, before)
-        except UserError as error:
-            await tell(interaction, str(error))
+        before = None if fresh else await self.history.latest_of(interaction)
+        await self.answer(interaction, text, before)
 
     @app_commands.command(description="Stop what I am writing for you here.")
     async def stop(self, interaction: discord.Interaction[Any]) -> None:

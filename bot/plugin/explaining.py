@@ -15,8 +15,8 @@ from ..explain.explanation import explain as explain_turn
 from ..explain.picture_process import PictureProcess
 from ..explain.scale import LAYERS, Layer
 from ..explain.sheet import sheet
+from .cog import ServiceCog, tell
 from .panel import FOR_OPENER, PICTURE, TEMPLATE, Panel, Place, Verb, moved
-from .pressed import tell
 from .probes import Probes
 from .service import NOBODY, Service
 from .views import PREFIX, button
@@ -92,12 +92,11 @@ def _cog(interaction: discord.Interaction[Any]) -> "Explaining":
     return cog
 
 
-class Explaining(commands.Cog, name="Glasshead explanations"):
+class Explaining(ServiceCog, name="Glasshead explanations"):
     """Opens explanations. Reads the log; only the probes need the model."""
 
     def __init__(self, bot: commands.Bot, service: Service) -> None:
-        self.bot = bot
-        self.service = service
+        super().__init__(bot, service)
         self.probes = Probes(service)
         self._pictures = PictureProcess()
         self._menu = app_commands.ContextMenu(name=MENU, callback=self._from_menu)
@@ -125,11 +124,7 @@ class Explaining(commands.Cog, name="Glasshead explanations"):
         step: app_commands.Range[int, 0, 1_000_000] | None = None,
     ) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        try:
-            turn = await self._named(interaction, message)
-            await self._show_first(interaction, turn, step)
-        except UserError as error:
-            await tell(interaction, str(error))
+        await self._show_first(interaction, await self._named(interaction, message), step)
 
     async def _from_menu(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)

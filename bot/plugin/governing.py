@@ -7,17 +7,15 @@ from typing import Any, Literal
 
 import discord
 from discord import app_commands
-from discord.ext import commands
 
+from .cog import ServiceCog, tell
 from .preferences import GuildPreferences
-from .pressed import tell
-from .service import Service
 from .sync import sync_changed
 
 SPEED_TURNS = 20
 
 
-class Governing(commands.Cog, name="Glasshead administration"):
+class Governing(ServiceCog, name="Glasshead administration"):
     """For those who manage the server; `sync` for the bot's owner."""
 
     admin = app_commands.Group(
@@ -26,10 +24,6 @@ class Governing(commands.Cog, name="Glasshead administration"):
         guild_only=True,
         default_permissions=discord.Permissions(manage_guild=True),
     )
-
-    def __init__(self, bot: commands.Bot, service: Service) -> None:
-        self.bot = bot
-        self.service = service
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         """Also where a server has opened the command to others by mistake."""

@@ -26,7 +26,7 @@ class InteractionSurface(Surface):
         self._shown = [("", None)]
         self._interaction = interaction
         self._expires = time.monotonic() + TOKEN_SECONDS - MARGIN
-        self.only_here = not interaction.is_guild_integration()
+        self.only_here = not (interaction.is_guild_integration() or interaction.context.dm_channel)
         """The bot is not a member there: it has the interaction and nothing else."""
 
     @property

@@ -7,17 +7,14 @@ from typing import Any, Literal
 
 import discord
 from discord import app_commands
-from discord.ext import commands
 
-from ..errors import UserError
 from ..store.clock import now_us
 from ..store.export import markdown, turns_found
 from ..store.json import snowflake
 from ..store.records import SessionRow
 from ..store.search_syntax import Query
 from ..store.sessions import update_session
-from .pressed import tell
-from .service import Service
+from .cog import ServiceCog, tell
 from .tuning import refused
 
 Keep = Literal["keep", "keep nothing"]
@@ -32,14 +29,10 @@ every token I wrote, what was predicted and drawn. It is what makes every reply 
 nothing you say is context for others."""
 
 
-class Keeping(commands.Cog, name="Glasshead keeping"):
+class Keeping(ServiceCog, name="Glasshead keeping"):
     """The log, as far as people reach it from Discord."""
 
     session = app_commands.Group(name="session", description="The logged conversation in this channel or thread.")
-
-    def __init__(self, bot: commands.Bot, service: Service) -> None:
-        self.bot = bot
-        self.service = service
 
     @session.command(name="show", description="The latest conversation here, in numbers.")
     async def show(self, interaction: discord.Interaction[Any]) -> None:
@@ -171,14 +164,6 @@ class Keeping(commands.Cog, name="Glasshead keeping"):
         text = json.dumps(data, ensure_ascii=False, indent=1)
         file = discord.File(io.BytesIO(text.encode()), "my-data.json")
         await interaction.followup.send(f"{len(rows)} replies to you.", file=file, ephemeral=True)
-
-    async def cog_app_command_error(
-        self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError
-    ) -> None:
-        cause = getattr(error, "original", error)
-        if not isinstance(cause, UserError):
-            raise error
-        await tell(interaction, str(cause))
 
 
 class Confirm(discord.ui.View):

@@ -6,6 +6,7 @@ import logging
 import discord
 from discord.ext import commands
 
+from .cog import ServiceCog
 from .presenter import final_texts
 from .service import Service
 from .surface import Gone, Surface
@@ -16,12 +17,11 @@ log = logging.getLogger(__name__)
 NOTE = "I was interrupted here and started again since. *Retry* writes another reply."
 
 
-class Mending(commands.Cog, name="Glasshead mending"):
+class Mending(ServiceCog, name="Glasshead mending"):
     """Runs once, when Discord is there."""
 
     def __init__(self, bot: commands.Bot, service: Service) -> None:
-        self.bot = bot
-        self.service = service
+        super().__init__(bot, service)
         self._work: asyncio.Task[None] | None = None
 
     async def cog_load(self) -> None:

@@ -160,7 +160,7 @@ def body(explanation: Explanation, place: Place, *, picture: bool) -> str:
     if not explanation.tokens:
         return "No token was recorded."
     if picture:
-        return f"-# {spoken(explanation, place)}"
+        return f"-# {discord.utils.escape_markdown(spoken(explanation, place))}"
     lines = plain(step_lines(explanation, place.step, columns=_COLUMNS))
     return f"```\n{lines.replace('```', chr(0x2CB) * 3)}\n```"
 

@@ -5,6 +5,7 @@ import logging
 import discord
 from discord.ext import commands, tasks
 
+from .cog import ServiceCog
 from .display import short_name
 from .service import Service
 
@@ -14,12 +15,11 @@ EVERY = 15.0
 """Discord takes five changes a minute."""
 
 
-class Presence(commands.Cog, name="Glasshead presence"):
+class Presence(ServiceCog, name="Glasshead presence"):
     """Looks now and then, and tells Discord only what changed."""
 
     def __init__(self, bot: commands.Bot, service: Service) -> None:
-        self.bot = bot
-        self.service = service
+        super().__init__(bot, service)
         self._shown = ""
 
     async def cog_load(self) -> None:

@@ -9,8 +9,9 @@ from discord.ext import commands
 
 from ..chat import ReplyRequest
 from ..errors import UserError
+from .cog import ServiceCog, tell
 from .presenter import final_texts, present
-from .service import Running, Service
+from .service import Running
 from .surface import Surface
 from .views import PREFIX, button, finished_view
 
@@ -40,12 +41,8 @@ class ReplyButton(
         await cog.pressed(interaction, self.action, self.turn)
 
 
-class ReplyButtons(commands.Cog, name="Glasshead buttons"):
+class ReplyButtons(ServiceCog, name="Glasshead buttons"):
     """Keeps the dynamic item registered, and does what is pressed."""
-
-    def __init__(self, bot: commands.Bot, service: Service) -> None:
-        self.bot = bot
-        self.service = service
 
     async def cog_load(self) -> None:
         self.bot.add_dynamic_items(ReplyButton)
@@ -134,12 +131,3 @@ class ReplyButtons(commands.Cog, name="Glasshead buttons"):
         ids = await self.service.chat.store.discord_messages(turn) or [interaction.message.id]
         partial = [channel.get_partial_message(id) for id in ids]
         return Surface(channel, name=name, messages=partial)
-
-
-async def tell(interaction: discord.Interaction[Any], text: str) -> None:
-    """A line that only the person who pressed sees."""
-    none = discord.AllowedMentions.none()
-    if interaction.response.is_done():
-        await interaction.followup.send(text[:1900], ephemeral=True, allowed_mentions=none)
-    else:
-        await interaction.response.send_message(text[:1900], ephemeral=True, allowed_mentions=none)

@@ -17,6 +17,7 @@ from ..explain.page import page
 from ..explain.statement import certificate_lines
 from ..explain.text import percent, prompt_lines
 from ..explain.visible import visible
+from .display import open_links
 from .panel import Place, Verb
 from .service import NOBODY, Service
 from .touring import prove_here
@@ -105,7 +106,7 @@ class Probes:
         assert done is not None, "a branch ends with Done or raises"
         branched = await self._explanation(done.turn)
         draws = "fresh draws" if fresh else "the same draws"
-        text = discord.utils.escape_markdown(done.text[:1500]) or "(no words)"
+        text = discord.utils.escape_markdown(open_links(done.text[:1500])) or "(no words)"
         note = f"What if, from step {place.step} of turn {place.turn}, on {draws}:\n>>> {text}"
         await show(interaction, branched, Place(done.turn, 0, place.layer, interaction.user.id), note)
 

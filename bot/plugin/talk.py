@@ -11,6 +11,7 @@ from discord.ext import commands
 from ..chat import ReplyRequest
 from ..errors import UserError
 from .addressing import Heard, Once, Reason, addressed
+from .cog import ServiceCog
 from .display import small
 from .history import History
 from .permissions import SHOWN, missing, plea
@@ -26,12 +27,11 @@ WELCOME = (
 )
 
 
-class Talk(commands.Cog, name="Glasshead"):
+class Talk(ServiceCog, name="Glasshead"):
     """Answers whoever addresses the bot."""
 
     def __init__(self, bot: commands.Bot, service: Service) -> None:
-        self.bot = bot
-        self.service = service
+        super().__init__(bot, service)
         self._once = Once()
 
     @property

@@ -8,14 +8,13 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from ..errors import UserError
 from ..explain.certificate import Certificate
 from ..explain.proof import prove
 from ..explain.tour import TOUR, Bench, report_lines, visit
 from ..explain.turn import Turn
 from ..predict.pool import load_model
 from ..wiring import model_choice
-from .pressed import tell
+from .cog import ServiceCog, tell
 from .service import NOBODY, Service
 
 THREADS = 1
@@ -33,12 +32,11 @@ async def prove_here(service: Service, turn: Turn) -> Certificate:
     return await asyncio.to_thread(work)
 
 
-class Touring(commands.Cog, name="Glasshead tour"):
+class Touring(ServiceCog, name="Glasshead tour"):
     """One tour at a time: each step makes the model work."""
 
     def __init__(self, bot: commands.Bot, service: Service) -> None:
-        self.bot = bot
-        self.service = service
+        super().__init__(bot, service)
         self._one = asyncio.Lock()
 
     @app_commands.command(description="Eight short steps through how I make a reply, run live.")
@@ -60,13 +58,10 @@ class Touring(commands.Cog, name="Glasshead tour"):
 
             bench = Bench(speaker.engine, speaker.renderer, speaker.vocabulary, replay)
             shown: list[str] = []
-            try:
-                for number in [step] if step else range(1, len(TOUR) + 1):
-                    lines = "\n".join(report_lines(await visit(bench, number), columns=56)).replace("```", "'''")
-                    shown.append(f"```\n{lines[:1900]}\n```")
-                    await self._show(interaction, shown)
-            except UserError as error:
-                await tell(interaction, str(error))
+            for number in [step] if step else range(1, len(TOUR) + 1):
+                lines = "\n".join(report_lines(await visit(bench, number), columns=56)).replace("```", "'''")
+                shown.append(f"```\n{lines[:1900]}\n```")
+                await self._show(interaction, shown)
 
     async def _show(self, interaction: discord.Interaction[Any], shown: list[str]) -> None:
         """The first steps in one message each as long as follow-ups are to be had, then in place."""

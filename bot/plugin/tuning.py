@@ -4,10 +4,8 @@ from typing import Any
 
 import discord
 from discord import app_commands
-from discord.ext import commands
 
-from .pressed import tell
-from .service import Service
+from .cog import ServiceCog, tell
 
 LONGEST_SYSTEM = 4000
 SEED_LIMIT = 2**53 - 1
@@ -31,15 +29,11 @@ async def refused(interaction: discord.Interaction[Any]) -> bool:
     return True
 
 
-class Tuning(commands.Cog, name="Glasshead tuning"):
+class Tuning(ServiceCog, name="Glasshead tuning"):
     """What is set for a channel; a thread without settings of its own has its channel's."""
 
     system = app_commands.Group(name="system", description="What the model is told first, here.")
     settings = app_commands.Group(name="settings", description="How tokens are picked in this channel or thread.")
-
-    def __init__(self, bot: commands.Bot, service: Service) -> None:
-        self.bot = bot
-        self.service = service
 
     @system.command(name="show", description="Show it.")
     async def system_show(self, interaction: discord.Interaction[Any]) -> None:

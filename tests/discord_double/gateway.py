@@ -155,9 +155,10 @@ class Gateway:
         return session
 
     async def _attach(self, session: Session, connection: Connection, backlog: list[dict[str, Any]]) -> None:
-        for event in list(backlog):
+        backlog = list(backlog)
+        sent = backlog[-1]["s"]
+        for event in backlog:
             await connection.send(event)
-        sent = session.events[-1]["s"]
         session.queue = asyncio.Queue()
         for event in session.events:
             if event["s"] > sent:

@@ -133,7 +133,7 @@ class Painter:
         canvas.text(detail, WIDTH - MARGIN - detail.width * _SMALL, y + 62, _SMALL, palette.dim)
         whole = self._fit(panel.whole, _SMALL, _INNER - detail.width * _SMALL - 24)
         canvas.text(whole, MARGIN, y + 62, _SMALL, palette.dim)
-        y = self._bars(canvas, panel, palette, y + 78)
+        y = self._bars(canvas, panel, palette, y + 88)
         return self._draw(canvas, panel, palette, y + 10)
 
     def _bars(self, canvas: Canvas, panel: Panel, palette: Palette, y: float) -> float:

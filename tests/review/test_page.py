@@ -97,7 +97,7 @@ def test_a_reply_is_rated_tagged_and_noted(tab: Tab, log: Log) -> None:
     page.get_by_label("A note").fill("Why this\n<b>one</b>?")
     page.get_by_label("tokens").fill("1")
     page.get_by_role("button", name="Add note").click()
-    assert page.locator(".remark .text").inner_text() == "Why this\n<b>one</b>?"
+    assert page.locator(".remark .text").text_content() == "Why this\n<b>one</b>?"
     expect(page.locator("#step .walk")).to_contain_text("1 /")
     expect(page.locator(".remark")).to_contain_text("token 1")
     page.goto("/?q=tag:fruity+rating:%3E%3D4")

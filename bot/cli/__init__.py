@@ -3,6 +3,9 @@
 A `UserError` anywhere ends it with one line on standard error and exit code 2.
 """
 
+import errno
+import io
+import os
 import sys
 
 from ..errors import UserError
@@ -10,10 +13,15 @@ from ..errors import UserError
 
 def main() -> None:
     """The console script."""
+    _speak_utf8()
     try:
-        from .app import app  # noqa: PLC0415 - takes a while, and Ctrl-C may come already
+        try:
+            from .app import app  # noqa: PLC0415 - takes a while, and Ctrl-C may come already
 
-        app()
+            app()
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()
     except UserError as error:
         for line in str(error).splitlines():
             print(f"glasshead: {line}", file=sys.stderr)
@@ -21,5 +29,23 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # `glasshead log list | head`
-        sys.stderr.close()
+        _forget_output()
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        _forget_output()
+        print("glasshead: the disk is full: make room, nothing already logged is lost", file=sys.stderr)
+        sys.exit(2)
+
+
+def _speak_utf8() -> None:
+    """Pipes and files get UTF-8 whatever the locale; a terminal gets what it can show."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
+
+
+def _forget_output() -> None:
+    """What is still buffered for a standard output that is gone must not be written at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

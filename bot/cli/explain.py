@@ -141,7 +141,7 @@ async def show_turn(turn: Turn, settings: Settings | None = None, chat: Chat | N
 
 
 def _is_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    return bool(sys.stdin and sys.stdin.isatty() and sys.stdout.isatty())
 
 
 def check_step(explanation: Explanation, step: int) -> None:

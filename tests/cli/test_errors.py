@@ -202,3 +202,24 @@ def test_a_full_disk_loses_nothing(home: Home) -> None:
     assert home.run("explain", str(first["turn"]), "--json").json["reply"] == first["reply"]
     again = home.run("chat", "--once", "And now?", "--session", "1", "--json").json
     assert (again["session"], again["error"]) == (first["session"], None)
+
+
+@pytest.mark.parametrize("arguments", [("explain", "1", "--json"), ("chat", "--once", "Hello again")])
+def test_output_that_cannot_be_written(home: Home, arguments: tuple[str, ...]) -> None:
+    home.run("chat", "--once", "Hi")
+    with Path("/dev/full").open("wb") as full:
+        process = home.start(*arguments, stdout=full)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err.decode().startswith("glasshead: the disk is full") and err.count(b"\n") == 1
+    rows = home.run("log", "show", str(home.run("log", "list", "--json").json["sessions"][0]["session"]), "--json")
+    assert all(turn["status"] != "pending" for turn in rows.json["turns"])
+
+
+def test_a_locale_without_unicode_and_no_standard_input(home: Home) -> None:
+    home.run("chat", "--once", "Say “ï”", "--json")
+    home.extra = {"PYTHONIOENCODING": "ascii"}
+    process = home.start("explain", "1", preexec_fn=lambda: os.close(0), stdin=None)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, b"")
+    assert "“ï”" in out.decode()

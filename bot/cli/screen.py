@@ -172,7 +172,7 @@ class Screen:
         reply = Window(
             FormattedTextControl(self._reply, get_cursor_position=self._cursor, show_cursor=False),
             wrap_lines=False,
-            height=Dimension(min=3, weight=2),
+            height=self._reply_height,
         )
         lower = Window(
             FormattedTextControl(
@@ -205,6 +205,13 @@ class Screen:
     def _half(self) -> int:
         columns = self._columns()
         return (columns - 3) // 2 if columns >= WIDE else columns
+
+    def _reply_height(self) -> Dimension:
+        """Below one another, the step needs the most room: the reply takes what it needs, a third at most."""
+        if self._columns() >= WIDE:
+            return Dimension()
+        most = max(4, get_app().output.get_size().rows // 3)
+        return Dimension(min=3, max=max(3, min(most, len(self._reply_lines()))))
 
     def _head(self) -> StyleAndTextTuples:
         first, settings = headline(self.state.explanation)[:2]

@@ -167,8 +167,7 @@ def step_lines(explanation: Explanation, index: int, columns: int = 80) -> list[
     lines: list[Line] = [
         [("bold", f"Step {index} (of 0 to {len(explanation.tokens) - 1})  {quoted(step.bytes, columns - 28)}")],
         [("", f"id {step.id} · bytes {step.bytes[:12].hex(' ') or 'none'}{_group_note(explanation, index)}")],
-        [("", f"probability {percent(step.p)} · rank {step.rank}")],
-        [("", f"surprisal {step.surprisal_bits:.2f} bits · entropy {step.entropy_bits:.2f} bits")],
+        *([("", part)] for part in _numbers(step, columns)),
         [],
         *candidate_lines(step, columns),
         [],
@@ -177,6 +176,12 @@ def step_lines(explanation: Explanation, index: int, columns: int = 80) -> list[
     ]
     note = greedy_note(explanation, step)
     return [*lines, [("bold", note)]] if note else lines
+
+
+def _numbers(step: StepView, columns: int) -> list[str]:
+    chosen = f"probability {percent(step.p)} · rank {step.rank}"
+    bits = f"surprisal {step.surprisal_bits:.2f} bits · entropy {step.entropy_bits:.2f} bits"
+    return [f"{chosen} · {bits}"] if columns >= 76 else [chosen, bits]
 
 
 def _group_note(explanation: Explanation, index: int) -> str:

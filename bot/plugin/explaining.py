@@ -1,5 +1,6 @@
 """`/explain`, the menu *Explain this reply*, and the panel's buttons: recorded predictions, opened."""
 
+import asyncio
 import io
 import logging
 import re
@@ -15,6 +16,7 @@ from ..explain.explanation import explain as explain_turn
 from ..explain.picture_process import PictureProcess
 from ..explain.scale import LAYERS, Layer
 from ..explain.sheet import sheet
+from ..explain.turn import Turn
 from .cog import ServiceCog, tell
 from .panel import FOR_OPENER, PICTURE, TEMPLATE, Panel, Place, Verb, moved
 from .probes import Probes
@@ -105,6 +107,14 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
     async def cog_load(self) -> None:
         self.bot.tree.add_command(self._menu)
         self.bot.add_dynamic_items(ExplainButton, PanelButton, PanelSelect)
+        self.service.spawn(self._warm_up())
+
+    async def _warm_up(self) -> None:
+        """So that the first picture comes as quickly as the others."""
+        try:
+            await self._pictures.warm_up()
+        except (OSError, TimeoutError) as error:
+            log.warning("pictures cannot be drawn: %s", error)
 
     async def cog_unload(self) -> None:
         self.bot.tree.remove_command(self._menu.name, type=self._menu.type)
@@ -203,14 +213,14 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
         await interaction.edit_original_response(view=panel, attachments=_files(picture), allowed_mentions=NOBODY)
 
     async def _explanation(self, turn: int) -> Explanation:
-        return explain_turn(await self.service.chat.store.turn(turn))
+        return await asyncio.to_thread(opened, await self.service.chat.store.turn(turn))
 
     async def _picture(self, explanation: Explanation, place: Place) -> bytes | None:
         """Drawn in another process; None where there is nothing to draw, or it cannot be drawn."""
         if not explanation.tokens:
             return None
         try:
-            return await self._pictures.draw(sheet(explanation, place.step, place.layer))
+            return await self._pictures.draw(await asyncio.to_thread(sheet, explanation, place.step, place.layer))
         except UserError as error:
             log.warning("turn %d without its picture: %s", place.turn, error)
             return None
@@ -240,6 +250,13 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
             return False
         channel = interaction.guild.get_channel_or_thread(session.channel_id or 0)
         return channel is not None and channel.permissions_for(cast(discord.Member, interaction.user)).view_channel
+
+
+def opened(turn: Turn) -> Explanation:
+    """An explanation with its numbers reckoned: for a thread, a long reply takes its time."""
+    explanation = explain_turn(turn)
+    assert explanation.whole.tokens == len(explanation.tokens)
+    return explanation
 
 
 def _files(picture: bytes | None) -> list[discord.File]:

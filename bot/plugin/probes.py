@@ -50,7 +50,7 @@ class Probes:
             await self._prove(interaction, explanation)
 
     async def _explanation(self, turn: int) -> Explanation:
-        return explain_turn(await self._service.chat.store.turn(turn))
+        return await asyncio.to_thread(explain_turn, await self._service.chat.store.turn(turn))
 
     async def _loss(self, explanation: Explanation) -> str:
         """The reply scored in one pass, beside what was recorded while it was written."""

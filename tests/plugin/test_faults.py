@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from conftest import finished, labels
 from discord_double import Double, Message, Person
+from glasshead.plugin import interaction_surface
 
 ON_AND_ON = ((0, -100.0), (2, -100.0), (4, -100.0))
 """A bias against every end-of-generation token of the test model: the reply ends at max_tokens only."""
@@ -67,7 +68,8 @@ async def test_a_very_long_reply_is_attached(double: Double, started: Any) -> No
         await double.person("alice").mention_bot(double.general, "Tell me a long story.")
         last = await double.wait_for(finished, timeout=120)
         assert last.attachments[0].filename == "reply.md" and len(last.attachments[0].data) > 2000
-        assert double.said() == [last] and "is attached" in last.content
+        assert "is attached" in last.content
+        await double.until(lambda: double.said() == [last])
 
 
 @pytest.mark.parametrize("status", [500, 503])
@@ -106,3 +108,29 @@ async def test_an_archived_thread_is_opened_again_for_the_end(double: Double, st
         thread.archived = True
         reply = await double.reply_to(asked, finished, timeout=40)
         assert not thread.archived and reply.channel is thread
+
+
+async def test_a_command_outliving_its_token_goes_on_as_a_message(
+    double: Double, started: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interaction_surface, "TOKEN_SECONDS", interaction_surface.MARGIN + 1.5)
+    async with started(sampling={"max_tokens": 150, "temperature": 0.0, "logit_bias": ON_AND_ON}):
+        await double.commands_synced()
+        asked = await double.person("alice").slash("chat", double.general, text="Count to a thousand in words.")
+        reply = await asked.shows(lambda m: len(m.content) > 60, timeout=40)
+        double.clock.advance(15 * 60)
+        await double.until(lambda: finished(reply), timeout=60)
+        assert "Cut at the length limit" in reply.content
+
+
+async def test_a_command_where_it_is_no_member_is_cut_in_time(
+    double: Double, started: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interaction_surface, "TOKEN_SECONDS", interaction_surface.MARGIN + 3)
+    async with started(sampling={"max_tokens": 1500, "temperature": 0.0, "logit_bias": ON_AND_ON}):
+        await double.commands_synced()
+        alice = double.person("alice")
+        double.guild.has_bot = False
+        asked = await alice.slash("chat", double.general, text="Count to a thousand.", user_installed=True)
+        reply = await asked.shows(finished, timeout=60)
+        assert "Cut here" in reply.content

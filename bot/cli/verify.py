@@ -126,6 +126,8 @@ async def _prove(turn: Turn, models: "_Models", levels: tuple[Level, ...], *, ev
     finally:
         stop.set()
         await asyncio.wait([working])
+        if not working.cancelled():
+            working.exception()  # one that was given up ends in an error nobody waits for
         if show is not None:
             typer.echo("\r\x1b[K", nl=False, err=True)
 

@@ -25,7 +25,7 @@ async def change(request: Request) -> Response:
     if not request.app.state.entry.trusts_form(form.get("csrf", "")):
         return PlainTextResponse("This form is from another run of the page: go back and reload it.", 403)
     turn, what = request.path_params["id"], request.path_params["what"]
-    if what in ("prove", "branch"):
+    if what in ("prove", "loss", "branch"):
         return await start(request, turn, what, form)
     if what not in _MARKS:
         raise UserError("there is no such change")

@@ -12,8 +12,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from ..errors import UserError
+from ..explain.loss import MEANING, Scored
 from ..explain.turn import Turn
 from .keys import key
+from .microscope import seen_tokens
 from .render import page
 
 KEPT = 50
@@ -26,10 +28,17 @@ class Actions(Protocol):
         """Replay the turn; its certificate in lines."""
         ...
 
+    async def score(self, turn: Turn) -> Scored:
+        """Prompt and reply in one pass."""
+        ...
+
     async def what_if(self, turn: Turn, step: int, choice: int | str, *, fresh: bool) -> Turn:
         """Let the reply take ``choice`` at recorded step ``step``; the branch, logged."""
         ...
 
+
+Result = list[str] | Scored | Turn
+"""A certificate in lines, a scored text, a branch."""
 
 OpenActions = Callable[[], AbstractAsyncContextManager[Actions]]
 """Loads what is needed, and lets go of it again."""
@@ -39,7 +48,7 @@ OpenActions = Callable[[], AbstractAsyncContextManager[Actions]]
 class Job:
     what: str
     turn: int
-    task: "asyncio.Task[list[str] | Turn]"
+    task: "asyncio.Task[Result]"
 
 
 class Jobs:
@@ -51,12 +60,12 @@ class Jobs:
         self._numbers = count(1)
         self._one = asyncio.Lock()
 
-    def start(self, what: str, turn: int, work: Callable[[Actions], Coroutine[Any, Any, list[str] | Turn]]) -> int:
+    def start(self, what: str, turn: int, work: Callable[[Actions], Coroutine[Any, Any, Result]]) -> int:
         open_actions = self.actions
         if open_actions is None:
             raise UserError("no model is here: get one with `glasshead model pull`, then open this page again")
 
-        async def run() -> list[str] | Turn:
+        async def run() -> Result:
             async with self._one, open_actions() as actions:
                 return await work(actions)
 
@@ -83,6 +92,8 @@ async def start(request: Request, turn: int, what: str, form: dict[str, str]) ->
     recorded: Turn = await request.app.state.store.turn(turn)
     if what == "prove":
         number = jobs.start(what, turn, lambda actions: actions.prove(recorded))
+    elif what == "loss":
+        number = jobs.start(what, turn, lambda actions: actions.score(recorded))
     else:
         step, taken = key(form.get("step")), form.get("typed") or key(form.get("choice"))
         if step is None or taken is None:
@@ -103,6 +114,8 @@ async def job(request: Request) -> Response:
         return page(request, "job.html", job=found, lines=None, error=str(error))
     if isinstance(result, Turn):
         return RedirectResponse(f"/compare?a={found.turn}&b={result.id}", 303)
+    if isinstance(result, Scored):
+        return page(request, "loss.html", job=found, loss=result.loss, meaning=MEANING, seen=seen_tokens(result))
     return page(request, "job.html", job=found, lines=result, error="")
 
 

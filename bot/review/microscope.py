@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..explain.explanation import Explanation
+from ..explain.loss import Scored
 from ..explain.scale import LAYERS, Layer, read
 from ..explain.tokens import PromptPart, Token
 from ..explain.view import StepView
@@ -55,6 +56,25 @@ def _classes(layer: Layer, parts: Sequence[Token]) -> str:
     """Colour and mark on one layer: a group is as unsure as its least sure token."""
     reading = max((read(layer, part.value(layer)) for part in parts), key=lambda reading: reading.unsure)
     return f"{layer[0]}{round(reading.unsure * SHADES)} {layer[0].upper()}{reading.level}"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A token of the prompt, tinted by how much it surprised the model. ``bits`` is None for the first."""
+
+    text: str
+    classes: str
+    bits: float | None
+
+
+def seen_tokens(scored: Scored) -> list[Seen]:
+    out = []
+    for token in scored.prompt:
+        bits = token.surprisal_bits
+        reading = None if bits is None else read("surprisal", bits)
+        classes = f"s{round(reading.unsure * SHADES)} S{reading.level}" if reading else ""
+        out.append(Seen(neutral(token.bytes).replace("\n", "⏎\n"), classes, bits))
+    return out
 
 
 def draw_bar(step: StepView, names: Mapping[int, str]) -> list[Bar]:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from ..explain.scale import LAYERS
-from ..explain.visible import neutral
+from ..explain.visible import neutral, visible
 from .markup import parts
 
 HERE = Path(__file__).parent
@@ -58,7 +58,7 @@ def environment() -> Environment:
         finalize=_disarm,
     )
     env.filters |= {"when": _when, "iso": _iso, "percent": _percent, "ms": _ms, "number": _number}
-    env.globals |= {"LAYERS": LAYERS, "LONG": LONG, "parts": parts}
+    env.globals |= {"LAYERS": LAYERS, "LONG": LONG, "parts": parts, "visible": visible}
     return env
 
 

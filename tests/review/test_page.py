@@ -131,6 +131,17 @@ def test_a_reply_is_proven_from_the_page(tab: Tab, log: Log) -> None:
     expect(page.locator("h1")).to_have_text("Proven")
 
 
+def test_prompt_and_reply_are_scored_in_one_pass(tab: Tab, log: Log) -> None:
+    page = tab.go(f"/turn/{log.turns[0]}")
+    count = int(page.locator("#scope").get_attribute("data-count") or 0)
+    page.get_by_role("button", name="Score it").click()
+    expect(page.locator("h1")).to_have_text("In one pass", timeout=120_000)
+    expect(page.locator("table.data tbody tr")).to_have_count(count)
+    expect(page.locator(".tokens")).to_contain_text("Name a colour.")
+    expect(page.locator("main")).to_contain_text("no gradient here and no update")
+    assert tab.alarms == []
+
+
 def test_what_if_a_token_had_been_another(tab: Tab, log: Log) -> None:
     page = tab.go(f"/turn/{log.turns[3]}?step=1")
     page.locator(".whatif summary").click()

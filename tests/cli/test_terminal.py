@@ -5,6 +5,7 @@ import pty
 import select
 import signal
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -70,19 +71,17 @@ def test_a_killed_program_leaves_what_was_said(home: Home) -> None:
 
 def test_typing_at_a_real_terminal(home: Home) -> None:
     home.write_config("[sampling]\nmax_tokens = 4\n")
-    ours, theirs = pty.openpty()
-    process = home.start("run", stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    read_until(ours, "you ›")
-    os.write(ours, b"first line\x1b\rsecond line\r")
-    read_until(ours, "turn 1")
-    read_until(ours, "you ›")
-    os.write(ours, b"half a thought\x03")  # Ctrl-C drops the line, not the program
-    os.write(ours, b"/reset\r")
-    read_until(ours, "a new session")
-    os.write(ours, b"\x04")
-    read_until(ours, None)
-    os.close(ours)
+    screen = Screen()
+    process = screen.start(home, "run")
+    screen.until("you ›")
+    screen.type("first line\x1b\rsecond line\r")
+    screen.until("turn 1")
+    screen.until("you ›")
+    screen.type("half a thought\x03")  # Ctrl-C drops the line, not the program
+    screen.type("/reset\r")
+    screen.until("a new session")
+    screen.type("\x04")
+    screen.until(None)
     assert process.wait(30) == 0
     with sqlite3.connect(home.database) as log:
         assert log.execute("SELECT text FROM message WHERE role = 'user'").fetchall() == [
@@ -91,20 +90,56 @@ def test_typing_at_a_real_terminal(home: Home) -> None:
     assert (home.folder / "data" / "history").stat().st_mode & 0o077 == 0
 
 
-def read_until(terminal: int, words: str | None) -> str:
-    """What the program writes up to these words; with None, to its end."""
-    seen = ""
-    while words is None or words not in seen:
-        ready, _, _ = select.select([terminal], [], [], PATIENCE)
-        assert ready, f"{words!r} does not come after {seen!r}"
-        try:
-            data = os.read(terminal, 4096)
-        except OSError:  # the other side is closed
-            data = b""
-        if not data:
-            assert words is None, seen
-            break
-        if b"\x1b[6n" in data:
-            os.write(terminal, b"\x1b[1;1R")  # a terminal says where its cursor is when asked
-        seen += data.decode(errors="ignore")
-    return seen
+def test_ctrl_c_gives_up_a_proof(home: Home) -> None:
+    home.write_config("[sampling]\nmax_tokens = 40\n")
+    screen = Screen()
+    process = screen.start(home, "chat")
+    screen.until("you ›")
+    screen.type("Count to a hundred.\r")
+    screen.until("turn 1")
+    screen.until("you ›")
+    screen.type("/verify\r")
+    screen.until("level B")
+    process.send_signal(signal.SIGINT)
+    after = screen.until("! stopped") + screen.until("you ›")
+    screen.type("\x04")
+    after += screen.until(None)
+    assert process.wait(30) == 0
+    assert "Exception" not in after and "Proven" not in after
+
+
+class Screen:
+    """The other side of a program's terminal."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = pty.openpty()
+        self._rest = ""
+
+    def start(self, home: Home, *arguments: str) -> "subprocess.Popen[bytes]":
+        process = home.start(*arguments, stdin=self.theirs, stdout=self.theirs, stderr=self.theirs)
+        os.close(self.theirs)
+        return process
+
+    def type(self, keys: str) -> None:
+        os.write(self.ours, keys.encode())
+
+    def until(self, words: str | None) -> str:
+        """What the program writes up to and with these words; with None, to its end."""
+        seen, self._rest = self._rest, ""
+        while words is None or words not in seen:
+            ready, _, _ = select.select([self.ours], [], [], PATIENCE)
+            assert ready, f"{words!r} does not come after {seen!r}"
+            try:
+                data = os.read(self.ours, 4096)
+            except OSError:  # Linux says so of a terminal whose program is gone
+                data = b""
+            if not data:
+                assert words is None, seen
+                os.close(self.ours)
+                return seen
+            if b"\x1b[6n" in data:
+                self.type("\x1b[1;1R")  # a terminal says where its cursor is when asked
+            seen += data.decode(errors="ignore")
+        end = seen.index(words) + len(words)
+        self._rest = seen[end:]
+        return seen[:end]

@@ -75,6 +75,8 @@ class Context:
         self._flag = np.ctypeslib.as_array(self._batch.logits, (n_batch,))
         np.ctypeslib.as_array(self._batch.n_seq_id, (n_batch,))[:] = 1
         self._length = [0] * streams
+        self.cuts_at_gaps = not llama.llama_model_is_recurrent(model.pointer)
+        """Whether a decode step computes streams apart that are no neighbours."""
         self.has_gpu = bool(llama.llama_supports_gpu_offload())
 
     def length(self, stream: int) -> int:

@@ -54,8 +54,7 @@ class Streams:
             n, entry = self._cache.find(tuple(reply.ids[:-1]))
             if entry is not None and entry.data is not None and self._worth(reply, n, len(entry.ids)):
                 self._restore(reply, entry.data, len(entry.ids), n)
-                if reply.computed:
-                    reply.schedule = cut(entry.schedule, n)
+                reply.schedule = cut(entry.schedule, reply.computed)
         donor, shared = None, 0
         for other in self._holders:
             if other is None or other is reply:
@@ -64,18 +63,17 @@ class Streams:
             if n > shared:
                 donor, shared = other, n
         if donor is not None and self._worth(reply, shared, donor.computed):
-            self._restore(reply, self._context.snapshot(donor.stream), donor.computed, shared)
-            reply.schedule = cut(donor.schedule, reply.computed)
+            data = self._snapshot(donor)
+            if data is not None:
+                self._restore(reply, data, donor.computed, shared)
+                reply.schedule = cut(donor.schedule, reply.computed)
 
     def give_back(self, reply: Reply, *, keep: bool) -> None:
         """Free the reply's stream; ``keep`` what was computed for later prompts that begin the same."""
+        if keep and reply.computed >= LEAST and (data := self._snapshot(reply)) is not None:
+            self._cache.put(tuple(reply.ids[: reply.computed]), reply.schedule, data)
         stream, reply.stream = reply.stream, -1
         self._holders[stream] = None
-        if keep and reply.computed >= LEAST and self._context.length(stream) == reply.computed:
-            try:
-                self._cache.put(tuple(reply.ids[: reply.computed]), reply.schedule, self._context.snapshot(stream))
-            except (EngineError, MemoryError) as error:
-                log.warning("a reply's cache is lost: %s", error)
         self._context.trim(stream, 0)
         self._close_gap(stream)
 
@@ -83,18 +81,29 @@ class Streams:
         """Whether starting from ``n`` positions of a state of ``whole`` is possible and pays."""
         return n >= reply.computed + LEAST and (self._can_trim or n == whole)
 
+    def _snapshot(self, reply: Reply) -> NDArray[np.uint8] | None:
+        """The state of a reply's stream; None if it cannot be had: then only time is lost."""
+        if self._context.length(reply.stream) != reply.computed:
+            return None
+        try:
+            return self._context.snapshot(reply.stream)
+        except (EngineError, MemoryError) as error:
+            log.warning("a reply's cache is lost: %s", error)
+            return None
+
     def _restore(self, reply: Reply, data: NDArray[np.uint8], whole: int, n: int) -> None:
+        own = reply.computed - reply.n_cached
         reply.computed = reply.n_cached = 0
-        reply.schedule = ()
         if self._context.restore(reply.stream, data, whole) and self._context.trim(reply.stream, n):
-            reply.computed = reply.n_cached = n
+            reply.computed, reply.n_cached = n, n - own
 
     def _close_gap(self, gap: int) -> None:
         """Move the reply in the highest stream into the gap."""
         mover = next((other for other in reversed(self._holders[gap + 1 :]) if other is not None), None)
         if mover is None or mover.computed == 0:
             return
-        if self._context.restore(gap, self._context.snapshot(mover.stream), mover.computed):
+        data = self._snapshot(mover)
+        if data is not None and self._context.restore(gap, data, mover.computed):
             self._context.trim(mover.stream, 0)
             self._holders[mover.stream], self._holders[gap] = None, mover
             mover.stream = gap

@@ -10,7 +10,7 @@ from itertools import count
 from .batch import LEAST_CHUNK, chunk, decode_classes
 from .context import Context, DecodeFailed, Place
 from .draw import draw
-from .engine import EngineError, Finish
+from .engine import EngineError
 from .generation import Mailbox
 from .governor import Governor, Key
 from .logits import Scratch
@@ -63,6 +63,7 @@ class Worker(threading.Thread):
         self._admissions = count(1)
         self._prefilling: deque[Reply] = deque()
         self._decoding: list[Reply] = []
+        self._scores_turn = False
         self._row_s = 0.004
         self._news = threading.Event()
         self._stopped: EngineError | None = None
@@ -106,12 +107,14 @@ class Worker(threading.Thread):
         """A chunk, a step, and whatever comes first. False if there was nothing to do."""
         self._drop_cancelled()
         self._admit()
-        worked = self._score() or self._prefill()
+        self._scores_turn = not self._scores_turn
+        first, second = (self._score, self._prefill) if self._scores_turn else (self._prefill, self._score)
+        worked = first() or second()
         return self._decode() or worked
 
     def _drop_cancelled(self) -> None:
         for reply in [reply for reply in (*self._prefilling, *self._decoding) if reply.cancelled]:
-            self._finish(reply, "stopped")
+            self._finish(reply, End("stopped"))
 
     def _admit(self) -> None:
         while self._streams.free and (reply := self._queue.get()):
@@ -169,8 +172,7 @@ class Worker(threading.Thread):
         room = self._context.cells - len(reply.ids) if self._can_trim else 0
         part = chunk(left, self._limit(), room)
         if part is None:
-            self._decoding.append(reply)  # what is left goes in decode steps
-            self._decoding.sort(key=lambda other: other.stream)
+            self._begin_decoding(reply)  # what is left goes in decode steps
             return True
         start, stop = reply.computed, reply.computed + part.rows
         last = stop == len(reply.ids)
@@ -180,7 +182,7 @@ class Worker(threading.Thread):
         try:
             self._context.decode(rows)
         except DecodeFailed as error:
-            self._finish(reply, "error", error)
+            self._finish(reply, End("error", error))
             return True
         self._measure(len(rows), began)
         if len(rows) >= 64 and not self._decoding:
@@ -188,16 +190,17 @@ class Worker(threading.Thread):
         reply.count("many", part.rows)
         if part.padding:
             self._context.trim(reply.stream, stop)  # the logits stay
-        if last:
-            self._sample(reply, part.rows - 1)
-        if reply.stream < 0:
-            return True
-        if last:
-            self._decoding.append(reply)
-            self._decoding.sort(key=lambda other: other.stream)
-        else:
+        if not last:
             self._prefilling.append(reply)
+        elif end := self._sample(reply, part.rows - 1):
+            self._finish(reply, end)
+        else:
+            self._begin_decoding(reply)
         return True
+
+    def _begin_decoding(self, reply: Reply) -> None:
+        self._decoding.append(reply)
+        self._decoding.sort(key=lambda other: other.stream)
 
     def _decode(self) -> bool:
         """One row of every running reply."""
@@ -212,49 +215,52 @@ class Worker(threading.Thread):
                 try:
                     self._step([reply])
                 except DecodeFailed as error:
-                    self._finish(reply, "error", error)
+                    self._finish(reply, End("error", error))
         return True
 
     def _step(self, running: list[Reply]) -> None:
         began = time.monotonic()
         self._context.decode([Place(r.ids[r.computed], r.computed, r.stream, True) for r in running])
         self._govern(("decode", len(running)), time.monotonic() - began)
-        classes = decode_classes([reply.stream for reply in running], self._tells)
-        for reply, rows in zip(running, classes, strict=True):
+        streams = [reply.stream for reply in running]
+        classes = decode_classes(streams, tells=self._tells, cuts=self._context.cuts_at_gaps)
+        ends: list[tuple[Reply, End]] = []
+        for i, (reply, rows) in enumerate(zip(running, classes, strict=True)):
             reply.count(rows, 1)
-        for i, reply in enumerate(running):
-            if reply.computed == len(reply.ids):
-                self._sample(reply, i)
+            if reply.computed == len(reply.ids) and (end := self._sample(reply, i)):
+                ends.append((reply, end))
+        for reply, end in ends:  # not before: streams move when one is freed
+            self._finish(reply, end)
 
-    def _sample(self, reply: Reply, row: int) -> None:
-        """Draw the next token from the batch's row, and see whether it is the last."""
+    def _sample(self, reply: Reply, row: int) -> End | None:
+        """Draw the next token from the batch's row; how the reply ends, if it does."""
         sampling = reply.sampling
         try:
             u = draw(reply.seed, reply.first_step + reply.n_steps)
             step = sample(self._context.row(row), sampling, reply.ids, u, self._k, scratch=self._scratch)
         except EngineError as error:
-            self._finish(reply, "error", error)
-            return
+            return End("error", error)
         reply.ids.append(step.id)
         reply.n_steps += 1
         reply.stamp()
         reply.deliver(step)
         vocabulary = self._model.vocabulary
         if vocabulary.is_end(step.id) or (reply.stops and reply.stopped_by(vocabulary.piece(step.id))):
-            self._finish(reply, "stop")
-        elif reply.n_steps >= sampling.max_tokens or len(reply.ids) > self._context.n_ctx:
-            self._finish(reply, "length")
+            return End("stop")
+        if reply.n_steps >= sampling.max_tokens or len(reply.ids) > self._context.n_ctx:
+            return End("length")
+        return None
 
-    def _finish(self, reply: Reply, finish: Finish, error: EngineError | None = None) -> None:
+    def _finish(self, reply: Reply, end: End) -> None:
         """Let go of a running reply."""
         if reply in self._decoding:
             self._decoding.remove(reply)
         elif reply in self._prefilling:
             self._prefilling.remove(reply)
-        self._streams.give_back(reply, keep=error is None)
+        self._streams.give_back(reply, keep=end.error is None)
         self._decoding.sort(key=lambda other: other.stream)
         self._queue.done(reply)
-        reply.deliver(End(finish, error))
+        reply.deliver(end)
 
     def _end_all(self, fault: EngineError) -> None:
         for reply in (*self._prefilling, *self._decoding):

@@ -50,9 +50,10 @@ def test_chunks_are_whole_blocks_and_cover_a_prompt(left, limit, room):
 
 
 def test_rows_are_classed_by_the_company_they_keep():
-    assert decode_classes([3], True) == ["one"]
-    assert decode_classes([0, 1, 2], True) == ["few"] * 3
-    assert decode_classes(range(6), True) == ["block"] * 4 + ["few"] * 2
-    assert decode_classes(range(9), True) == ["wide"] * 8 + ["tail"]
-    assert decode_classes([0, 1, 3, 5, 6, 7, 8], True) == ["few", "few", "one", *["block"] * 4]
-    assert decode_classes(range(9), False) == ["one"] * 9
+    assert decode_classes([3], tells=True) == ["one"]
+    assert decode_classes([0, 1, 2], tells=True) == ["few"] * 3
+    assert decode_classes(range(6), tells=True) == ["block"] * 4 + ["few"] * 2
+    assert decode_classes(range(9), tells=True) == ["wide"] * 8 + ["tail"]
+    assert decode_classes([0, 1, 3, 5, 6, 7, 8], tells=True) == ["few", "few", "one", *["block"] * 4]
+    assert decode_classes([0, 1, 3, 5], tells=True, cuts=False) == ["block"] * 4
+    assert decode_classes(range(9), tells=False) == ["one"] * 9

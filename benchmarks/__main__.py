@@ -1,0 +1,48 @@
+"""`make bench`: every measurement, one after the other; tables and charts into benchmarks/results/."""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from .engine import DEFAULT_MODEL, RESULTS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of the engine's comparison")
+    parser.add_argument("--log-turns", type=int, default=1_000_000, help="turns in the generated log")
+    settings = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
+    run("engine", "--model", str(settings.model), "--rounds", str(settings.rounds))
+    keep("explain", run("explain", str(settings.model)))
+    with tempfile.TemporaryDirectory() as folder:
+        log = str(Path(folder) / "glasshead.db")
+        run("log_generator", log, "--turns", str(settings.log_turns))
+        keep("log", run("log", log))
+
+
+def run(module: str, *arguments: str) -> str:
+    """Run a benchmark, show what it prints as it comes, and return it."""
+    print(f"== {module}", flush=True)
+    lines = []
+    with subprocess.Popen(
+        [sys.executable, "-m", f"benchmarks.{module}", *arguments], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            lines.append(line)
+    if process.returncode:
+        sys.exit(f"{module} failed with code {process.returncode}")
+    return "".join(lines)
+
+
+def keep(name: str, text: str) -> None:
+    (RESULTS / f"{name}.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()

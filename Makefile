@@ -10,7 +10,7 @@ LLAMA  := $(shell sed -n 's/^llama-cpp-python==\([0-9.]*\).*/\1/p' requirements.
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help run test check soak bench model lock clean
+.PHONY: help run test check soak bench model browser lock clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -19,7 +19,7 @@ help:  ## show this list
 run: $(VENV)/.installed  ## install what is missing, fetch the model, start: Discord with DISCORD_TOKEN, else the terminal
 	@$(BIN)/glasshead run $(ARGS)
 
-test: $(VENV)/.installed-dev model check  ## lint, types, import directions, tests
+test: $(VENV)/.installed-dev model browser check  ## lint, types, import directions, tests
 	$(BIN)/python -m pytest -m "not soak" $(ARGS)
 
 check: $(VENV)/.installed-dev
@@ -36,6 +36,12 @@ bench: $(VENV)/.installed-bench model  ## measure against peers, side by side, i
 
 model: $(VENV)/.installed  ## fetch the default model
 	@$(BIN)/glasshead model pull
+
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "Installing Chromium, for the tests of the pages." && \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } || \
+	  { echo "glasshead: the pages are tested in Chromium: install it (Debian: apt install chromium)" >&2; exit 2; }
 
 lock:  ## resolve the locked versions anew
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -80,7 +80,8 @@ def almost(turn: Turn, wanted: str) -> list[Near]:
         for candidate in step.top:
             p = math.exp(candidate.logprob)
             if candidate.id in ids and p >= LEAST:
-                before = b"".join(turn.trace.pieces[:index]).decode("utf-8", "replace")[-_AROUND:]
+                text = b"".join(turn.trace.pieces[:index]).decode("utf-8", "replace")
+                before = f"…{text[-_AROUND:]}" if len(text) > _AROUND else text
                 p_said = math.exp(step.logprob)
                 out.append(Near(turn.id, turn.session, index, before, said, ids[candidate.id], p, p_said))
                 break

@@ -177,8 +177,9 @@ def site(log: Log) -> Iterator[Site]:
         yield replace(site, cookie=answer.headers["set-cookie"].split(";")[0])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """For this package only: while Playwright runs, no other event loop can, and other packages have theirs."""
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if path is None:
         pytest.fail("the page is tested in a real browser: install Chromium (Debian: apt install chromium)")

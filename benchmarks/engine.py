@@ -107,7 +107,9 @@ def speed(peers: dict[str, Peer], names: list[str], n: int, tokens: int, rounds:
     return out
 
 
-def measure(peers: dict[str, Peer], rounds: int, turns: int, say: Callable[[str], None]) -> tuple[list[Row], dict]:
+def measure(
+    peers: dict[str, Peer], model: Path, rounds: int, turns: int, say: Callable[[str], None]
+) -> tuple[list[Row], dict]:
     rows: list[Row] = []
     curve: dict[str, dict[int, float]] = {"glasshead": {}, "bare": {}, "server": {}}
 
@@ -222,7 +224,8 @@ def measure(peers: dict[str, Peer], rounds: int, turns: int, say: Callable[[str]
     ]
     say("memory and the event loop")
     block = peers["glasshead"].ask("loop_block", n=8, tokens=48)
-    memory = peers["glasshead"].ask("scoring_memory", n=2000)["bytes"] / 1e6
+    peers["glasshead, fresh"] = Peer("glasshead", model)  # the other has held several engines
+    memory = peers["glasshead, fresh"].ask("scoring_memory", n=2000)["bytes"] / 1e6
     rows += [
         row(
             "longest block of the event loop while 8 replies run, beyond an idle loop's, ms",
@@ -301,7 +304,9 @@ def main() -> None:
     before = os.getloadavg()[0]
     peers = {name: Peer(name, settings.model) for name in SYSTEMS}
     try:
-        rows, curve = measure(peers, settings.rounds, settings.turns, lambda what: print(f"… {what}", flush=True))
+        rows, curve = measure(
+            peers, settings.model, settings.rounds, settings.turns, lambda what: print(f"… {what}", flush=True)
+        )
     finally:
         for peer in peers.values():
             peer.close()

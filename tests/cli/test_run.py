@@ -147,3 +147,13 @@ def test_a_reader_that_leaves(home: Home, said: Said) -> None:
     error = process.stderr.read()
     process.wait(30)
     assert error == b""
+
+
+def test_a_session_taken_up_again_can_be_retried(home: Home, said: Said, log: sqlite3.Connection) -> None:
+    """Its last question is answered anew, beside the answer it has."""
+    process = home.start("chat", "--session", "2")
+    _, err = process.communicate(b"/retry\n", timeout=120)
+    assert process.returncode == 0
+    assert "turn " in err.decode()
+    answers = log.execute("SELECT parent_id FROM message WHERE role = 'assistant' AND session_id = 2").fetchall()
+    assert len(answers) == 2 and answers[0] == answers[1]

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from conftest import Room, finished, labels, words
 from discord_double import Permission
+from house import Room, finished, labels, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

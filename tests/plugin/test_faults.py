@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from conftest import finished, labels
 from discord_double import Double, Message, Person
 from glasshead.plugin import interaction_surface
+from house import finished, labels
 
 ON_AND_ON = ((0, -100.0), (2, -100.0), (4, -100.0))
 """A bias against every end-of-generation token of the test model: the reply ends at max_tokens only."""

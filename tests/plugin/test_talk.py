@@ -1,8 +1,8 @@
 """Chatting, from the other side of the screen; one bot for all of these."""
 
 import pytest
-from conftest import Room, finished, labels, words
 from discord_double import Permission
+from house import Room, finished, labels, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SYSTEM = "You are a helpful assistant."

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,12 @@ from .predict.model import Model
 from .predict.pool import ModelChoice, ModelPool
 from .predict.render import Renderer
 from .store import Store
+from .store.owner import take_writes
+from .store.retention import Limit, Limits, prune
+
+log = logging.getLogger(__name__)
+
+PRUNE_S = 3600
 
 
 def load_model(settings: Settings) -> Model:
@@ -59,10 +66,11 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
     """A chat over the configured models and log. Leaving it stops what runs, logs it, and closes both."""
     usual = settings.model.name
     others = [name for name in settings.model.others if name != usual]
-    store = await Store.open(settings.store.path)
+    store = await Store.open(settings.store.path, caches=(settings.engine.kv_folder,))
     try:
         choices = {name: await asyncio.to_thread(model_choice, settings, name) for name in (usual, *others)}
         models = ModelPool(choices, _memory(settings), pinned=(usual,))
+        store.when_erased(models.forget)
         try:
             speakers = _Speakers(models, store)
             chat = Chat(
@@ -73,13 +81,49 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
                 others={name: partial(speakers.get, name) for name in others},
             )
             try:
-                yield chat
+                async with take_writes(store), _pruning(store, limits(settings)):
+                    yield chat
             finally:
                 await chat.aclose()
         finally:
             await models.aclose()
     finally:
         await store.close()
+
+
+def limits(settings: Settings) -> Limits:
+    """How long the log keeps sessions, and how many bytes of them; 0 in the settings is no limit."""
+
+    def limit(days: int, megabytes: int) -> Limit:
+        return Limit(days or None, megabytes << 20 or None)
+
+    section = settings.store
+    servers = {server: limit(days, megabytes) for server, days, megabytes in section.keep_servers}
+    return Limits(limit(section.keep_days, section.keep_mb), servers)
+
+
+@asynccontextmanager
+async def _pruning(store: Store, kept: Limits) -> AsyncIterator[None]:
+    """While this is open, sessions beyond the limits go: at once, then every hour."""
+
+    async def work() -> None:
+        while True:
+            try:
+                if gone := await prune(store.database, kept):
+                    log.info("%d sessions beyond the limits of [store] were deleted", gone)
+            except Exception:
+                log.exception("sessions beyond the limits were not deleted; tried again in an hour")
+            await asyncio.sleep(PRUNE_S)
+
+    if kept == Limits():
+        yield
+        return
+    task = asyncio.create_task(work())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 class _Speakers:

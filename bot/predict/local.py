@@ -172,6 +172,14 @@ class LocalEngine:
         """Whether nothing runs or waits."""
         return self._queue.idle and self._scoring == 0
 
+    async def forget(self) -> None:
+        """Drop the KV kept of earlier prompts, in memory and on disk, and keep none of what runs now."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._closed or not self._worker.is_alive():
+            return
+        self._worker.forget_later(done)
+        await done
+
     async def aclose(self) -> None:
         """End every running reply with the reason ``engine_closed`` and free the model."""
         await self.close(EngineError("engine_closed", "the engine was shut down"))

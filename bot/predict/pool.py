@@ -53,6 +53,12 @@ class ModelPool:
             if engine is not None:
                 await engine.close(EngineError("model_unloaded", f"the model {name} was unloaded"))
 
+    async def forget(self) -> None:
+        """Drop the KV that the loaded models keep of earlier prompts."""
+        async with self._lock:
+            for engine in self._engines.values():
+                await engine.forget()
+
     async def aclose(self) -> None:
         """Free all."""
         async with self._lock:

@@ -78,6 +78,11 @@ class PrefixCache:
         self._memory_used += entry.size
         self._shrink()
 
+    def clear(self) -> None:
+        """Drop everything, on disk too."""
+        for entry in {*self._in_memory.values(), *self._on_disk.values()}:
+            self._drop(entry)
+
     def close(self) -> None:
         """Write what is only in memory, and wait until it is on disk."""
         if self._spill is None:

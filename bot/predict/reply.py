@@ -28,7 +28,7 @@ class Reply:
     """Written by the engine's thread alone, but for ``cancelled``.
 
     ``ids`` are the prompt and what was generated; the first ``computed`` of them are in the KV stream. Fields that
-    the event loop reads are replaced whole, never changed in place.
+    the event loop reads are replaced whole, never changed in place. Of a ``private`` reply no KV is kept.
     """
 
     ids: list[int]
@@ -39,6 +39,7 @@ class Reply:
     deliver: Callable[[Step | End], None]
     stops: tuple[bytes, ...] = ()
     cancelled: bool = False
+    private: bool = False
     stream: int = -1
     computed: int = 0
     n_cached: int = 0

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from itertools import count
+from typing import Any
 
 from .batch import LEAST_CHUNK, chunk, decode_classes
 from .context import Context, DecodeFailed, Place
@@ -20,7 +21,6 @@ from .queue import FairQueue
 from .reply import End, Reply, now_us
 from .sampler import sample
 from .scoring import ScoreJob, Scorer
-from .step import Score
 from .streams import Streams
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ class Worker(threading.Thread):
         self._scratch = Scratch(context.n_vocab)
         self._scorer = Scorer(context, context.streams - 1, self._can_trim)
         self._jobs: deque[ScoreJob] = deque()
+        self._forgetting: deque[asyncio.Future[None]] = deque()
         self._cache = cache
         self._governor = governor
         self._streams = Streams(context, context.streams - 1, cache, can_trim=self._can_trim)
@@ -77,6 +78,11 @@ class Worker(threading.Thread):
     def score_later(self, job: ScoreJob) -> None:
         """Score as soon as there is time."""
         self._jobs.append(job)
+        self.wake()
+
+    def forget_later(self, done: "asyncio.Future[None]") -> None:
+        """Drop what is kept of earlier prompts, and keep nothing of the replies running then."""
+        self._forgetting.append(done)
         self.wake()
 
     def stop(self, reason: EngineError) -> None:
@@ -105,12 +111,20 @@ class Worker(threading.Thread):
 
     def _round(self) -> bool:
         """A chunk, a step, and whatever comes first. False if there was nothing to do."""
+        self._forget()
         self._drop_cancelled()
         self._admit()
         self._scores_turn = not self._scores_turn
         first, second = (self._score, self._prefill) if self._scores_turn else (self._prefill, self._score)
         worked = first() or second()
         return self._decode() or worked
+
+    def _forget(self) -> None:
+        while self._forgetting:
+            self._cache.clear()
+            for reply in (*self._prefilling, *self._decoding):
+                reply.private = True
+            self._mailbox.post(_settle, self._forgetting.popleft(), None)
 
     def _drop_cancelled(self) -> None:
         for reply in [reply for reply in (*self._prefilling, *self._decoding) if reply.cancelled]:
@@ -257,7 +271,7 @@ class Worker(threading.Thread):
             self._decoding.remove(reply)
         elif reply in self._prefilling:
             self._prefilling.remove(reply)
-        self._streams.give_back(reply, keep=end.error is None)
+        self._streams.give_back(reply, keep=end.error is None and not reply.private)
         self._decoding.sort(key=lambda other: other.stream)
         self._queue.done(reply)
         reply.deliver(end)
@@ -271,9 +285,10 @@ class Worker(threading.Thread):
             waiting.deliver(End("error", fault))
         while self._jobs:
             self._mailbox.post(_settle, self._jobs.popleft().future, fault)
+        self._forget()
 
 
-def _settle(future: "asyncio.Future[list[Score]]", outcome: list[Score] | EngineError) -> None:
+def _settle(future: "asyncio.Future[Any]", outcome: Any) -> None:
     if future.done():
         return
     if isinstance(outcome, EngineError):

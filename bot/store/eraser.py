@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -49,6 +49,8 @@ class Eraser:
         self._database = database
         self._caches = tuple(caches)
         self._ledger = Ledger(database.path)
+        self.forget: Callable[[], Awaitable[None]] | None = None
+        """Drops what is derived from conversations and held in memory."""
 
     async def person(self, discord_id: int) -> Receipt:
         """Everything a Discord user said, and what was answered."""
@@ -154,6 +156,8 @@ class Eraser:
             while more:
                 more = await self._database.write(partial(edits.merge_search_index, index=index, pages=MERGE_PAGES))
         await self._database.checkpoint()
+        if self.forget is not None:
+            await self.forget()
         for folder in self._caches:
             await asyncio.to_thread(_empty, folder)
 

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 LINE = 256 * 1024 * 1024
 """Longest request: an imported session with its traces is one line."""
 Write = Callable[..., Awaitable[Any]]
-"""``await write("rate", turn_id=3, stars=5)``: one of WRITES by name."""
+"""``await write("rate", turn=3, stars=5)``: one of WRITES by name."""
 
 
 @asynccontextmanager

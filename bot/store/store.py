@@ -1,7 +1,7 @@
 """The log: what front ends and `chat` use. Encoding and decoding run in threads, SQL in the connections' own."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,10 @@ class Store:
             await store.close()
             raise
         return store
+
+    def when_erased(self, forget: Callable[[], Awaitable[None]]) -> None:
+        """Have every erasure call this: what is derived from conversations and held in memory goes, too."""
+        self._eraser.forget = forget
 
     async def close(self) -> None:
         await self.database.close()

@@ -1,0 +1,73 @@
+"""What is only true once everything is put together: one owner writes, erasure reaches the KV, old sessions go."""
+
+from pathlib import Path
+
+import pytest
+from glasshead.chat import Chat, Done, ReplyRequest
+from glasshead.config import EngineSection, ModelSection, SamplingSection, Settings, StoreSection
+from glasshead.store.owner import writer
+from glasshead.store.retention import Limit, Limits
+from glasshead.wiring import limits, open_chat
+
+SERVER, PERSON = 7, 4242
+SAID = "Remember that my parrot is called Septimus, and that he likes walnuts more than anything else."
+
+
+@pytest.fixture
+def settings(tmp_path: Path, model_path: Path) -> Settings:
+    return Settings(
+        model=ModelSection(name=str(model_path), context=512),
+        engine=EngineSection(streams=2, kv_folder=tmp_path / "kv"),
+        sampling=SamplingSection(max_tokens=8),
+        store=StoreSection(path=tmp_path / "log.db"),
+    )
+
+
+async def said(chat: Chat, text: str) -> tuple[int, Done]:
+    session = await chat.store.start_session(guild_id=SERVER, kind="channel")
+    message = await chat.store.append_message(session, "user", text, person=PERSON)
+    return session, await answered(chat, session, message)
+
+
+async def answered(chat: Chat, session: int, message: int) -> Done:
+    events = [event async for event in chat.reply(ReplyRequest(session=session, message=message))]
+    assert isinstance(events[-1], Done)
+    return events[-1]
+
+
+async def test_others_write_through_the_running_program(settings: Settings) -> None:
+    async with open_chat(settings) as chat:
+        session, done = await said(chat, SAID)
+        async with writer(settings.store.path) as write:
+            await write("rate", turn=done.turn, stars=4)
+        marks = await chat.store.marks(session)
+        assert marks[done.turn].stars == 4
+
+
+async def test_an_erasure_reaches_the_kv_in_memory_and_on_disk(settings: Settings) -> None:
+    async with open_chat(settings) as chat:
+        await said(chat, SAID)
+        _, again = await said(chat, SAID)
+        assert (await chat.store.turn(again.turn)).n_cached > 0, "the prefix is kept until it is erased"
+        await chat.store.erase_person(PERSON)
+        _, after = await said(chat, SAID)
+        assert (await chat.store.turn(after.turn)).n_cached == 0
+        await chat.store.erase_person(PERSON)
+    assert not list(settings.engine.kv_folder.rglob("*.kv*"))
+    async with open_chat(settings) as chat:
+        _, restarted = await said(chat, SAID)
+        assert (await chat.store.turn(restarted.turn)).n_cached == 0
+
+
+async def test_the_kv_of_a_conversation_outlives_a_restart(settings: Settings) -> None:
+    async with open_chat(settings) as chat:
+        await said(chat, SAID)
+    async with open_chat(settings) as chat:
+        _, done = await said(chat, SAID)
+        assert (await chat.store.turn(done.turn)).n_cached > 0
+
+
+def test_limits_are_what_the_settings_say() -> None:
+    section = StoreSection(keep_days=30, keep_mb=0, keep_servers=((SERVER, 0, 5),))
+    assert limits(Settings(store=section)) == Limits(Limit(30, None), {SERVER: Limit(None, 5 << 20)})
+    assert limits(Settings()) == Limits()

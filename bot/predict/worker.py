@@ -122,6 +122,8 @@ class Worker(threading.Thread):
     def _forget(self) -> None:
         while self._forgetting:
             self._cache.clear()
+            if not self._jobs:
+                self._scorer.forget()
             for reply in (*self._prefilling, *self._decoding):
                 reply.private = True
             self._mailbox.post(_settle, self._forgetting.popleft(), None)

@@ -246,3 +246,18 @@ async def test_a_long_newcomer_goes_in_chunks_between_steps(start, monkeypatch):
     for before, after in itertools.pairwise(chunks):
         rows, seconds = batches[before]
         assert batches[after][0] <= max(8, GAP_S / (seconds / rows))
+
+
+async def test_forgetting_leaves_nothing_of_what_was_and_what_runs(start, tmp_path):
+    engine = await start(spill_folder=tmp_path, cache_bytes=1_500_000)  # holds one of them; the other is on disk
+    earlier = [tuple(range(100 * i, 100 * i + 40)) for i in (1, 2)]
+    for prompt in earlier:
+        await read(prompt, engine.generate(prompt, WILD, 1))
+    running_prompt = tuple(range(500, 540))
+    running = engine.generate(running_prompt, LONG, 1)
+    await anext(running)
+    await engine.forget()
+    assert list(tmp_path.glob("*.kv")) == []
+    await running.aclose()
+    for prompt in (*earlier, running_prompt):
+        assert (await read(prompt, engine.generate(prompt, replace(WILD, max_tokens=1), 1))).n_cached == 0

@@ -55,5 +55,5 @@ class Turnstile:
     ) -> None:
         now = time.monotonic()
         self.pace.took(now - self._entered)
-        self._next = max(self._entered + self.pace.interval, now)
+        self._next = now + self.pace.interval
         self._lock.release()

@@ -7,7 +7,7 @@ from .double import Double, Fault, Request
 from .errors import ApiError
 from .interactions import Interaction, NoResponse
 from .people import Person
-from .world import Channel, ChannelType, Guild, Message, Permission, User, walk
+from .things import Channel, ChannelType, Guild, Message, Permission, User, walk
 
 __all__ = [
     "ApiError",

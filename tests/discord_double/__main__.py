@@ -8,7 +8,7 @@ import asyncio
 import sys
 
 from .double import Double
-from .world import Message
+from .things import Message
 
 
 async def serve(port: int, token: str) -> None:

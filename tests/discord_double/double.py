@@ -17,7 +17,8 @@ from .interactions import Interactions
 from .limits import Limits
 from .people import Person
 from .rest import API, Rest
-from .world import Channel, Guild, Message, World
+from .things import Channel, Guild, Message
+from .world import World
 
 OLD_EDITS = 5
 

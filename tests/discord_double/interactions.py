@@ -10,7 +10,7 @@ from aiohttp import web
 from . import messages, validation
 from .errors import ApiError, unknown
 from .rest import API, Handler, body
-from .world import LOADING, Channel, Message, User
+from .things import LOADING, Channel, Message, User
 
 if TYPE_CHECKING:
     from .double import Double

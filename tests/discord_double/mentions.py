@@ -3,7 +3,8 @@
 import re
 from typing import Any
 
-from .world import Channel, Message, Permission, User, World, walk
+from .things import Channel, Message, Permission, User, walk
+from .world import World
 
 _USER = re.compile(r"<@!?(\d+)>")
 _ROLE = re.compile(r"<@&(\d+)>")

@@ -7,7 +7,7 @@ from . import validation
 from .errors import ApiError, forbidden
 from .gateway import DIRECT_MESSAGES, GUILD_MESSAGES
 from .mentions import notified, pinging_text
-from .world import COMPONENTS_V2, EPHEMERAL, LOADING, Attachment, Channel, Message, User
+from .things import COMPONENTS_V2, EPHEMERAL, LOADING, Attachment, Channel, Message, User
 
 if TYPE_CHECKING:
     from .double import Double

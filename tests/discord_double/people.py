@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from . import messages
 from .interactions import Interaction
 from .messages import Upload
-from .world import Channel, Message, Permission, User, walk
+from .things import Channel, Message, Permission, User, walk
 
 if TYPE_CHECKING:
     from .double import Double

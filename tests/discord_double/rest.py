@@ -10,7 +10,7 @@ from . import messages, validation
 from .errors import ApiError, forbidden, unknown
 from .gateway import DIRECT_REACTIONS, GUILD_REACTIONS, GUILDS
 from .messages import Upload
-from .world import Channel, ChannelType, Guild, Message, Permission, User
+from .things import Channel, ChannelType, Guild, Message, Permission, User
 
 if TYPE_CHECKING:
     from .double import Double

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from .errors import ApiError, invalid
-from .world import COMPONENTS_V2, walk
+from .things import COMPONENTS_V2, walk
 
 ROW, BUTTON, SELECT, INPUT = 1, 2, 3, 4
 SELECTS = (3, 5, 6, 7, 8)

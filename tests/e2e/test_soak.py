@@ -94,7 +94,7 @@ def most_edits(double: Double, seconds: float = 5.0) -> int:
     times: dict[str, list[float]] = defaultdict(list)
     for request in double.requests:
         match = re.match(r"/channels/(\d+)/messages/\d+$", request.path)
-        if request.method == "PATCH" and match:
+        if request.method == "PATCH" and request.status == 200 and match:
             times[match[1]].append(request.at)
     most = 0
     for each in times.values():

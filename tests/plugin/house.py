@@ -14,7 +14,7 @@ from glasshead.plugin.client import Client
 from glasshead.plugin.service import Service
 
 
-def made_settings(folder: Path, model: Path, **sections: Any) -> Settings:
+def made_settings(folder: Path, model: Path, /, **sections: Any) -> Settings:
     """Settings for a test: everything in ``folder``, greedy, short replies."""
     usual: dict[str, dict[str, Any]] = {
         "model": {"name": str(model), "context": 2048},

@@ -1,6 +1,7 @@
 """Discord's bad days, long replies, other settings: a bot for each."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -134,3 +135,25 @@ async def test_a_command_where_it_is_no_member_is_cut_in_time(
         asked = await alice.slash("chat", double.general, text="Count to a thousand.", user_installed=True)
         reply = await asked.shows(finished, timeout=60)
         assert "Cut here" in reply.content
+
+
+async def test_the_place_in_the_queue_is_shown(double: Double, started: Any) -> None:
+    long = {"max_tokens": 250, "temperature": 0.0, "logit_bias": ON_AND_ON}
+    async with started(engine={"streams": 1}, sampling=long):
+        people = [double.person(f"person{i}") for i in range(4)]
+        asked = [await who.mention_bot(double.channel(f"of-{who.user.name}"), "Count.") for who in people]
+        waiting = await double.wait_for(lambda m: m.content.startswith("-# Waiting: "), timeout=40)
+        assert re.match(r"-# Waiting: \d ahead of you", waiting.content)
+        for each in asked:
+            assert finished(await double.reply_to(each, finished, timeout=60))
+
+
+async def test_what_was_left_out_is_said(double: Double, started: Any) -> None:
+    async with started(model={"context": 256}, sampling={"max_tokens": 20, "temperature": 0.0}):
+        alice = double.person("alice")
+        text = "Here is something long to say: " + "one two three four five six seven eight nine ten " * 4
+        reply = await ask(double, alice, text)
+        for _ in range(4):
+            again = await alice.say(double.general, text, reply_to=reply)
+            reply = await double.reply_to(again, finished, timeout=40)
+        assert re.search(r"-# Left out of what the model read: .* oldest turn.* tokens", reply.content)

@@ -1,7 +1,7 @@
 """Chatting, from the other side of the screen; one bot for all of these."""
 
 import pytest
-from discord_double import Permission
+from discord_double import Message, Permission
 from house import Room, finished, labels, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -153,3 +153,18 @@ async def test_too_much_at_once_is_answered_kindly(room: Room) -> None:
 async def test_an_empty_mention_gets_a_hint(room: Room) -> None:
     told = await room.double.reply_to(await room.alice.mention_bot(room.channel, ""))
     assert "Mention me with a question" in told.content
+
+
+async def test_people_are_named_once_there_are_several(room: Room) -> None:
+    async def prompt_of(reply: Message) -> str:
+        await room.read_by_model(reply)
+        store = room.service.chat.store
+        turn = await store.turn(await store.turn_of_discord_message(reply.id) or 0)
+        return b"".join(turn.prompt_pieces).decode()
+
+    alice, bob = (who.user.display for who in (room.alice, room.bob))
+    first = await room.ask(room.alice, "I like tea.")
+    assert f"{alice}" not in await prompt_of(first)
+    second = await room.follow(room.bob, "I like coffee.", first)
+    prompt = await prompt_of(second)
+    assert f"{alice}: I like tea." in prompt and f"{bob}: I like coffee." in prompt

@@ -45,7 +45,7 @@ async def converse(settings: Settings, session: int | None = None, seed: int | N
         sitting = await _sit(chat, settings, session)
         typer.echo(f"{chat.speaker.engine.model.name} is ready. {HELP}", err=True)
         commands = Commands(sitting, settings)
-        async for text in typed_messages(settings.store.path.parent / "history"):
+        async for text in typed_messages():
             try:
                 if text.startswith("/"):
                     if not await commands.run(text):

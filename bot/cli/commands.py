@@ -11,6 +11,7 @@ from ..explain.visible import neutral
 from .explain import show_turn
 from .interrupt import interruptible
 from .sitting import Sitting, check_typed
+from .typed import unechoed
 from .verify import verify_turn
 
 HELP = "Type, or /help."
@@ -69,7 +70,8 @@ class Commands:
 
     async def tell(self, saying: Awaitable[Done]) -> None:
         """Wait for a reply being printed, and say how it ended."""
-        done = await saying
+        with unechoed():
+            done = await saying
         typer.echo()
         ending = {"length": ", cut at the limit", "stopped": ", stopped"}.get(done.finish, "")
         typer.echo(

@@ -145,7 +145,7 @@ def erase(
     if not id_.isdecimal():
         raise UserError(f"{id_} is not a Discord id: those are numbers")
     if not yes:
-        if not sys.stdin.isatty():
+        if not (sys.stdin and sys.stdin.isatty()):
             raise UserError("erasing cannot be undone: say --yes")
         typer.confirm(
             f"Erase {'everything of user' if person else 'message'} {id_}? This cannot be undone", abort=True

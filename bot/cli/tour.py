@@ -44,7 +44,7 @@ async def _tour(settings: Settings, question: str, numbers: list[int] | range) -
             report = await visit(bench, number)
             print("\n".join(report_lines(report)), flush=True)
             held &= report.finding.holds is not False
-            if sys.stdin.isatty() and sys.stdout.isatty() and number != numbers[-1]:
+            if sys.stdin and sys.stdin.isatty() and sys.stdout.isatty() and number != numbers[-1]:
                 await asyncio.to_thread(input, "\n[Enter] ")
             print()
         return held

@@ -4,9 +4,8 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 
 FENCE = '"""'
 """A line of its own: everything up to the next such line is one message."""
@@ -14,9 +13,12 @@ FENCE = '"""'
 _CHUNK = 1 << 16
 
 
-async def typed_messages(history: Path) -> AsyncIterator[str]:
-    """Messages as they come; ends with the input. Between fences a message has many lines."""
-    source = _from_terminal(history) if sys.stdin and sys.stdin.isatty() and sys.stdout.isatty() else _from_pipe()
+async def typed_messages() -> AsyncIterator[str]:
+    """Messages as they come; ends with the input. Between fences a message has many lines.
+
+    What was typed can be called back within a sitting and is kept nowhere: only the log holds conversations.
+    """
+    source = _from_terminal() if sys.stdin and sys.stdin.isatty() and sys.stdout.isatty() else _from_pipe()
     block: list[str] | None = None
     async for line in source:
         if line.strip() == FENCE:
@@ -68,9 +70,8 @@ async def _read() -> bytes:
     return await future
 
 
-async def _from_terminal(history: Path) -> AsyncIterator[str]:
+async def _from_terminal() -> AsyncIterator[str]:
     from prompt_toolkit import PromptSession  # noqa: PLC0415 - a pipe has no use for it
-    from prompt_toolkit.history import FileHistory  # noqa: PLC0415
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent  # noqa: PLC0415
 
     keys = KeyBindings()
@@ -83,9 +84,8 @@ async def _from_terminal(history: Path) -> AsyncIterator[str]:
     def _(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
 
-    _begin(history)
     session: PromptSession[str] = PromptSession(
-        "you › ", history=FileHistory(str(history)), multiline=True, key_bindings=keys, prompt_continuation="    · "
+        "you › ", multiline=True, key_bindings=keys, prompt_continuation="    · "
     )
     while True:
         try:
@@ -96,7 +96,19 @@ async def _from_terminal(history: Path) -> AsyncIterator[str]:
             continue
 
 
-def _begin(history: Path) -> None:
-    """The file of what was typed is for its owner alone, as the log is."""
-    history.parent.mkdir(parents=True, exist_ok=True)
-    history.touch(mode=0o600)
+@contextmanager
+def unechoed() -> Iterator[None]:
+    """On a terminal, what is typed meanwhile does not show: it would land in the middle of a reply."""
+    if not (sys.stdin and sys.stdin.isatty()):
+        yield
+        return
+    import termios  # noqa: PLC0415 - not on every system
+
+    before = termios.tcgetattr(0)
+    quiet = [*before]
+    quiet[3] &= ~termios.ECHO
+    termios.tcsetattr(0, termios.TCSANOW, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSANOW, before)

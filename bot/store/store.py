@@ -1,7 +1,9 @@
 """The log: what front ends and `chat` use. Encoding and decoding run in threads, SQL in the connections' own."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from .blocks import PackedPrompt
 from .columns import Damaged
 from .database import Database
 from .eraser import Eraser, Receipt
+from .faults import StoreError
 from .lock import OwnerLock
 from .marks import Marks
 from .migrate import check_folder, migrate, require_version
@@ -29,6 +32,8 @@ from .search import search as search_messages
 from .search_syntax import Query
 from .spans import pack_spans
 from .tables import turn as turn_table
+
+log = logging.getLogger(__name__)
 
 VOCABULARIES = 4
 """Vocabularies kept decoded."""
@@ -44,6 +49,7 @@ class Store:
         self._pieces: dict[int, list[bytes]] = {}
         self._kept: dict[int, tuple[int, ...]] = {}
         """Of each open turn, the reply's tokens that stand at the end of its prompt."""
+        self._unsaved: dict[int, turns.Outcome] = {}
         self.interrupted: tuple[int, ...] = ()
         """Turns a crash had left open, found at start."""
 
@@ -73,6 +79,10 @@ class Store:
         self._eraser.forget = forget
 
     async def close(self) -> None:
+        try:
+            await self.save_unsaved()
+        except StoreError:
+            log.exception("turns %s are not in the log", self.unsaved)
         await self.database.close()
         if self._lock is not None:
             self._lock.release()
@@ -183,6 +193,7 @@ class Store:
         parent_turn: int | None = None,
     ) -> int:
         """A durable `pending` turn, before the first token. ``requester``: a Discord user, None in the terminal."""
+        await self.save_unsaved()
         key = await self.database.read(lambda c: sessions.session_key(c, session))
         opening = turns.Opening(
             session=session,
@@ -257,9 +268,25 @@ class Store:
                 timings=timings,
             )
         )
-        message = await self.database.write(lambda c: turns.save_outcome(c, turn, outcome))
+        try:
+            message = await self.database.write(lambda c: turns.save_outcome(c, turn, outcome))
+        except StoreError:
+            self._unsaved[turn] = outcome
+            raise
         self._kept.pop(turn, None)
         return message
+
+    @property
+    def unsaved(self) -> tuple[int, ...]:
+        """Finished turns the disk could not take; they are tried again with the next turn, and at the end."""
+        return tuple(self._unsaved)
+
+    async def save_unsaved(self) -> None:
+        """Try again to save what could not be saved. Raises StoreError if it still cannot."""
+        for turn, outcome in list(self._unsaved.items()):
+            await self.database.write(partial(turns.save_outcome, turn_id=turn, made=outcome))
+            self._kept.pop(turn, None)
+            self._unsaved.pop(turn, None)
 
     def _reply_ids(self, turn: int, steps: Sequence[Step]) -> tuple[int, ...]:
         """The reply's ids from its first token on, those a branch kept included."""

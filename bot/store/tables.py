@@ -168,8 +168,8 @@ turn = sa.Table(
     sa.Index("turn_created", "created_us"),
     sa.Index("turn_block", "block_id", sqlite_where=sa.text("block_id IS NOT NULL")),
     sa.Index("turn_odd", "status", "id", sqlite_where=sa.text("status <> 'ok'")),
-    sa.Index("turn_perplexity", "perplexity", "id"),
-    sa.Index("turn_tokens", "n_out", "id"),
+    sa.Index("turn_perplexity", "perplexity", "n_out"),
+    sa.Index("turn_tokens", "n_out", "perplexity"),
     sqlite_autoincrement=True,
 )
 

@@ -222,7 +222,7 @@ CREATE INDEX turn_odd ON turn (status, id) WHERE status <> 'ok';
 
 CREATE INDEX turn_parent ON turn (parent_turn_id) WHERE parent_turn_id IS NOT NULL;
 
-CREATE INDEX turn_perplexity ON turn (perplexity, id);
+CREATE INDEX turn_perplexity ON turn (perplexity, n_out);
 
 CREATE INDEX turn_prompt_message ON turn (prompt_message_id);
 
@@ -232,7 +232,7 @@ CREATE INDEX turn_requester ON turn (requester_id, id) WHERE requester_id IS NOT
 
 CREATE INDEX turn_session ON turn (session_id, id);
 
-CREATE INDEX turn_tokens ON turn (n_out, id);
+CREATE INDEX turn_tokens ON turn (n_out, perplexity);
 
 CREATE TABLE annotation (
     id INTEGER NOT NULL,

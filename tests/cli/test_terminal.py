@@ -80,6 +80,7 @@ def test_typing_at_a_real_terminal(home: Home) -> None:
     screen.type("half a thought\x03")  # Ctrl-C drops the line, not the program
     screen.type("/reset\r")
     screen.until("a new session")
+    screen.until("you ›")
     screen.type("\x04")
     screen.until(None)
     assert process.wait(30) == 0

@@ -125,19 +125,21 @@ def generate(path: Path, turns: int, *, seed: int = 1, pool_size: int = 150) -> 
                     f"{filler.turn} turns, {filler.turn / (time.perf_counter() - begun):.0f} a second", flush=True
                 )
         raw.execute("INSERT INTO trace_part (id, data) VALUES (?, ?)", (filler.part, filler.rest))
-        raw.execute(ROLLUP)
+        for by, key in KEYS.items():
+            raw.execute(ROLLUP.format(by=by, key=key, day=DAY_US))
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     raw.close()
 
 
-ROLLUP = f"""
-INSERT INTO daily (day, model_id, guild_id, person_id, turns, stopped, errors, interrupted, prompt_tokens,
-                   cached_tokens, tokens, timed, ttft_us, gen_us, gen_tokens, surprisal)
-SELECT t.created_us / {DAY_US}, model_id, coalesce(guild_id, 0), coalesce(requester_id, 0), count(*),
-       sum(status = 'stopped'), sum(status = 'error'), sum(status = 'interrupted'), sum(n_prompt), sum(n_cached),
-       sum(n_out), count(*), sum(ttft_us), sum(gen_us), sum(n_out - 1), sum(ln(perplexity) * n_out)
-FROM turn t JOIN session s ON s.id = t.session_id GROUP BY 1, 2, 3, 4
+ROLLUP = """
+INSERT INTO daily (by, day, key, turns, stopped, errors, interrupted, prompt_tokens, cached_tokens, tokens, timed,
+                   ttft_us, gen_us, gen_tokens, surprisal)
+SELECT '{by}', t.created_us / {day}, coalesce({key}, 0), count(*), sum(status = 'stopped'), sum(status = 'error'),
+       sum(status = 'interrupted'), sum(n_prompt), sum(n_cached), sum(n_out), count(*), sum(ttft_us), sum(gen_us),
+       sum(n_out - 1), sum(ln(perplexity) * n_out)
+FROM turn t JOIN session s ON s.id = t.session_id GROUP BY 1, 2, 3
 """
+KEYS = {"model": "model_id", "server": "guild_id", "user": "requester_id"}
 
 
 class _Filler:

@@ -211,18 +211,18 @@ def _blank() -> dict[str, Any]:
 def forget_person(connection: sa.Connection, person_id: int) -> int:
     """Take the person out of the sums, then out of the log. Returns how many thumbs went."""
     thumbs = connection.execute(feedback.delete().where(feedback.c.person_id == person_id)).rowcount
-    names = [column.name for column in daily.c if column.name not in {"day", "model_id", "guild_id", "person_id"}]
-    sums = ", ".join(f"{name} = {name} + excluded.{name}" for name in names)
+    names = [column.name for column in daily.c if not column.primary_key]
+    sums = ", ".join(f"{name} = daily.{name} + excluded.{name}" for name in names)
     listed = ", ".join(names)
     connection.execute(
         sa.text(
-            f"INSERT INTO daily (day, model_id, guild_id, person_id, {listed}) "  # noqa: S608  names of columns
-            f"SELECT day, model_id, guild_id, 0, {listed} FROM daily WHERE person_id = :who "
-            f"ON CONFLICT (day, model_id, guild_id, person_id) DO UPDATE SET {sums}"
+            f"INSERT INTO daily (by, day, key, {listed}) "  # noqa: S608  names of columns
+            f"SELECT by, day, 0, {listed} FROM daily WHERE by = 'user' AND key = :who "
+            f"ON CONFLICT (by, day, key) DO UPDATE SET {sums}"
         ),
         {"who": person_id},
     )
-    connection.execute(daily.delete().where(daily.c.person_id == person_id))
+    connection.execute(daily.delete().where(daily.c.by == "user", daily.c.key == person_id))
     connection.execute(turn.update().where(turn.c.requester_id == person_id).values(requester_id=None))
     connection.execute(session.update().where(session.c.person_id == person_id).values(person_id=None, title=""))
     connection.execute(person.delete().where(person.c.id == person_id))

@@ -7,10 +7,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from ..errors import UserError
-from .clock import DAY_US, now_us
+from .clock import now_us
 from .sessions import person_id, storable
 from .statistics import add
-from .tables import annotation, feedback, person, session, tag, turn
+from .tables import annotation, feedback, person, tag, turn
 
 STARS: Literal["review"] = "review"
 THUMB: Literal["discord"] = "discord"
@@ -71,16 +71,11 @@ def thumb(connection: sa.Connection, turn_id: int, discord_id: int, value: int, 
 
 def _count(connection: sa.Connection, turn_id: int, which: sa.ColumnElement[bool], sign: int) -> None:
     """Keep the daily sums true: add or take away the feedback rows that are there."""
-    query = sa.select(turn.c.created_us, turn.c.model_id, turn.c.requester_id, session.c.guild_id)
-    row = connection.execute(
-        query.join(session, session.c.id == turn.c.session_id).where(turn.c.id == turn_id)
-    ).one()
-    key = (row.created_us // DAY_US, row.model_id, row.guild_id or 0, row.requester_id or 0)
     for value, source in connection.execute(sa.select(feedback.c.value, feedback.c.source).where(which)).all():
         if source == STARS:
-            add(connection, key, ratings=sign, rating_sum=sign * value)
+            add(connection, turn_id, ratings=sign, rating_sum=sign * value)
         else:
-            add(connection, key, thumbs_up=sign * (value > 0), thumbs_down=sign * (value < 0))
+            add(connection, turn_id, thumbs_up=sign * (value > 0), thumbs_down=sign * (value < 0))
 
 
 def add_tag(connection: sa.Connection, turn_id: int, name: str) -> None:

@@ -6,41 +6,62 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from .clock import DAY_US
 from .tables import daily, model, person
 
-_COUNT = sa.text(
-    f"""
-    INSERT INTO daily (day, model_id, guild_id, person_id, turns, stopped, errors, interrupted, prompt_tokens,
-                       cached_tokens, tokens, timed, ttft_us, gen_us, gen_tokens, surprisal)
-    SELECT turn.created_us / {DAY_US}, model_id, coalesce(guild_id, 0), coalesce(requester_id, 0), 1,
-           status = 'stopped', status = 'error', status = 'interrupted', n_prompt, n_cached, n_out,
-           ttft_us IS NOT NULL, coalesce(ttft_us, 0), coalesce(gen_us, 0),
-           CASE WHEN ttft_us IS NULL THEN 0 ELSE max(n_out - 1, 0) END, :surprisal
-    FROM turn JOIN session ON session.id = turn.session_id WHERE turn.id = :turn
-    ON CONFLICT (day, model_id, guild_id, person_id) DO UPDATE SET
-        turns = turns + 1, stopped = stopped + excluded.stopped, errors = errors + excluded.errors,
-        interrupted = interrupted + excluded.interrupted, prompt_tokens = prompt_tokens + excluded.prompt_tokens,
-        cached_tokens = cached_tokens + excluded.cached_tokens, tokens = tokens + excluded.tokens,
-        timed = timed + excluded.timed, ttft_us = ttft_us + excluded.ttft_us, gen_us = gen_us + excluded.gen_us,
-        gen_tokens = gen_tokens + excluded.gen_tokens, surprisal = surprisal + excluded.surprisal
-    """  # noqa: S608  one constant
-)
+_KEYS = {"model": "model_id", "server": "coalesce(guild_id, 0)", "user": "coalesce(requester_id, 0)"}
+"""Each turn is counted three times, so that no sum has to be put together from a year of all combinations."""
+_AMOUNTS = {
+    "turns": "1",
+    "stopped": "status = 'stopped'",
+    "errors": "status = 'error'",
+    "interrupted": "status = 'interrupted'",
+    "prompt_tokens": "n_prompt",
+    "cached_tokens": "n_cached",
+    "tokens": "n_out",
+    "timed": "ttft_us IS NOT NULL",
+    "ttft_us": "coalesce(ttft_us, 0)",
+    "gen_us": "coalesce(gen_us, 0)",
+    "gen_tokens": "CASE WHEN ttft_us IS NULL THEN 0 ELSE max(n_out - 1, 0) END",
+    "surprisal": ":surprisal",
+}
+
+
+def _counting(by: str) -> sa.TextClause:
+    names, values = ", ".join(_AMOUNTS), ", ".join(_AMOUNTS.values())
+    sums = ", ".join(f"{name} = daily.{name} + excluded.{name}" for name in _AMOUNTS)
+    return sa.text(
+        f"INSERT INTO daily (by, day, key, {names}) "  # noqa: S608  constants
+        f"SELECT '{by}', turn.created_us / {DAY_US}, {_KEYS[by]}, {values} "
+        "FROM turn JOIN session ON session.id = turn.session_id WHERE turn.id = :turn "
+        f"ON CONFLICT (by, day, key) DO UPDATE SET {sums}"
+    )
+
+
+_COUNT = [_counting(by) for by in _KEYS]
 
 
 def count_turn(connection: sa.Connection, turn_id: int, surprisal: float) -> None:
     """Add a finished turn to its day. ``surprisal`` in nats, over its tokens."""
-    connection.execute(_COUNT, {"turn": turn_id, "surprisal": surprisal if math.isfinite(surprisal) else 0.0})
+    for statement in _COUNT:
+        connection.execute(
+            statement, {"turn": turn_id, "surprisal": surprisal if math.isfinite(surprisal) else 0.0}
+        )
 
 
-def add(connection: sa.Connection, key: tuple[int, int, int, int], **amounts: Any) -> None:
-    """Add amounts to the row (day, model, guild or 0, person or 0)."""
-    values = dict(zip(("day", "model_id", "guild_id", "person_id"), key, strict=True))
-    statement = insert(daily).values(values | amounts)
-    sums = {name: daily.c[name] + statement.excluded[name] for name in amounts}
-    connection.execute(statement.on_conflict_do_update(index_elements=list(values), set_=sums))
+def add(connection: sa.Connection, turn_id: int, **amounts: int) -> None:
+    """Add amounts to the day of a turn that is counted already."""
+    values = ", ".join(f"{name} = {name} + :{name}" for name in amounts)
+    for by, key in _KEYS.items():
+        connection.execute(
+            sa.text(
+                f"UPDATE daily SET {values} WHERE by = '{by}' AND (day, key) = "  # noqa: S608  constants
+                f"(SELECT turn.created_us / {DAY_US}, {key} FROM turn JOIN session ON session.id = turn.session_id "
+                "WHERE turn.id = :turn)"
+            ),
+            {"turn": turn_id, **amounts},
+        )
 
 
 By = Literal["day", "model", "server", "user"]
@@ -71,15 +92,17 @@ def statistics(connection: sa.Connection, by: By, *, since: int, until: int) -> 
     key: Any = {
         "day": daily.c.day,
         "model": model.c.name,
-        "server": daily.c.guild_id,
+        "server": daily.c.key,
         "user": sa.func.coalesce(person.c.name, sa.cast(person.c.discord_id, sa.Text)),
     }[by]
     names = [column.name for column in daily.c if not column.primary_key]
-    source = daily.outerjoin(model, model.c.id == daily.c.model_id).outerjoin(
-        person, person.c.id == daily.c.person_id
-    )
+    source = {
+        "model": daily.outerjoin(model, model.c.id == daily.c.key),
+        "user": daily.outerjoin(person, person.c.id == daily.c.key),
+    }.get(by, daily)
     query = sa.select(key.label("key"), *(sa.func.sum(daily.c[name]).label(name) for name in names))
-    query = query.select_from(source).where(daily.c.day.between(since, until)).group_by(key)
+    counted = "model" if by == "day" else by
+    query = query.select_from(source).where(daily.c.by == counted, daily.c.day.between(since, until)).group_by(key)
     query = query.order_by(key if by == "day" else sa.desc("turns"))
     return [_sums(row, by) for row in connection.execute(query)]
 

@@ -269,10 +269,9 @@ erasure = sa.Table(
 daily = sa.Table(
     "daily",
     metadata,
+    sa.Column("by", sa.Text, primary_key=True, comment="model, server or user"),
     sa.Column("day", sa.Integer, primary_key=True, comment="days since 1970, UTC"),
-    sa.Column("model_id", Id, primary_key=True),
-    sa.Column("guild_id", Snowflake, primary_key=True, comment="0: none"),
-    sa.Column("person_id", Id, primary_key=True, comment="0: none"),
+    sa.Column("key", sa.BigInteger, primary_key=True, comment="model.id, guild_id or person.id; 0: none"),
     *(
         sa.Column(name, sa.BigInteger, nullable=False, server_default="0")
         for name in (

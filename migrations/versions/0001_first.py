@@ -7,10 +7,9 @@ down_revision = None
 
 TABLES = """
 CREATE TABLE daily (
+    "by" TEXT NOT NULL,
     day INTEGER NOT NULL,
-    model_id INTEGER NOT NULL,
-    guild_id BIGINT NOT NULL,
-    person_id INTEGER NOT NULL,
+    "key" BIGINT NOT NULL,
     turns BIGINT DEFAULT '0' NOT NULL,
     stopped BIGINT DEFAULT '0' NOT NULL,
     errors BIGINT DEFAULT '0' NOT NULL,
@@ -27,7 +26,7 @@ CREATE TABLE daily (
     thumbs_up BIGINT DEFAULT '0' NOT NULL,
     thumbs_down BIGINT DEFAULT '0' NOT NULL,
     surprisal FLOAT DEFAULT '0' NOT NULL,
-    PRIMARY KEY (day, model_id, guild_id, person_id)
+    PRIMARY KEY ("by", day, "key")
 )
  WITHOUT ROWID;
 

@@ -79,7 +79,7 @@ class Asking(ServiceCog, name="Glasshead asking"):
         await tell(interaction, HELP)
 
     async def _continue(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
-        turn = await self.service.chat.store.turn_of_discord_message(message.id)
+        turn = await self.service.turn_shown(message.id, message.channel.id)
         if turn is None:
             await tell(interaction, "I did not write that: reply to it and mention me instead.")
             return

@@ -139,7 +139,7 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
     async def _from_menu(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
         try:
-            turn = await self.service.chat.store.turn_of_discord_message(message.id)
+            turn = await self.service.turn_shown(message.id, message.channel.id)
             if turn is None:
                 mine = self.bot.user is not None and message.author.id == self.bot.user.id
                 raise UserError(
@@ -236,7 +236,7 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
         match = _LINK.search(message.strip())
         if match is None:
             raise UserError("that is no message link: use *Copy Message Link*, or the menu on the reply itself")
-        turn = await store.turn_of_discord_message(int(match[1]))
+        turn = await self.service.turn_shown(int(match[1]), interaction.channel_id)
         if turn is None or not await self._may_see(interaction, turn):
             raise UserError("I know no reply of mine at that link")
         return turn

@@ -128,7 +128,7 @@ class History:
     async def _referenced(self, message: discord.Message) -> Before | None:
         assert message.reference is not None and message.reference.message_id is not None
         target = message.reference.message_id
-        turn = await self._store.turn_of_discord_message(target)
+        turn = await self._service.turn_shown(target, message.channel.id)
         if turn is not None:
             return await self.end_of_turn(turn)
         logged = await self._logged(target)

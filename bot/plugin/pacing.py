@@ -40,6 +40,11 @@ class Turnstile:
         self._next = 0.0
         self._entered = 0.0
 
+    async def quiet(self) -> None:
+        """Wait until the edits that are under way or waiting now are done."""
+        async with self._lock:
+            pass
+
     async def __aenter__(self) -> Self:
         await self._lock.acquire()
         try:

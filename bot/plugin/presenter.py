@@ -133,8 +133,8 @@ class Presenter:
                 await self._surface.finish(texts, view, file)
             except (Gone, discord.HTTPException) as error:
                 log.warning("the end of a reply has no place: %s", error)
-        if done is not None and done.logged and done.turn and self._surface.messages:
-            await self._service.chat.store.link_discord(done.turn, self._surface.ids)
+            if done is not None and done.logged and done.turn and self._surface.messages:
+                await self._service.chat.store.link_discord(done.turn, self._surface.ids)
 
     def _final(self, done: Done | None) -> tuple[list[str], tuple[str, str] | None]:
         """The texts of the finished reply, and a file if it is too long to be read as messages."""

@@ -58,6 +58,15 @@ class Service:
         """Held while a reply is made where the whole channel is one conversation: the next message follows it."""
         return self._lines.setdefault(channel, asyncio.Lock())
 
+    async def turn_shown(self, message: int, channel: int | None) -> int | None:
+        """The turn whose reply a Discord message shows. People can be quicker than the log: a message that appeared
+        this moment is given the time to be linked."""
+        turn = await self.chat.store.turn_of_discord_message(message)
+        if turn is None and channel in self._turnstiles:
+            await self._turnstiles[channel].quiet()
+            turn = await self.chat.store.turn_of_discord_message(message)
+        return turn
+
     def running_turn(self, turn: int) -> Running | None:
         return next((running for running in self.running if running.turn == turn), None)
 

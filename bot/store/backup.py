@@ -14,6 +14,8 @@ from ..errors import UserError
 from .blocks import unpack_ids
 from .codec import decode
 from .columns import Damaged
+from .database import writer_engine
+from .erasure import SEARCH_INDEXES, rebuild_search_index
 from .faults import plain_words
 from .lock import OwnerLock
 from .migrate import REVISIONS, migrate, version
@@ -190,18 +192,18 @@ def _tried(what: str, remedy: str, read: Callable[[bytes], object], value: bytes
 
 def mend(path: Path) -> None:
     """Build every index anew from the tables. The caller owns the log."""
-    with plain_words(path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("REINDEX")
-        connection.execute("INSERT INTO message_words (message_words) VALUES ('rebuild')")
-        connection.execute("INSERT INTO message_trigrams (message_trigrams) VALUES ('delete-all')")
-        connection.execute("INSERT INTO message_trigrams (rowid, text) SELECT id, text FROM message WHERE unspaced")
+    engine = writer_engine(path)
+    with plain_words(path), engine.begin() as connection:
+        connection.exec_driver_sql("REINDEX")
+        for index in SEARCH_INDEXES:
+            rebuild_search_index(connection, index)
+    engine.dispose()
 
 
 def search_index_findings(connection: sa.Connection) -> list[Finding]:
     """Whether the full-text indexes are whole. FTS5 checks them by a kind of write: on the writer."""
     out: list[Finding] = []
-    for index in ("message_words", "message_trigrams"):
+    for index in SEARCH_INDEXES:
         try:
             connection.exec_driver_sql(f"INSERT INTO {index} ({index}) VALUES ('integrity-check')")  # noqa: S608
         except sa.exc.DatabaseError as error:

@@ -15,6 +15,7 @@ from ..errors import UserError
 from . import erasure as edits
 from .clock import now_us
 from .database import Database
+from .faults import StoreError
 from .ledger import Entry, Ledger, mac
 from .tables import erasure, message, person
 
@@ -151,15 +152,28 @@ class Eraser:
 
     async def _clean_files(self) -> None:
         """Rewrite the search indexes without what was deleted, empty the WAL, drop derived data."""
-        for index in ("message_words", "message_trigrams"):
-            more = True
-            while more:
-                more = await self._database.write(partial(edits.merge_search_index, index=index, pages=MERGE_PAGES))
+        for index in edits.SEARCH_INDEXES:
+            try:
+                await self._merge(index)
+            except StoreError as error:
+                if error.reason != "damaged":
+                    raise
+                log.warning("the search index %s is damaged and is built anew: writing waits meanwhile", index)
+                await self._database.write(partial(edits.rebuild_search_index, index=index))
         await self._database.checkpoint()
         if self.forget is not None:
             await self.forget()
         for folder in self._caches:
             await asyncio.to_thread(_empty, folder)
+
+    async def _merge(self, index: str) -> None:
+        """Merge a full-text index into one piece, which drops what was deleted: in short steps, and if replies come
+        in so fast that there is always a new piece, the rest in one long one."""
+        pages = await self._database.read(partial(edits.index_pages, index=index))
+        for _ in range(2 * pages // MERGE_PAGES + 16):
+            if not await self._database.write(partial(edits.merge_search_index, index=index, pages=MERGE_PAGES)):
+                return
+        await self._database.write(partial(edits.merge_search_index, index=index, pages=2 * pages + 10_000))
 
 
 def _empty(folder: Path) -> None:

@@ -19,6 +19,8 @@ from .spans import unpack_spans
 from .tables import annotation, daily, feedback, message, person, prompt_block, session, turn
 from .traces import delete_trace
 
+SEARCH_INDEXES = ("message_words", "message_trigrams")
+
 CHUNK = 16
 """Edits in one transaction: the write lock is held for some tens of milliseconds."""
 
@@ -227,6 +229,19 @@ def forget_person(connection: sa.Connection, person_id: int) -> int:
     connection.execute(session.update().where(session.c.person_id == person_id).values(person_id=None, title=""))
     connection.execute(person.delete().where(person.c.id == person_id))
     return int(thumbs)
+
+
+def index_pages(connection: sa.Connection, index: str) -> int:
+    return int(connection.exec_driver_sql(f"SELECT count(*) FROM {index}_data").scalar_one())  # noqa: S608
+
+
+def rebuild_search_index(connection: sa.Connection, index: str) -> None:
+    """Build a full-text index anew from the messages; what was deleted is not in it."""
+    connection.exec_driver_sql(f"INSERT INTO {index} ({index}) VALUES ('delete-all')")  # noqa: S608
+    which = "unspaced" if index == "message_trigrams" else "1"
+    connection.exec_driver_sql(
+        f"INSERT INTO {index} (rowid, text) SELECT id, text FROM message WHERE {which}"  # noqa: S608
+    )
 
 
 def merge_search_index(connection: sa.Connection, index: str, pages: int) -> bool:

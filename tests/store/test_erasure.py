@@ -1,5 +1,6 @@
 """Erasing a person: nothing of theirs is findable, everybody else keeps what is theirs."""
 
+import asyncio
 import contextlib
 import gc
 import lzma
@@ -209,6 +210,16 @@ async def test_an_erasure_that_was_cut_short_is_finished_at_the_next_start(
         assert [needle for needle in NEEDLES if needle.encode() in after] == []
 
 
+async def test_a_damaged_search_index_does_not_keep_the_words(log: Store, path: Path):
+    await filled(log)
+    with sqlite3.connect(path) as other:
+        other.execute("UPDATE message_words_data SET block = zeroblob(length(block)) WHERE id > 10")
+    await log.erase_person(ANN)
+    after = everything(path.parent)
+    assert [needle for needle in NEEDLES if needle.encode() in after] == []
+    assert len((await log.search(parse("else"))).hits) == 1
+
+
 @pytest.mark.parametrize(
     ("said", "other", "left"),
     [
@@ -231,3 +242,21 @@ async def test_an_erasure_that_was_cut_short_is_finished_at_the_next_start(
 )
 def test_what_counts_as_a_quotation(said: str, other: str, left: str):
     assert Quotes([said]).redact(other) == left
+
+
+async def test_an_erasure_ends_and_is_thorough_while_replies_keep_coming(log: Store, path: Path):
+    await filled(log)
+    session = await log.start_session()
+    going = True
+
+    async def chat() -> None:
+        while going:
+            await ask(log, session, "talk goes on meanwhile", "so it does", n=1)
+
+    talking = [asyncio.create_task(chat()) for _ in range(3)]
+    await log.erase_person(ANN)
+    going = False
+    await asyncio.gather(*talking)
+    await log.database.checkpoint()
+    after = everything(path.parent)
+    assert [needle for needle in NEEDLES if needle.encode() in after] == []

@@ -19,7 +19,7 @@ SLOW, STUCK = 1.5, 4.0
 """So many times the expected duration, three times running or only once, calls for a trial."""
 BETTER = 0.92
 """A count wins a trial against more threads if it takes less than this part of their time."""
-RETRY_S, LONGEST_RETRY_S = 4.0, 64.0
+RETRY_S, LONGEST_RETRY_S = 4.0, 16.0
 """Until the next trial of more threads (or fewer, if all run); three times as long after each one in vain."""
 
 Key = tuple[str, int]

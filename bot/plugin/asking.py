@@ -14,7 +14,8 @@ from .explaining import EVERYWHERE, INSTALLS
 from .history import History
 from .interaction_surface import InteractionSurface
 from .presenter import present
-from .service import Running, Service
+from .service import NOBODY, Running, Service
+from .surface import Surface
 
 MENU = "Continue from here"
 HELP = """\
@@ -48,13 +49,22 @@ class Asking(ServiceCog, name="Glasshead asking"):
         return History(self.service, self.bot.user)
 
     @app_commands.command(description="Say something to me, also where I am not a member.")
-    @app_commands.describe(text="What you want to say.", fresh="Begin anew (usual: go on with yours).")
+    @app_commands.describe(
+        text="What you want to say.", fresh="Begin anew; usually it goes on with yours.", thread="In a new thread."
+    )
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
     @app_commands.allowed_installs(guilds=True, users=True)
     async def chat(
-        self, interaction: discord.Interaction[Any], text: app_commands.Range[str, 1, 6000], fresh: bool = False
+        self,
+        interaction: discord.Interaction[Any],
+        text: app_commands.Range[str, 1, 6000],
+        fresh: bool = False,
+        thread: bool = False,
     ) -> None:
         await interaction.response.defer(thinking=True)
+        if thread:
+            await self.answer(interaction, text, None, await self._thread(interaction, text))
+            return
         before = None if fresh else await self.history.latest_of(interaction)
         await self.answer(interaction, text, before)
 
@@ -85,17 +95,37 @@ class Asking(ServiceCog, name="Glasshead asking"):
             return
         await interaction.response.send_modal(Continue(self, turn))
 
+    async def _thread(self, interaction: discord.Interaction[Any], text: str) -> discord.Thread:
+        """A thread of ours, below what was said. In it nobody needs to mention the bot."""
+        channel, has = interaction.channel, interaction.app_permissions
+        if not isinstance(channel, discord.TextChannel) or not interaction.is_guild_integration():
+            raise UserError("a thread can only be opened in a text channel of a server I am a member of")
+        if not (has.create_public_threads and has.send_messages_in_threads):
+            raise UserError("I lack **Create Public Threads** or **Send Messages in Threads** in this channel")
+        await interaction.edit_original_response(content=quoted(text), allowed_mentions=NOBODY)
+        said = await interaction.original_response()
+        return await channel.create_thread(name=" ".join(text.split())[:90], message=discord.Object(said.id))
+
     async def answer(
-        self, interaction: discord.Interaction[Any], text: str, before: tuple[int, int | None] | None
+        self,
+        interaction: discord.Interaction[Any],
+        text: str,
+        before: tuple[int, int | None] | None,
+        thread: discord.Thread | None = None,
     ) -> None:
-        """Reply to ``text`` in the deferred response of an interaction."""
+        """Reply to ``text`` in the deferred response of an interaction, or in a thread opened for it."""
         if not self.service.may_talk(interaction.user, interaction.channel, interaction.guild):
             raise UserError("the people who run this server have not let me talk with you here")
         wait = self.service.wait(interaction.user.id, interaction.guild_id)
         if wait:
             raise UserError(f"that is a lot at once: please ask again in {max(1, round(wait))} seconds")
-        original = await interaction.original_response()
-        surface = InteractionSurface(interaction, original)
+        surface: Surface
+        if thread is not None:
+            surface, ends_at = Surface(thread, name=str(interaction.id)), None
+        else:
+            surface = InteractionSurface(interaction, await interaction.original_response())
+            surface.heading = quoted(text) + "\n"
+            ends_at = surface.ends_at
         request = ReplyRequest(
             session=0,
             message=0,
@@ -108,12 +138,17 @@ class Asking(ServiceCog, name="Glasshead asking"):
         if self.service.private(interaction.user.id, interaction.channel):
             reply = self.service.chat.unlogged(self.history.single(text, interaction.channel), request)
         else:
-            logged = await self.history.add_text(interaction, text, before)
+            logged = await self.history.add_text(interaction, text, before, thread)
             reply = self.service.chat.reply(replace(request, session=logged.session, message=logged.message))
-        running = Running(reply, interaction.user.id, interaction.channel_id or 0, ends_at=surface.ends_at)
-        quoted = " ".join(discord.utils.escape_markdown(text).split())
-        surface.heading = f"> {quoted[:180]}{'…' if len(quoted) > 180 else ''}\n"
+        place = thread.id if thread else interaction.channel_id or 0
+        running = Running(reply, interaction.user.id, place, ends_at=ends_at)
         await self.service.spawn(present(self.service, running, surface))
+
+
+def quoted(text: str) -> str:
+    """The question as one quoted line, where no message of the person shows it."""
+    line = " ".join(discord.utils.escape_markdown(text).split())
+    return f"> {line[:180]}{'…' if len(line) > 180 else ''}"
 
 
 class Continue(discord.ui.Modal, title=MENU):

@@ -78,15 +78,21 @@ class History:
         session, parent = before
         return Logged(session, await self._append(session, parent, message, text))
 
-    async def add_text(self, interaction: discord.Interaction[Any], text: str, before: Before | None) -> Logged:
-        """Log what was said in a command, behind ``before`` or as the beginning of a conversation."""
-        channel, user = interaction.channel, interaction.user
+    async def add_text(
+        self,
+        interaction: discord.Interaction[Any],
+        text: str,
+        before: Before | None,
+        thread: discord.Thread | None = None,
+    ) -> Logged:
+        """Log what was said in a command: behind ``before``, or as the beginning of a conversation."""
+        channel, user = thread or interaction.channel, interaction.user
         if before is None:
             session = await self._store.start_session(
                 title=" ".join(text.split())[:80],
-                kind="channel" if interaction.guild_id else "direct",
+                kind="thread" if thread else "channel" if interaction.guild_id else "direct",
                 guild_id=interaction.guild_id,
-                channel_id=interaction.channel_id,
+                channel_id=thread.id if thread else interaction.channel_id,
                 person=user.id,
             )
             before = session, await self._root(session, channel)

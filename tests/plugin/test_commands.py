@@ -20,6 +20,17 @@ async def test_chat_answers_and_goes_on(room: Room) -> None:
     assert [text for _, text in await room.read_by_model(third)][1:] == ["Anew."]
 
 
+async def test_chat_opens_a_thread_and_answers_everything_in_it(room: Room) -> None:
+    asked = await room.alice.slash("chat", room.channel, text="Say one.", thread=True)
+    head = await asked.answer()
+    first = await room.double.wait_for(lambda m: m.channel.parent is room.channel and finished(m), timeout=40)
+    assert head.content == "> Say one." and first.channel.id == head.id
+    more = await room.alice.say(first.channel, "Say two.")
+    second = await room.double.reply_to(more, finished, timeout=40)
+    said = [text for role, text in await room.read_by_model(second) if role == "user"]
+    assert said == ["Say one.", "Say two."]
+
+
 async def test_chat_where_only_the_person_has_installed_it(room: Room) -> None:
     elsewhere = room.double.world.add_guild("Elsewhere", room.bob.user)
     elsewhere.has_bot = False

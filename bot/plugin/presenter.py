@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 TYPING_EVERY = 8.0
 LONGEST_THOUGHT = 1500
+ROOM_FOR_NOTES = 700
 
 
 async def present(service: Service, running: Running, surface: Surface, notes: tuple[str, ...] = ()) -> None:
@@ -161,7 +162,7 @@ def final_texts(
     shown = heading + open_links(text) if text.strip() else ""
     if len(text) > file_above:
         file = ("reply.md", text)
-        shown = split(shown, LIMIT - 200)[0].text
+        shown = split(shown, LIMIT - ROOM_FOR_NOTES)[0].text
         notes = [f"The whole reply ({len(text)} characters) is attached.", *notes]
     texts = [part.text for part in split(shown)] if shown.strip() else []
     if hidden:

@@ -30,7 +30,7 @@ async def test_stop_keeps_what_was_said(double: Double, started: Any) -> None:
 
 
 async def test_a_deleted_channel_ends_the_reply_quietly(double: Double, started: Any) -> None:
-    async with started(sampling={"max_tokens": 400, "temperature": 0.0, "logit_bias": ON_AND_ON}) as bot:
+    async with started(sampling={"max_tokens": 200, "temperature": 0.0, "logit_bias": ON_AND_ON}) as bot:
         asked = await double.person("alice").mention_bot(double.general, "Count to a thousand in words.")
         await double.reply_to(asked, timeout=40)
         double.remove_channel(double.general)
@@ -138,7 +138,7 @@ async def test_a_command_where_it_is_no_member_is_cut_in_time(
 
 
 async def test_the_place_in_the_queue_is_shown(double: Double, started: Any) -> None:
-    long = {"max_tokens": 250, "temperature": 0.0, "logit_bias": ON_AND_ON}
+    long = {"max_tokens": 120, "temperature": 0.0, "logit_bias": ON_AND_ON}
     async with started(engine={"streams": 1}, sampling=long):
         people = [double.person(f"person{i}") for i in range(4)]
         asked = [await who.mention_bot(double.channel(f"of-{who.user.name}"), "Count.") for who in people]

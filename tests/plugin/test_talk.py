@@ -120,7 +120,7 @@ async def test_retry_adds_a_version_in_place(room: Room) -> None:
     await room.double.until(lambda: "1/2" in labels(reply))
     assert words(reply) == first
     answer = await room.follow(room.alice, "And another.", reply)
-    assert (await room.read_by_model(answer))[2][1] == first, "what is shown is what is gone on from"
+    assert (await room.read_by_model(answer))[2][1].strip() == first, "what is shown is what is gone on from"
 
 
 async def test_thumbs_are_kept(room: Room) -> None:

@@ -55,6 +55,7 @@ async def turns_found(store: Store, query: Query) -> AsyncIterator[tuple[int, in
             .where(after, *conditions)
             .order_by(turn.c.session_id, turn.c.id)
             .limit(PAGE)
+            .with_hint(turn, "INDEXED BY turn_session", "sqlite")  # else each page sorts what a filter leaves
         )
         rows = [(row[0], row[1]) for row in await store.database.read(lambda c, q=page: c.execute(q).all())]  # type: ignore[misc]
         if not rows:

@@ -154,6 +154,8 @@ CREATE INDEX message_session ON message (session_id, id);
 
 CREATE INDEX message_turn ON message (turn_id);
 
+CREATE INDEX message_unspaced ON message (id) WHERE unspaced;
+
 CREATE TABLE prompt_block (
     id INTEGER NOT NULL,
     session_id INTEGER NOT NULL,

@@ -67,7 +67,7 @@ async def load(bot: commands.Bot, settings: Settings) -> Service:
     return service
 
 
-async def unload(bot: commands.Bot, service: Service) -> None:
+async def unload(bot: commands.Bot) -> None:
     """What `teardown` does, for a bot that called `load` itself."""
     if id(bot) in _loaded:
         await teardown(bot)

@@ -40,9 +40,8 @@ class Client(commands.Bot):
         """Messages are the plugin's business; there are no prefix commands."""
 
     async def close(self) -> None:
-        service, self.service = self.service, None
-        if service is not None:
-            await unload(self, service)
+        self.service = None
+        await unload(self)
         await super().close()
 
 

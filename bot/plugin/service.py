@@ -19,8 +19,6 @@ NOBODY = discord.AllowedMentions.none()
 BURST, PER_MINUTE = 5, 6.0
 GUILD_BURST, GUILD_PER_MINUTE = 30, 60.0
 
-Place = discord.abc.Messageable
-
 
 @dataclass(eq=False)
 class Running:

@@ -5,10 +5,10 @@ from typing import Any
 import discord
 from discord import app_commands
 
+from ..chat.request import SEED_LIMIT
 from .cog import ServiceCog, tell
 
 LONGEST_SYSTEM = 4000
-SEED_LIMIT = 2**53 - 1
 SHOWN = ("temperature", "top_p", "top_k", "min_p", "max_tokens")
 
 
@@ -80,7 +80,7 @@ class Tuning(ServiceCog, name="Glasshead tuning"):
         top_k: app_commands.Range[int, 0, 1_000_000] | None = None,
         min_p: app_commands.Range[float, 0.0, 1.0] | None = None,
         max_tokens: app_commands.Range[int, 1, 100_000] | None = None,
-        seed: app_commands.Range[int, -1, SEED_LIMIT] | None = None,
+        seed: app_commands.Range[int, -1, SEED_LIMIT - 1] | None = None,
     ) -> None:
         if await refused(interaction):
             return

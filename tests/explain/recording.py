@@ -8,6 +8,7 @@ from pathlib import Path
 import llama_cpp
 import numpy as np
 from glasshead.explain.turn import Trace, Turn
+from glasshead.predict import library
 from glasshead.predict.draw import draw
 from glasshead.predict.engine import Finish, ModelIdentity, Timings
 from glasshead.predict.logits import Logits, capture, rank
@@ -24,8 +25,7 @@ class Recorder:
     """A model with one sequence: it writes turns, or reads given text as if it had written it."""
 
     def __init__(self, path: Path, n_ctx: int = 8192) -> None:
-        llama_cpp.llama_backend_init()
-        llama_cpp.llama_log_set(_SILENT, ctypes.c_void_p(0))
+        library.start()
         params = llama_cpp.llama_model_default_params()
         self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
         self.vocab = llama_cpp.llama_model_get_vocab(self.model)
@@ -184,11 +184,3 @@ def _forced(row: Logits, token: int, k: int) -> Step:
         stages=(),
         row_hash=read.hash,
     )
-
-
-@llama_cpp.llama_log_callback
-def _silent(level: int, text: bytes, data: object) -> None:
-    """llama.cpp is talkative when it loads a model."""
-
-
-_SILENT = _silent

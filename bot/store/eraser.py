@@ -17,7 +17,7 @@ from .clock import now_us
 from .database import Database
 from .faults import StoreError
 from .ledger import Entry, Ledger, mac
-from .tables import erasure, message, person
+from .tables import discord_part, erasure, message, person
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Eraser:
         return await self._begin(f"person:{discord_id}")
 
     async def message(self, discord_message_id: int) -> Receipt:
-        """One message, and what was answered to it."""
+        """One message, and what was answered to it; or, where it shows one of our replies, that reply."""
         return await self._begin(f"message:{discord_message_id}")
 
     async def resume(self) -> list[Receipt]:
@@ -82,7 +82,8 @@ class Eraser:
         if not wanted:
             return []
         persons = sa.select(person.c.discord_id)
-        messages = sa.select(message.c.discord_message_id).where(message.c.discord_message_id.is_not(None))
+        typed = sa.select(message.c.discord_message_id).where(message.c.discord_message_id.is_not(None))
+        messages = sa.union(typed, sa.select(discord_part.c.discord_message_id))
         subjects = [
             f"person:{id_}" for id_ in await self._database.read(lambda c: c.execute(persons).scalars().all())
         ]
@@ -125,18 +126,23 @@ class Eraser:
         receipt.thumbs = await self._database.write(lambda c: edits.forget_person(c, who))
 
     async def _erase_message(self, discord_message_id: int, receipt: Receipt) -> None:
-        query = sa.select(message.c.session_id).where(message.c.discord_message_id == discord_message_id).distinct()
-        for session in await self._database.read(lambda c: c.execute(query).scalars().all()):
-            await self._erase_from(session, receipt, discord_message_id=discord_message_id)
+        for session, reply in await self._database.read(lambda c: edits.places_of(c, discord_message_id)):
+            await self._erase_from(session, receipt, discord_message_id=discord_message_id, reply=reply)
 
     async def _erase_from(
-        self, session: int, receipt: Receipt, *, person_id: int | None = None, discord_message_id: int | None = None
+        self,
+        session: int,
+        receipt: Receipt,
+        *,
+        person_id: int | None = None,
+        discord_message_id: int | None = None,
+        reply: int | None = None,
     ) -> None:
         receipt.sessions += 1
         for _ in range(PASSES):
             data = await self._database.read(lambda c: edits.load(c, session))
             plan = await asyncio.to_thread(
-                edits.plan, data, person_id=person_id, discord_message_id=discord_message_id
+                edits.plan, data, person_id=person_id, discord_message_id=discord_message_id, reply=reply
             )
             if not (plan.messages or plan.blocks or plan.tails):
                 return

@@ -16,7 +16,7 @@ from .blocks import BLOCK, ERASED, pack_ids, unpack_ids
 from .quotes import Quotes
 from .sessions import unspaced
 from .spans import unpack_spans
-from .tables import annotation, daily, feedback, message, person, prompt_block, session, turn
+from .tables import annotation, daily, discord_part, feedback, message, person, prompt_block, session, turn
 from .traces import delete_trace
 
 SEARCH_INDEXES = ("message_words", "message_trigrams")
@@ -61,6 +61,20 @@ def sessions_of(connection: sa.Connection, person_id: int) -> list[int]:
     return sorted(connection.execute(sa.union(said, asked, began)).scalars())
 
 
+def places_of(connection: sa.Connection, discord_message_id: int) -> list[tuple[int, int | None]]:
+    """(session, None) where a person's Discord message stands; (session, reply) where it shows one of ours."""
+    typed = sa.select(message.c.session_id).where(message.c.discord_message_id == discord_message_id).distinct()
+    shown = (
+        sa.select(turn.c.session_id, turn.c.reply_message_id)
+        .join(discord_part, discord_part.c.turn_id == turn.c.id)
+        .where(discord_part.c.discord_message_id == discord_message_id, turn.c.reply_message_id.is_not(None))
+    )
+    return [
+        *((session_id, None) for session_id in connection.execute(typed).scalars()),
+        *((row[0], row[1]) for row in connection.execute(shown)),
+    ]
+
+
 def load(connection: sa.Connection, session_id: int) -> SessionData:
     of_session = turn.c.session_id == session_id
     columns = (turn.c.id, turn.c.prompt_message_id, turn.c.reply_message_id, turn.c.requester_id, turn.c.block_id,
@@ -77,8 +91,15 @@ def load(connection: sa.Connection, session_id: int) -> SessionData:
     )
 
 
-def plan(data: SessionData, *, person_id: int | None = None, discord_message_id: int | None = None) -> Plan:
-    """Every edit that takes a person, or one message, out of a session."""
+def plan(
+    data: SessionData,
+    *,
+    person_id: int | None = None,
+    discord_message_id: int | None = None,
+    reply: int | None = None,
+) -> Plan:
+    """Every edit that takes a person, one message, or one reply out of a session. A reply's words are the model's:
+    another that says the same, or a person who quotes it, keeps them."""
     out = Plan()
     own = {row.id: row.text for row in data.messages if _is_own(row, person_id, discord_message_id)}
     quotes = Quotes(own.values())
@@ -89,6 +110,9 @@ def plan(data: SessionData, *, person_id: int | None = None, discord_message_id:
             out.traces.add(row.id)
             if row.reply_message_id is not None:
                 gone.add(row.reply_message_id)
+        elif reply is not None and row.reply_message_id == reply:
+            out.traces.add(row.id)
+            gone.add(reply)
     touched = _quoting(data, quotes, own, gone, out)
     out.traces.update(
         row.id for row in data.turns if row.reply_message_id in gone and row.reply_message_id in touched

@@ -379,7 +379,8 @@ class Store:
         return await self._eraser.person(discord_id)
 
     async def erase_message(self, discord_message_id: int) -> Receipt:
-        """One message and what was answered to it."""
+        """A person's message and what was answered to it; or the reply of ours that this Discord message shows,
+        or shows a part of: its text, its trace, its tokens in later prompts."""
         return await self._eraser.message(discord_message_id)
 
 

@@ -10,6 +10,7 @@ from functools import partial
 
 from .catalog import Catalog
 from .chat import Chat, Speaker
+from .chat.what_if import what_if
 from .config import Settings
 from .predict import gguf, pool
 from .predict.local import EngineSettings, LocalEngine
@@ -25,9 +26,10 @@ log = logging.getLogger(__name__)
 PRUNE_S = 3600
 
 
-def load_model(settings: Settings) -> Model:
-    """The configured model, fetched if it is not there yet. Raises UserError."""
-    return pool.load_model(settings.model.name, model_choice(settings, settings.model.name))
+def load_model(settings: Settings, name: str = "") -> Model:
+    """A configured model ("": the usual one), fetched if it is not there yet. Raises UserError."""
+    name = name or settings.model.name
+    return pool.load_model(name, model_choice(settings, name))
 
 
 def model_choice(settings: Settings, name: str) -> ModelChoice:
@@ -81,7 +83,8 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
                 others={name: partial(speakers.get, name) for name in others},
             )
             try:
-                async with take_writes(store), _pruning(store, limits(settings)):
+                also = {"what_if": partial(what_if, chat)}
+                async with take_writes(store, also), _pruning(store, limits(settings)):
                     yield chat
             finally:
                 await chat.aclose()

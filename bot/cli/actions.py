@@ -2,27 +2,32 @@
 
 import asyncio
 import threading
-from contextlib import AsyncExitStack, closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from functools import partial
 
-from ..chat import Chat, Done
-from ..chat.request import BranchRequest, fresh_seed
+from ..chat import Chat
+from ..chat.what_if import what_if
 from ..config import Settings
 from ..errors import UserError
 from ..explain.loss import Scored, score
 from ..explain.proof import CannotVerify, prove, require, threads_here
 from ..explain.statement import certificate_lines
 from ..explain.turn import Turn
+from ..predict.local import EngineSettings, LocalEngine
 from ..predict.model import Model
+from ..store import Store
+from ..store.lock import Owned
+from ..store.owner import asking
 from ..wiring import load_model, open_chat
 
 
 class ModelActions:
-    """An async context: leaving it closes what was opened here. ``chat`` is one that runs already, if any does."""
+    """An async context: leaving it ends a proof that still runs. ``chat`` is one that runs already, if any does."""
 
     def __init__(self, settings: Settings, chat: Chat | None = None) -> None:
         self._settings = settings
         self._chat = chat
-        self._opened = AsyncExitStack()
         self._left = threading.Event()
 
     async def __aenter__(self) -> "ModelActions":
@@ -30,7 +35,6 @@ class ModelActions:
 
     async def __aexit__(self, *_: object) -> None:
         self._left.set()
-        await self._opened.aclose()
 
     async def prove(self, turn: Turn) -> list[str]:
         """Replay the turn; its certificate in lines."""
@@ -48,40 +52,51 @@ class ModelActions:
         return await asyncio.to_thread(work)
 
     async def what_if(self, turn: Turn, step: int, choice: int | str, *, fresh: bool) -> Turn:
-        """Let the reply take ``choice`` at recorded step ``step``, and log how it goes on."""
-        chat = await self._running()
-        if isinstance(choice, str):
-            ids = chat.speaker.vocabulary.tokenise(choice, special=False)
-            if not ids:
-                raise UserError("no text, no token")
-            choice = ids[0]
-        request = BranchRequest(
-            turn=turn.id,
-            step=turn.first_step + step,
-            choice=choice,
-            seed=fresh_seed() if fresh else None,
-            user="terminal",
-        )
-        done: Done | None = None
-        async for event in chat.branch(request):
-            done = event if isinstance(event, Done) else done
-        if done is None or not done.turn:
-            raise UserError("the branch could not be written")
-        if done.error:
-            raise UserError(done.error)
-        return await chat.store.turn(done.turn)
+        """Let the reply take ``choice`` at recorded step ``step``, and log how it goes on: in the chat that runs
+        here, in the process that owns the log, or in a chat opened for it."""
+        branch = partial(what_if, turn=turn.id, step=step, choice=choice, fresh=fresh)
+        if self._chat is not None:
+            return await self._chat.store.turn(await branch(self._chat))
+        path = self._settings.store.path
+        try:
+            async with open_chat(self._settings) as chat:
+                return await chat.store.turn(await branch(chat))
+        except Owned as owned:
+            async with asking(path, owned.owner) as ask:
+                number = int(await ask("what_if", **branch.keywords))
+        store = await Store.open(path, writable=False)
+        try:
+            return await store.turn(number)
+        finally:
+            await store.close()
 
     async def score(self, turn: Turn) -> Scored:
-        """Prompt and reply in one pass."""
-        return await score((await self._running()).speaker.engine, turn)
+        """Prompt and reply in one pass. Nothing is logged: it needs the model, not the log."""
+        if self._chat is not None:
+            return await score(self._chat.speaker.engine, turn)
+        async with self._engine(turn) as engine:
+            return await score(engine, turn)
 
-    async def _running(self) -> Chat:
-        if self._chat is None:
-            self._chat = await self._opened.enter_async_context(open_chat(self._settings))
-        return self._chat
+    @asynccontextmanager
+    async def _engine(self, turn: Turn) -> AsyncIterator[LocalEngine]:
+        """An engine with room for this turn and no more: a bot may run beside it."""
+        length = len(turn.prompt.ids) + len(turn.trace.steps)
+        model = await asyncio.to_thread(self._model, turn)
+        settings = EngineSettings(
+            n_ctx=min(max(length, 16), model.identity.n_ctx_train or length),
+            max_running=1,
+            threads=self._settings.engine.threads,
+            cache_bytes=0,
+        )
+        engine = await asyncio.to_thread(LocalEngine, model, settings, loop=asyncio.get_running_loop())
+        try:
+            yield engine
+        finally:
+            await engine.aclose()
 
     def _model(self, turn: Turn) -> Model:
-        model = load_model(self._settings)
+        name = turn.model.name if turn.model.name in self._settings.model.others else ""
+        model = load_model(self._settings, name)
         if model.identity.sha256 != turn.model.sha256:
             model.close()
             raise UserError(

@@ -1,7 +1,8 @@
 """One process writes; others hand it what they want written, over a local socket beside the database.
 
 A request is a line of JSON, {"call": name, "args": {…}}; the answer is {"result": …} or {"error": words}. The
-socket and its name in the lock file may be used by the owner's user only.
+socket and its name in the lock file may be used by the owner's user only. An owner with a model takes requests
+that need it, too.
 """
 
 import asyncio
@@ -11,8 +12,9 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +28,19 @@ log = logging.getLogger(__name__)
 LINE = 256 * 1024 * 1024
 """Longest request: an imported session with its traces is one line."""
 Write = Callable[..., Awaitable[Any]]
-"""``await write("rate", turn=3, stars=5)``: one of WRITES by name."""
+"""``await write("rate", turn=3, stars=5)``: one of WRITES by name, or of what the owner takes besides."""
 
 
 @asynccontextmanager
-async def take_writes(store: Store) -> AsyncIterator[None]:
-    """While this is open, other processes may write through ``store``."""
+async def take_writes(store: Store, also: Mapping[str, Write] | None = None) -> AsyncIterator[None]:
+    """While this is open, other processes may write through ``store``, and ask for what is in ``also``."""
+    calls = {name: partial(work, store) for name, work in WRITES.items()} | dict(also or {})
     path = _socket_path(store.database.path)
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     before = os.umask(0o177)
     try:
-        server = await asyncio.start_unix_server(lambda r, w: _serve(store, r, w), path, limit=LINE)
+        server = await asyncio.start_unix_server(lambda r, w: _serve(calls, r, w), path, limit=LINE)
     finally:
         os.umask(before)
     store.announce(str(path))
@@ -62,10 +65,10 @@ def _socket_path(database: Path) -> Path:
     return folder / hashlib.sha256(os.fsencode(database)).hexdigest()[:16]
 
 
-async def _serve(store: Store, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _serve(calls: Mapping[str, Write], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while line := await reader.readline():
-            writer.write(json.dumps(await _answer(store, line)).encode() + b"\n")
+            writer.write(json.dumps(await _answer(calls, line)).encode() + b"\n")
             await writer.drain()
     except (ConnectionError, ValueError) as error:
         log.warning("a program that writes through this one went away: %s", error)
@@ -73,11 +76,10 @@ async def _serve(store: Store, reader: asyncio.StreamReader, writer: asyncio.Str
         writer.close()
 
 
-async def _answer(store: Store, line: bytes) -> dict[str, Any]:
+async def _answer(calls: Mapping[str, Write], line: bytes) -> dict[str, Any]:
     try:
         request = json.loads(line)
-        work = WRITES[request["call"]]
-        return {"result": await work(store, **request["args"])}
+        return {"result": await calls[request["call"]](**request["args"])}
     except UserError as error:
         return {"error": str(error)}
     except (KeyError, TypeError, ValueError):
@@ -91,7 +93,7 @@ async def writer(path: Path, caches: tuple[Path, ...] = ()) -> AsyncIterator[Wri
     try:
         store = await Store.open(path, caches=caches)
     except Owned as owned:
-        async with _through(path, owned.owner) as write:
+        async with asking(path, owned.owner) as write:
             yield write
         return
     try:
@@ -105,7 +107,8 @@ async def writer(path: Path, caches: tuple[Path, ...] = ()) -> AsyncIterator[Wri
 
 
 @asynccontextmanager
-async def _through(path: Path, owner: Owner | None) -> AsyncIterator[Write]:
+async def asking(path: Path, owner: Owner | None) -> AsyncIterator[Write]:
+    """Have the process that owns a log do it. Raises Owned if it takes no requests."""
     if owner is None or not owner.socket:
         raise Owned(path, owner)
     try:

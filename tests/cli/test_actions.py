@@ -1,0 +1,62 @@
+"""What a reader asks of the model, with and without a program that owns the log."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from glasshead.chat import Chat, Done, ReplyRequest
+from glasshead.cli.actions import ModelActions
+from glasshead.config import EngineSection, ModelSection, SamplingSection, Settings, StoreSection
+from glasshead.errors import UserError
+from glasshead.explain.turn import Turn
+from glasshead.store.lock import current_owner
+from glasshead.wiring import open_chat
+
+
+@pytest.fixture
+def settings(tmp_path: Path, model_path: Path) -> Settings:
+    return Settings(
+        model=ModelSection(name=str(model_path), context=256),
+        engine=EngineSection(streams=1, threads=1, kv_folder=tmp_path / "kv"),
+        sampling=SamplingSection(max_tokens=6),
+        store=StoreSection(path=tmp_path / "log.db"),
+    )
+
+
+async def said(chat: Chat) -> Turn:
+    session = await chat.store.start_session()
+    message = await chat.store.append_message(session, "user", "Name a colour.")
+    events = [event async for event in chat.reply(ReplyRequest(session=session, message=message, seed=4))]
+    assert isinstance(events[-1], Done)
+    return await chat.store.turn(events[-1].turn)
+
+
+async def test_everything_works_while_another_program_owns_the_log(settings: Settings) -> None:
+    async with open_chat(settings) as running:
+        turn = await said(running)
+        async with ModelActions(settings) as actions:
+            branch = await actions.what_if(turn, 1, " green", fresh=False)
+            assert (branch.parent_turn, branch.seed, branch.first_step) == (turn.id, turn.seed, 2)
+            assert b"".join((*turn.trace.pieces[:1], b" green")).decode() in branch.reply
+            again = await actions.what_if(branch, 0, branch.trace.steps[0].top[1].id, fresh=True)
+            assert again.parent_turn == branch.id and again.seed != branch.seed
+            scored = await actions.score(turn)
+            assert len(scored.loss.tokens) == len(turn.trace.steps)
+            assert abs(scored.loss.difference) < 1
+            with pytest.raises(UserError, match="has no step 99"):
+                await actions.what_if(turn, 99, 1, fresh=False)
+            with pytest.raises(UserError, match="no text, no token"):
+                await actions.what_if(turn, 0, "", fresh=False)
+
+
+async def test_everything_works_when_nobody_owns_it(settings: Settings) -> None:
+    async with open_chat(settings) as running:
+        turn = await said(running)
+    async with ModelActions(settings) as actions:
+        branch = await actions.what_if(turn, 0, turn.trace.steps[0].top[1].id, fresh=False)
+        assert branch.parent_turn == turn.id
+        assert current_owner(settings.store.path) is None
+        assert len((await actions.score(branch)).prompt) == len(branch.prompt.ids)
+        other = replace(turn, model=replace(turn.model, name="other", sha256="f" * 64))
+        with pytest.raises(UserError, match=r"made by other.*needs the same file"):
+            await actions.score(other)

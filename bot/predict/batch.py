@@ -51,10 +51,10 @@ def tells_rows(header: Header) -> bool:
     return any(len(tensor.shape) > 1 and tensor.type not in _BLIND_TYPES for tensor in header.tensors)
 
 
-def decode_classes(streams: Sequence[int], *, tells: bool, cuts: bool = True) -> list[Rows]:
+def decode_classes(streams: Sequence[int], *, tells: bool) -> list[Rows]:
     """The class of each row of a decode step with one row of each stream, streams ascending.
 
-    llama.cpp computes neighbouring streams together and, with attention, ``cuts`` where a number is missing.
+    llama.cpp computes neighbouring streams together and cuts where a number is missing, recurrent or not.
     ``tells``: whether the model has weights whose kernels tell how many rows there are.
     """
     if not tells:
@@ -62,7 +62,7 @@ def decode_classes(streams: Sequence[int], *, tells: bool, cuts: bool = True) ->
     classes: list[Rows] = []
     start = 0
     for i, stream in enumerate(streams):
-        if i + 1 == len(streams) or (cuts and streams[i + 1] != stream + 1):
+        if i + 1 == len(streams) or streams[i + 1] != stream + 1:
             classes += _group(i + 1 - start)
             start = i + 1
     return classes

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import library  # noqa: F401  (sets the environment that llama.cpp loads in)
+from . import library, window  # noqa: F401  (library sets the environment that llama.cpp loads in)
 from .engine import EngineError
 from .logits import Logits
 from .model import Model
@@ -75,8 +75,8 @@ class Context:
         self._flag = np.ctypeslib.as_array(self._batch.logits, (n_batch,))
         np.ctypeslib.as_array(self._batch.n_seq_id, (n_batch,))[:] = 1
         self._length = [0] * streams
-        self.cuts_at_gaps = not llama.llama_model_is_recurrent(model.pointer)
-        """Whether a decode step computes streams apart that are no neighbours."""
+        self._window = int(llama.llama_model_n_swa(model.pointer))
+        self._can_cut = not model.is_recurrent
         self.has_gpu = bool(llama.llama_supports_gpu_offload())
 
     def length(self, stream: int) -> int:
@@ -130,9 +130,31 @@ class Context:
 
     def snapshot(self, stream: int) -> NDArray[np.uint8]:
         """The stream's whole state, as bytes in host memory."""
-        size = llama.llama_state_seq_get_size(self._context, stream)
+        data = self._state(stream, llama.LLAMA_STATE_SEQ_FLAGS_NONE)
+        if not 0 < self._window < self._length[stream]:
+            return data
+        try:
+            return self._with_all_windows(stream, data)
+        except window.Unknown:
+            raise EngineError("no_snapshot", "the state of this model's sliding window cannot be kept") from None
+
+    def _with_all_windows(self, stream: int, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        start, last = window.windowed(data)
+        if not self._can_cut:
+            raise window.Unknown
+        length, windows = self._length[stream], [last]
+        while windows[0].first > 0:
+            self.trim(stream, windows[0].first)
+            windows.insert(0, window.window(self._state(stream, llama.LLAMA_STATE_SEQ_FLAGS_SWA_ONLY)))
+        whole = window.join(data, start, windows)
+        if not self.restore(stream, whole, length):
+            raise window.Unknown
+        return whole
+
+    def _state(self, stream: int, flags: int) -> NDArray[np.uint8]:
+        size = llama.llama_state_seq_get_size_ext(self._context, stream, flags)
         data = np.empty(size, np.uint8)
-        written = llama.llama_state_seq_get_data(self._context, _bytes_at(data), size, stream)
+        written = llama.llama_state_seq_get_data_ext(self._context, _bytes_at(data), size, stream, flags)
         if written != size:
             raise EngineError("no_snapshot", f"the state of a reply has {size} bytes, {written} were read")
         return data

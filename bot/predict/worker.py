@@ -239,7 +239,7 @@ class Worker(threading.Thread):
         self._context.decode([Place(r.ids[r.computed], r.computed, r.stream, True) for r in running])
         self._govern(("decode", len(running)), time.monotonic() - began)
         streams = [reply.stream for reply in running]
-        classes = decode_classes(streams, tells=self._tells, cuts=self._context.cuts_at_gaps)
+        classes = decode_classes(streams, tells=self._tells)
         ends: list[tuple[Reply, End]] = []
         for i, (reply, rows) in enumerate(zip(running, classes, strict=True)):
             reply.count(rows, 1)

@@ -55,5 +55,4 @@ def test_rows_are_classed_by_the_company_they_keep():
     assert decode_classes(range(6), tells=True) == ["block"] * 4 + ["few"] * 2
     assert decode_classes(range(9), tells=True) == ["wide"] * 8 + ["tail"]
     assert decode_classes([0, 1, 3, 5, 6, 7, 8], tells=True) == ["few", "few", "one", *["block"] * 4]
-    assert decode_classes([0, 1, 3, 5], tells=True, cuts=False) == ["block"] * 4
     assert decode_classes(range(9), tells=False) == ["one"] * 9

@@ -1,64 +1,96 @@
-"""A tiny Mamba model with random weights: a recurrent model whose state cannot be cut."""
+"""Tiny models with random weights, of any architecture, vocabulary and chat template a test asks for."""
 
-import struct
+import ctypes
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import llama_cpp
 import numpy as np
+from numpy.typing import NDArray
 
-from .test_gguf import F32, file, string, tensor, text, u32
+from .architectures import ARCHITECTURES, LAST_NORM, WIDTH
+from .gguf_writer import Value, write_gguf
 
-WIDTH, INNER, STATE, KERNEL, RANK, LAYERS = 64, 128, 16, 4, 8, 2
-
-
-def _array(key: str, type_id: int, values: list[bytes]) -> bytes:
-    return text(key) + struct.pack("<IIQ", 9, type_id, len(values)) + b"".join(values)
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
 
 
-def mamba(path: Path) -> Path:
-    """Write the model: bytes as its vocabulary, F32 weights."""
-    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    types = [2, 3, 3, *([6] * 256)]
-    values = (
-        string("general.architecture", "mamba"),
-        u32("mamba.context_length", 1024),
-        u32("mamba.embedding_length", WIDTH),
-        u32("mamba.feed_forward_length", 0),
-        u32("mamba.attention.head_count", 0),
-        u32("mamba.block_count", LAYERS),
-        u32("mamba.ssm.conv_kernel", KERNEL),
-        u32("mamba.ssm.inner_size", INNER),
-        u32("mamba.ssm.state_size", STATE),
-        u32("mamba.ssm.time_step_rank", RANK),
-        text("mamba.attention.layer_norm_rms_epsilon") + struct.pack("<If", 6, 1e-5),
-        string("tokenizer.ggml.model", "llama"),
-        _array("tokenizer.ggml.tokens", 8, [text(piece) for piece in pieces]),
-        _array("tokenizer.ggml.scores", 6, [struct.pack("<f", 0.0)] * len(pieces)),
-        _array("tokenizer.ggml.token_type", 5, [struct.pack("<i", kind) for kind in types]),
-    )
-    shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (WIDTH, len(pieces)), "output_norm.weight": (WIDTH,)}
-    for layer in range(LAYERS):
-        shapes |= {
-            f"blk.{layer}.attn_norm.weight": (WIDTH,),
-            f"blk.{layer}.ssm_in.weight": (WIDTH, 2 * INNER),
-            f"blk.{layer}.ssm_conv1d.weight": (KERNEL, INNER),
-            f"blk.{layer}.ssm_conv1d.bias": (INNER,),
-            f"blk.{layer}.ssm_x.weight": (INNER, RANK + 2 * STATE),
-            f"blk.{layer}.ssm_dt.weight": (RANK, INNER),
-            f"blk.{layer}.ssm_dt.bias": (INNER,),
-            f"blk.{layer}.ssm_a": (STATE, INNER),
-            f"blk.{layer}.ssm_d": (INNER,),
-            f"blk.{layer}.ssm_out.weight": (INNER, WIDTH),
+@dataclass(frozen=True)
+class Words:
+    """A SentencePiece vocabulary, as Llama 2 has it: bytes and a few words; ``filler`` more that no text has."""
+
+    control: Sequence[str] = ()
+    user_defined: Sequence[str] = ()
+    filler: int = 0
+    adds_bos: bool = True
+
+    def metadata(self) -> dict[str, Value]:
+        letters = "▁ etaoinshr"
+        tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+        kinds = [UNKNOWN, CONTROL, CONTROL, *([BYTE] * 256)]
+        for text, kind in (
+            *((text, CONTROL) for text in self.control),
+            *((text, USER_DEFINED) for text in self.user_defined),
+            *((text, NORMAL) for text in (*letters, "▁t", "he", "▁the", "in")),
+            *((f"\u2060{n}", NORMAL) for n in range(self.filler)),
+        ):
+            tokens.append(text)
+            kinds.append(kind)
+        return {
+            "tokenizer.ggml.model": "llama",
+            "tokenizer.ggml.tokens": tokens,
+            "tokenizer.ggml.scores": [-float(n % 1000) for n in range(len(tokens))],
+            "tokenizer.ggml.token_type": kinds,
+            "tokenizer.ggml.bos_token_id": 1,
+            "tokenizer.ggml.eos_token_id": 2,
+            "tokenizer.ggml.add_bos_token": self.adds_bos,
         }
-    rng = np.random.default_rng(5)
-    infos, data = [], b""
-    for name, shape in shapes.items():
-        weights = rng.normal(0, 0.3, int(np.prod(shape))).astype("<f4")
-        if name.endswith("ssm_a"):
-            weights = -np.abs(weights) - 0.1  # a decaying state
-        if "norm" in name:
-            weights = np.abs(weights) + 1
-        infos.append(tensor(name, shape, F32, len(data)))
-        data += weights.astype("<f4").tobytes()
-        data += b"\0" * (-len(data) % 32)
-    path.write_bytes(file(values, tuple(infos)) + data)
+
+
+def tiny(
+    path: Path,
+    architecture: str = "llama",
+    *,
+    words: Words | None = None,
+    template: str | None = None,
+    poison: str | None = None,
+) -> Path:
+    """Write a model of about a hundred thousand weights, F32. ``poison`` names a tensor of NaN."""
+    hyper, shapes = ARCHITECTURES[architecture]()
+    metadata: dict[str, Value] = {"general.architecture": architecture, "general.file_type": 0}
+    metadata |= (words or Words()).metadata()
+    tokens = metadata["tokenizer.ggml.tokens"]
+    assert isinstance(tokens, list)
+    metadata |= {f"{architecture}.{key}": value for key, value in hyper.items()}
+    if "vocab_size" in hyper:
+        metadata[f"{architecture}.vocab_size"] = len(tokens)
+    if template is not None:
+        metadata["tokenizer.chat_template"] = template
+    last_norm = LAST_NORM.get(architecture, "output_norm.weight")
+    shapes = {"token_embd.weight": (WIDTH, len(tokens)), last_norm: (WIDTH,)} | shapes
+    tensors = {name: weights(name, tuple(size or len(tokens) for size in shape)) for name, shape in shapes.items()}
+    if poison is not None:
+        tensors[poison][:] = np.nan
+    return write_gguf(path, metadata, tensors)
+
+
+def weights(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Random weights that let activations through: norms near one, states that decay."""
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    out = rng.normal(0, 0.3, shape[::-1]).astype(np.float32)
+    if "ssm_a" in name:
+        return -np.abs(out) - 0.1
+    if "norm" in name and name.endswith("weight"):
+        return np.abs(out) + 1
+    return out
+
+
+def quantize(source: Path, path: Path, name: str) -> Path:
+    """A copy in another quantization, made once."""
+    if not path.exists():
+        params = llama_cpp.llama_model_quantize_default_params()
+        params.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{name}")
+        params.allow_requantize = True
+        assert llama_cpp.llama_model_quantize(str(source).encode(), str(path).encode(), ctypes.byref(params)) == 0
     return path

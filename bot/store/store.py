@@ -62,10 +62,14 @@ class Store:
         """
         if not writable:
             await asyncio.to_thread(require_version, path)
-            return cls(Database(path, writable=False), None)
+            return cls(await Database.open(path, writable=False), None)
         lock = OwnerLock(path)
         await asyncio.to_thread(_own, lock, path)
-        store = cls(Database(path), lock, caches)
+        try:
+            store = cls(await Database.open(path), lock, caches)
+        except BaseException:
+            lock.release()
+            raise
         try:
             store.interrupted = tuple(await store.database.write(turns.interrupt_pending))
             await store._eraser.resume()

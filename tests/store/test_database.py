@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -93,6 +95,43 @@ async def test_the_event_loop_does_not_wait_for_the_disk(store: Store, path: Pat
     foreign.rollback()
     foreign.close()
     await asking
+
+
+async def test_a_reader_nobody_waits_for_is_stopped(store: Store):
+    begun = threading.Event()
+    endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + begin() FROM n) SELECT max(i) FROM n"
+
+    def work(connection: sa.Connection) -> None:
+        connection.connection.driver_connection.create_function("begin", 0, lambda: begun.set() or 1)
+        connection.exec_driver_sql(endless).all()
+
+    reading = asyncio.create_task(store.database.read(work))
+    await asyncio.to_thread(begun.wait)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert await store.sessions() == []  # by the same connection, and the fixture waits for it when it closes
+
+
+async def test_a_log_left_open_does_not_keep_the_program(path: Path):
+    program = (
+        "import asyncio, pathlib, sys; from glasshead.store import Store\n"
+        "async def main(): store = await Store.open(pathlib.Path(sys.argv[1])); print(await store.sessions())\n"
+        "asyncio.run(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, path], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "[]\n")
+
+
+async def test_a_closed_log_says_so(path: Path):
+    store = await Store.open(path)
+    assert await store.sessions() == []
+    await store.close()
+    for use in (store.sessions, store.start_session):
+        with pytest.raises(RuntimeError, match="closed"):
+            await use()
 
 
 async def test_a_clock_set_back_changes_no_order(store: Store, monkeypatch: pytest.MonkeyPatch):

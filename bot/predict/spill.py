@@ -22,7 +22,7 @@ from .schedule import Run, Schedule, length
 
 log = logging.getLogger(__name__)
 
-MAGIC = b"glasshead kv 1\n"
+MAGIC = b"glasshead kv 2\n"
 _SUM = 16
 _MOST_HEAD = 64 << 20
 

@@ -1,7 +1,7 @@
 """The saved state of a model with a sliding window, made whole.
 
-llama.cpp saves only the cells of a sequence that its window still sees. Cut back, such a state would lack what the
-window saw then, and even uncut its cells stand elsewhere, which rounds otherwise. So the windows before the last one
+llama.cpp saves only the cells of a sequence that its window still sees. Cut back, such a state would lack what an
+earlier window saw, and even uncut its cells stand elsewhere, which rounds otherwise. So the windows before the last
 are saved one by one, and put together here as if llama.cpp had saved all cells. The format is llama.cpp's own
 (``llama_kv_cache::state_write``); whatever does not look like it is refused.
 """

@@ -47,10 +47,10 @@ def rows(model: Any, turn: dict[str, Any]) -> Iterator[np.ndarray]:
     own = streams - 1
     first = len(turn["prompt_ids"]) - 1
 
-    def decode(places: list[tuple[int, int, int]]) -> None:
+    def decode(places: list[tuple[int, int, int]], flagged: range) -> None:
         for i, (token, position, stream) in enumerate(places):
             batch.token[i], batch.pos[i], batch.n_seq_id[i] = token, position, 1
-            batch.seq_id[i][0], batch.logits[i] = stream, position >= first or stream != own
+            batch.seq_id[i][0], batch.logits[i] = stream, position in flagged or stream != own
         batch.n_tokens = len(places)
         assert llama_cpp.llama_decode(context, batch) == 0
 
@@ -61,17 +61,21 @@ def rows(model: Any, turn: dict[str, Any]) -> Iterator[np.ndarray]:
     for name, run in groupby(classes[: len(ids) - 1]):
         end = at + len(list(run))
         if name == "many":
-            for start in range(at, end, CHUNK):
-                stop = min(end, start + CHUNK)
+            start = at
+            while start < end:
+                stop = end if end - start <= CHUNK else start + CHUNK - 8  # no rest too small to be a chunk
                 filled = start + max(8, -(-(stop - start) // 4) * 4)  # whole blocks of four, eight at least
-                decode([(ids[i] if i < stop else ids[0], i, own) for i in range(start, filled)])
+                decode([(ids[i] if i < stop else ids[0], i, own) for i in range(start, filled)], range(first, stop))
                 for i in range(max(start, first), stop):
                     yield row(i - start)
-                llama_cpp.llama_memory_seq_rm(memory, own, stop, -1)
+                assert filled == stop or llama_cpp.llama_memory_seq_rm(memory, own, stop, -1)
+                start = stop
         else:
             beside = range(own - COMPANY[name], own)
             for position in range(at, end):
-                decode([*((ids[0], 0, stream) for stream in beside), (ids[position], position, own)])
+                decode(
+                    [*((ids[0], 0, stream) for stream in beside), (ids[position], position, own)], range(first, end)
+                )
                 if position >= first:
                     yield row(len(beside))
                 for stream in beside:

@@ -1,7 +1,6 @@
 """What `glasshead explain --json` says against a program that shares nothing with Glasshead: tests/oracle.py."""
 
 import asyncio
-import ctypes
 import json
 import subprocess
 import sys
@@ -11,13 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import llama_cpp
 import pytest
 from glasshead.chat import Chat, Done, ReplyRequest
 from glasshead.cli.app import app
 from glasshead.config import Settings, load_settings
 from glasshead.predict.sampling import Sampling
 from glasshead.wiring import open_chat
+from predict.architectures import ARCHITECTURES
+from predict.tiny import quantize, tiny
 from typer.testing import CliRunner
 
 ORACLE = Path(__file__).with_name("oracle.py")
@@ -47,15 +47,12 @@ WAYS = {
 }
 
 
-def quantized(model: Path, name: str, folder: Path) -> Path:
+def prepared(model: Path, name: str, folder: Path) -> Path:
+    """The default model, in a quantization, or a tiny one of an architecture."""
+    path = folder / f"{name}.gguf"
     if name == "default":
         return model
-    path = folder / f"{name}.gguf"
-    params = llama_cpp.llama_model_quantize_default_params()
-    params.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{name}")
-    params.allow_requantize = True
-    assert llama_cpp.llama_model_quantize(str(model).encode(), str(path).encode(), ctypes.byref(params)) == 0
-    return path
+    return tiny(path, name) if name in ARCHITECTURES else quantize(model, path, name)
 
 
 async def say(chat: Chat, session: int, text: str, parent: int | None, sampling: Sampling, seed: int) -> Done:
@@ -101,7 +98,7 @@ def talk(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
     @cache
     def with_model(name: str) -> Talk:
         folder = tmp_path_factory.mktemp(name)
-        path = quantized(model_path, name, folder)
+        path = prepared(model_path, name, folder)
         config = folder / "config.toml"
         config.write_text(
             f"[model]\nname = {json.dumps(str(path))}\ncontext = 512\n[engine]\nthreads = 1\n"
@@ -113,7 +110,11 @@ def talk(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
     return with_model
 
 
-@pytest.mark.parametrize("model", ["default", "Q8_0", "Q4_K_M"])
+ALWAYS = ("default", "Q8_0", "Q4_K_M", "gemma3", "granitehybrid", "qwen2moe")
+SOAK = [pytest.param(name, marks=pytest.mark.soak) for name in ARCHITECTURES if name not in ALWAYS]
+
+
+@pytest.mark.parametrize("model", [*ALWAYS, *SOAK])
 def test_every_token_agrees_with_an_independent_program(
     model: str, talk: Callable[[str], Talk], tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""Replies that share a beginning: a tree of what-ifs, and two of them compared token by token."""
+"""Two replies compared token by token: what they share, where they part, where they meet again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,15 +37,6 @@ class Comparison:
     meets_at: tuple[int, int] | None
     """Where, after parting, they first agree again for at least ``MEETING`` tokens: positions left and right."""
     same_prompt: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Branch:
-    """A turn and the turns that kept its beginning. ``first_step`` tokens of the reply come from the parent."""
-
-    turn: int
-    first_step: int
-    branches: tuple["Branch", ...]
 
 
 MEETING = 3
@@ -112,17 +103,3 @@ def _length(stretch: Stretch) -> int:
 
 def _question(turn: Turn) -> tuple[int, ...]:
     return turn.prompt.ids[: len(turn.prompt.ids) - turn.first_step]
-
-
-def tree(turns: Sequence[Turn]) -> tuple[Branch, ...]:
-    """The turns as trees, roots and children by id. A turn whose parent is not given is a root."""
-    known = {turn.id for turn in turns}
-    children: dict[int | None, list[Turn]] = {}
-    for turn in sorted(turns, key=lambda turn: turn.id):
-        parent = turn.parent_turn if turn.parent_turn in known else None
-        children.setdefault(parent, []).append(turn)
-
-    def grow(parent: int | None) -> tuple[Branch, ...]:
-        return tuple(Branch(turn.id, turn.first_step, grow(turn.id)) for turn in children.get(parent, []))
-
-    return grow(None)

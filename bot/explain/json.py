@@ -1,13 +1,16 @@
 """The stable JSON of an explanation: docs/json.md describes every field, and changes only by addition."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from ..predict.prompt import Span
 from ..predict.step import Step
 from .branches import Comparison, ReplyToken
+from .ending import stop_string
 from .explanation import Explanation
 from .loss import Scored
+from .tree import Branch
 from .turn import Turn
 from .visible import text
 
@@ -29,6 +32,8 @@ def explanation_json(explanation: Explanation) -> Json:
         "parent_turn": turn.parent_turn,
         "status": turn.status,
         "finish": turn.finish,
+        "stop_string": stop_string(turn),
+        "end_of_turn": next((token.index for token in explanation.tokens if token.is_end), None),
         "error": turn.error,
         "verifiable": turn.verifiable,
         "trace_fault": turn.trace.fault,
@@ -181,6 +186,35 @@ def _reply_token_json(token: ReplyToken) -> Json:
         "text": text(token.bytes),
         "logprob": None if token.logprob is None else number(token.logprob),
     }
+
+
+def tree_json(forest: Sequence[Branch]) -> Json:
+    """The replies to one message, each branch below its parent."""
+    return {"format": FORMAT, "trees": [_branch_json(branch) for branch in forest]}
+
+
+def _branch_json(branch: Branch) -> Json:
+    turn, fork = branch.turn, branch.fork
+    return {
+        "turn": turn.id,
+        "status": turn.status,
+        "seed": turn.seed,
+        "tokens": turn.first_step + len(turn.trace.steps),
+        "reply": turn.reply,
+        "fork": fork
+        and {
+            "step": fork.step,
+            "took": _taken_json(fork.took.id, fork.took.bytes, fork.took_p),
+            "instead": _taken_json(fork.instead_id, fork.instead, fork.instead_p),
+            "same_draws": fork.same_draws,
+            "meets_at": list(fork.meets_at) if fork.meets_at else None,
+        },
+        "branches": [_branch_json(below) for below in branch.branches],
+    }
+
+
+def _taken_json(token: int, piece: bytes, p: float | None) -> Json:
+    return {"id": token, "bytes": piece.hex(), "text": text(piece), "p": p}
 
 
 def scored_json(scored: Scored) -> Json:

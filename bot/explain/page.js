@@ -78,7 +78,7 @@
     const number = (label, value) => make("div", {}, make("span", { textContent: label }), make("div", { textContent: value }));
     const [first, last] = view.groups[tileOf[index]];
     const part = last > first ? `part ${index - first + 1} of ${last - first + 1} of ${quoted(view.groups[tileOf[index]][3])}` : "";
-    const end = index === view.end ? "end of turn" : "";
+    const end = index === data.end_of_turn ? "end of turn" : view.unshown !== null && index >= view.unshown ? "of the stop string, not shown" : "";
     const go = (to, sign, label) => {
       const button = make("button", { type: "button", textContent: sign, ariaLabel: label, disabled: !steps[to] });
       button.addEventListener("click", () => open(to, true));
@@ -86,7 +86,7 @@
     };
     const out = [
       make("div", { className: "place" },
-        make("span", { textContent: `step ${index} of ${steps.length - 1}` + (part || end ? " · " + (part || end) : "") }),
+        make("span", { textContent: `step ${index} of ${steps.length - 1}` + [end, part].map((note) => note && " · " + note).join("") }),
         make("span", {}, go(index - 1, "◀", "Previous step"), " ", go(index + 1, "▶", "Next step"))),
       make("div", { className: "title", textContent: quoted(step.shown) }),
       make("div", { className: "numbers" },

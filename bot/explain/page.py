@@ -63,7 +63,7 @@ def page_data(explanation: Explanation, step: int, scored: Scored | None = None)
     layers = {layer: shown(explanation, layer) for layer in LAYERS}
     record["view"] = {
         "step": step,
-        "end": next((token.index for token in explanation.tokens if token.is_end), None),
+        "unshown": next((token.index for token in explanation.tokens if token.is_unshown), None),
         "names": {str(token): name for token, name in names.items()},
         "groups": [
             [

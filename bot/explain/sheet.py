@@ -130,9 +130,9 @@ def _panel(step: StepView, explanation: Explanation) -> Panel:
 
 
 def _part_of(explanation: Explanation, index: int) -> str:
-    group = explanation.group_of(index)
+    group, token = explanation.group_of(index), explanation.tokens[index]
     if group.first == group.last:
-        return "end of turn" if explanation.tokens[index].is_end else ""
+        return "end of turn" if token.is_end else "of the stop string" if token.is_unshown else ""
     return f"part {index - group.first + 1} of {group.last - group.first + 1} of “{visible(group.bytes)}”"
 
 

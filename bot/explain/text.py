@@ -1,5 +1,6 @@
 """An explanation as text: for a pipe, for `/explain` in a chat, and as parts of the full screen."""
 
+from .ending import stop_string
 from .explanation import Explanation
 from .lines import Line, plain, reply_lines, width
 from .scale import LAYER_LEVELS, MARKS, Layer
@@ -10,7 +11,7 @@ from .visible import ELLIPSIS, neutral, visible
 _BAR = "█"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _ENDINGS = {
-    "stop": "ended by itself",
+    "stop": "ended its turn",
     "length": "cut at its length limit",
     "stopped": "stopped by a person",
     "error": "ended by a fault",
@@ -57,7 +58,9 @@ def outcome(explanation: Explanation) -> str:
     turn = explanation.turn
     if turn.status in _STATUS:
         return _STATUS[turn.status]
-    ending = _ENDINGS.get(turn.finish or "", turn.status)
+    stop = stop_string(turn)
+    ending = f"ended at the stop string {quoted(stop.encode())}" if stop else ""
+    ending = ending or _ENDINGS.get(turn.finish or "", turn.status)
     return f"{ending}: {neutral(turn.error)}" if turn.error else ending
 
 
@@ -185,11 +188,12 @@ def _numbers(step: StepView, columns: int) -> list[str]:
 
 
 def _group_note(explanation: Explanation, index: int) -> str:
-    group = explanation.group_of(index)
+    group, token = explanation.group_of(index), explanation.tokens[index]
+    note = " · end of turn" if token.is_end else " · of the stop string, not shown" if token.is_unshown else ""
     if group.first == group.last:
-        return " · end of turn" if explanation.tokens[index].is_end else ""
+        return note
     count = group.last - group.first + 1
-    return f" · part {index - group.first + 1} of {count} of {quoted(group.bytes, 12)}"
+    return f"{note} · part {index - group.first + 1} of {count} of {quoted(group.bytes, 12)}"
 
 
 def candidate_lines(step: StepView, columns: int) -> list[Line]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..predict.message import Role
 from ..predict.prompt import Prompt, SpanKind
+from .ending import ends_itself, unshown_from
 from .scale import Layer
 from .turn import Turn
 from .visible import decode, graphemes
@@ -27,6 +28,8 @@ class Token:
     is_favourite: bool
     is_end: bool
     """The model ended its turn here: the token is no text of the reply."""
+    is_unshown: bool
+    """It holds a part of the stop string that ended the reply."""
 
     @property
     def p(self) -> float:
@@ -79,8 +82,8 @@ class PromptPart:
 
 def tokens(turn: Turn) -> tuple[Token, ...]:
     steps = turn.trace.steps
-    ends_itself = turn.finish == "stop" and bool(steps)
-    last = len(steps) - 1
+    end = len(steps) - 1 if ends_itself(turn) else None
+    unshown = unshown_from(turn)
     return tuple(
         Token(
             index=index,
@@ -91,18 +94,11 @@ def tokens(turn: Turn) -> tuple[Token, ...]:
             entropy=step.entropy,
             p_final=step.p_final,
             is_favourite=step.rank == 1,
-            is_end=ends_itself and index == last and _looks_like_marker(piece),
+            is_end=index == end,
+            is_unshown=unshown is not None and index >= unshown,
         )
         for index, (step, piece) in enumerate(zip(steps, turn.trace.pieces, strict=True))
     )
-
-
-def _looks_like_marker(piece: bytes) -> bool:
-    """Whether the last token of a reply that stopped is the end-of-turn token rather than a stop string's end.
-
-    Such tokens have no text (b"") or a marker's: <|im_end|>, </s>, <end_of_turn>, [/INST].
-    """
-    return not piece or (len(piece) > 3 and piece[:1] in b"<[" and piece[-1:] in b">]")
 
 
 def groups(pieces: Sequence[bytes]) -> tuple[Group, ...]:

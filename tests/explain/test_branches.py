@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from glasshead.explain.branches import compare, reply, tree
+from glasshead.explain.branches import compare, reply
 from glasshead.explain.contrast import compare_lines
 from glasshead.explain.lines import plain
 from glasshead.explain.turn import Turn
@@ -45,17 +45,6 @@ def test_a_branch_s_reply_begins_with_what_it_kept(turn: Turn) -> None:
     assert [token.logprob is None for token in reply(branch)[: kept + 1]] == [True] * kept + [False]
     comparison = compare(turn, branch)
     assert comparison.parts_at is None and comparison.same_prompt
-
-
-def test_branches_hang_below_the_turn_they_came_from(turn: Turn) -> None:
-    turns = [
-        dataclasses.replace(turn, id=number, parent_turn=parent)
-        for number, parent in ((3, 2), (2, 1), (1, None), (4, 1), (9, 77))
-    ]
-    roots = tree(turns)
-    assert [root.turn for root in roots] == [1, 9]
-    assert [branch.turn for branch in roots[0].branches] == [2, 4]
-    assert [branch.turn for branch in roots[0].branches[0].branches] == [3]
 
 
 def test_a_comparison_in_words(recorder: Recorder) -> None:

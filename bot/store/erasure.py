@@ -113,6 +113,7 @@ def plan(
         elif reply is not None and row.reply_message_id == reply:
             out.traces.add(row.id)
             gone.add(reply)
+    gone.update(row.id for row in data.messages if row.role == "assistant" and row.turn_id in out.traces)  # copies
     touched = _quoting(data, quotes, own, gone, out)
     out.traces.update(
         row.id for row in data.turns if row.reply_message_id in gone and row.reply_message_id in touched

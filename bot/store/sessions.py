@@ -108,6 +108,18 @@ def append_message(
     return _inserted(connection, INSERT_MESSAGE, values)
 
 
+def copy_message(connection: sa.Connection, message_id: int, *, parent: int | None) -> int:
+    """Add a message again below another one: the same words, a reply with the very ids it was generated as."""
+    row = connection.execute(sa.select(message).where(message.c.id == message_id)).mappings().first()
+    if row is None:
+        raise UserError(f"there is no message {message_id}")
+    values = {name: value for name, value in row.items() if name != "id"}
+    new = message.insert().values(values | {"parent_id": parent, "created_us": now_us()})
+    key = connection.execute(new).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
 def session_of(connection: sa.Connection, message_id: int) -> int:
     """The session of a message. Raises UserError if there is none."""
     found = connection.execute(_SESSION_OF, {"id": message_id}).scalar()

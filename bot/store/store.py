@@ -139,6 +139,10 @@ class Store:
             )
         )
 
+    async def copy_message(self, message_id: int, *, parent: int | None) -> int:
+        """Log a message again, unchanged, in another place of its session: below an edited one, say."""
+        return await self.database.write(lambda c: sessions.copy_message(c, message_id, parent=parent))
+
     async def conversation(self, message_id: int) -> Conversation:
         """Everything from the first message to this one; replies carry the ids they were generated as."""
         return await self.database.read(lambda c: sessions.conversation(c, message_id))

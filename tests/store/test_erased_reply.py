@@ -57,3 +57,14 @@ async def test_a_restored_older_copy_loses_the_reply_again(path: Path):
     store = await Store.open(path)
     assert (await store.turn(turn)).reply == ""
     await store.close()
+
+
+async def test_a_copied_reply_keeps_its_ids_and_goes_with_the_original(store: Store):
+    turn, _, _ = await talk(store)
+    row = (await store.turn(turn)).reply_message
+    assert row is not None
+    copy = await store.copy_message(row, parent=None)
+    (copied,), original = await store.conversation(copy), (await store.conversation(row))[-1]
+    assert (copied.text, copied.ids, copied.role) == (original.text, original.ids, "assistant")
+    await store.erase_message(SHOWN[0])
+    assert (await store.message(copy)).erased and await store.conversation(copy) == ()

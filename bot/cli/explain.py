@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -20,12 +22,14 @@ from ..explain.branches import compare as compare_turns
 from ..explain.contrast import compare_lines
 from ..explain.explanation import Explanation
 from ..explain.explanation import explain as explain_turn
-from ..explain.json import comparison_json, explanation_json, scored_json
+from ..explain.json import Json, comparison_json, explanation_json, scored_json, tree_json
 from ..explain.lines import Line, plain
 from ..explain.loss import Scored, loss_lines, seen_lines
 from ..explain.page import page
 from ..explain.text import full, step_lines
+from ..explain.tree import tree, tree_lines
 from ..explain.turn import Turn
+from ..store.relatives import relatives
 from ..store.store import Store
 from .actions import ModelActions
 from .screen import Screen
@@ -46,58 +50,75 @@ def explain(
         bool, typer.Option(help="Score prompt and reply in one pass, as training does. Loads the model.")
     ] = False,
     compare: Annotated[int | None, typer.Option(help="Compare with this turn, token by token.")] = None,
+    as_tree: Annotated[
+        bool, typer.Option("--tree", help="The replies to the same message: what-ifs below what they left.")
+    ] = False,
     step: Annotated[int | None, typer.Option(help="Open this step, counted from 0.")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file instead of config.toml.")] = None,
 ) -> None:
     """Open a logged reply: each token, what else it might have been, and why it fell so."""
-    settings = load_settings(config)
-    asyncio.run(
-        _explain(settings, turn, as_json=as_json, html=html, png=png, loss=loss, compare=compare, step=step)
-    )
+    asked = Asked(as_json, html, png, loss, compare, as_tree, step)
+    asyncio.run(_explain(load_settings(config), turn, asked))
 
 
-async def _explain(
-    settings: Settings,
-    number: int | None,
-    *,
-    as_json: bool,
-    html: Path | None,
-    png: Path | None,
-    loss: bool,
-    compare: int | None,
-    step: int | None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The options of the command."""
+
+    as_json: bool
+    html: Path | None
+    png: Path | None
+    loss: bool
+    compare: int | None
+    as_tree: bool
+    step: int | None
+
+
+async def _explain(settings: Settings, number: int | None, asked: Asked) -> None:
     store = await Store.open(settings.store.path, writable=False)
     try:
         number = number if number is not None else await store.latest_turn()
         if number is None:
             raise UserError("the log holds no turn yet: say something first, with glasshead chat")
         turn = await store.turn(number)
-        other = await store.turn(compare) if compare is not None else None
+        other = await store.turn(asked.compare) if asked.compare is not None else None
+        family = await relatives(store, turn) if asked.as_tree or asked.html or not _is_terminal() else []
     finally:
         await store.close()
-    explanation = explain_turn(turn)
-    if step is not None:
-        check_step(explanation, step)
     if other is not None:
         comparison = compare_turns(turn, other)
-        if as_json:
-            print(json.dumps(comparison_json(comparison), ensure_ascii=False, allow_nan=False))
-        else:
-            _print(compare_lines(comparison, turn, other, columns()))
-    elif html or png:
-        scored = await _scored(settings, turn) if loss else None
-        await asyncio.to_thread(_write_files, explanation, html, png, step, scored)
-    elif loss:
-        scored = await _scored(settings, turn)
-        lines = [*seen_lines(turn, scored), "", *loss_lines(scored.loss)]
-        print(json.dumps(scored_json(scored), allow_nan=False) if as_json else "\n".join(lines))
-    elif as_json:
-        print(json.dumps(explanation_json(explanation), ensure_ascii=False, allow_nan=False))
-    elif step is not None and not _is_terminal():
-        _print(step_lines(explanation, step, columns()))
+        _tell(asked, comparison_json(comparison), compare_lines(comparison, turn, other, columns()))
+    elif asked.as_tree:
+        forest = tree(family)
+        _tell(asked, tree_json(forest), tree_lines(forest, turn.id, columns()))
     else:
-        await show_turn(turn, settings, step=step or 0)
+        await _open(settings, turn, asked, family)
+
+
+async def _open(settings: Settings, turn: Turn, asked: Asked, family: Sequence[Turn]) -> None:
+    explanation = explain_turn(turn)
+    if asked.step is not None:
+        check_step(explanation, asked.step)
+    if asked.html or asked.png:
+        scored = await _scored(settings, turn) if asked.loss else None
+        await asyncio.to_thread(_write_files, explanation, asked, scored, family)
+    elif asked.loss:
+        scored = await _scored(settings, turn)
+        texts = [*seen_lines(turn, scored), "", *loss_lines(scored.loss)]
+        _tell(asked, scored_json(scored), [[("", text)] for text in texts])
+    elif asked.as_json:
+        _tell(asked, explanation_json(explanation), [])
+    elif asked.step is not None and not _is_terminal():
+        _print(step_lines(explanation, asked.step, columns()))
+    else:
+        await show_turn(turn, settings, step=asked.step or 0, family=family)
+
+
+def _tell(asked: Asked, data: Json, lines: list[Line]) -> None:
+    if asked.as_json:
+        print(json.dumps(data, ensure_ascii=False, allow_nan=False))
+    else:
+        _print(lines)
 
 
 async def _scored(settings: Settings, turn: Turn) -> Scored:
@@ -105,16 +126,15 @@ async def _scored(settings: Settings, turn: Turn) -> Scored:
         return await actions.score(turn)
 
 
-def _write_files(
-    explanation: Explanation, html: Path | None, png: Path | None, step: int | None, scored: Scored | None
-) -> None:
-    if html:
-        _write(html, page(explanation, step or 0, scored).encode("utf-8", "backslashreplace"))
-    if png:
+def _write_files(explanation: Explanation, asked: Asked, scored: Scored | None, family: Sequence[Turn]) -> None:
+    if asked.html:
+        text = page(explanation, asked.step or 0, scored, family)
+        _write(asked.html, text.encode("utf-8", "backslashreplace"))
+    if asked.png:
         from ..explain.picture import Painter  # noqa: PLC0415 - opens every font there is
         from ..explain.sheet import sheet  # noqa: PLC0415
 
-        _write(png, Painter().paint(sheet(explanation, step)))
+        _write(asked.png, Painter().paint(sheet(explanation, asked.step)))
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -125,14 +145,22 @@ def _write(path: Path, data: bytes) -> None:
     print(f"{path}: {len(data):,} bytes")
 
 
-async def show_turn(turn: Turn, settings: Settings | None = None, chat: Chat | None = None, step: int = 0) -> None:
-    """Open a reply where the person is: full-screen on a terminal, else as text.
+async def show_turn(
+    turn: Turn,
+    settings: Settings | None = None,
+    chat: Chat | None = None,
+    step: int = 0,
+    family: Sequence[Turn] = (),
+) -> None:
+    """Open a reply where the person is: full-screen on a terminal, else as text, with the tree of its ``family``.
 
     ``settings`` let the screen load the model for proofs and branches; ``chat`` is one that runs already.
     """
     explanation = explain_turn(turn)
     if not _is_terminal():
         print(full(explanation, columns()), end="")
+        if len(family) > 1:
+            print(f"\nReplies to the same message\n{plain(tree_lines(tree(family), turn.id, columns()))}")
     elif settings is None:
         await Screen(explanation, step=step).run()
     else:

@@ -10,7 +10,11 @@ from .visible import neutral
 
 def compare_lines(comparison: Comparison, left: Turn, right: Turn, columns: int = 80) -> list[Line]:
     """The two replies stretch by stretch: lines with ``=`` are in both, ``<`` in the left, ``>`` in the right."""
-    lines: list[Line] = [[("bold", f"turn {left.id} (<) and turn {right.id} (>)")], *_facts(comparison), []]
+    lines: list[Line] = [
+        [("bold", f"turn {left.id} (<) and turn {right.id} (>)")],
+        *([("", fact)] for fact in facts(comparison)),
+        [],
+    ]
     for stretch in comparison.stretches:
         if stretch.same:
             lines += _block("=", "", comparison.left, stretch.left, columns)
@@ -20,17 +24,18 @@ def compare_lines(comparison: Comparison, left: Turn, right: Turn, columns: int 
     return lines
 
 
-def _facts(comparison: Comparison) -> list[Line]:
-    facts = [] if comparison.same_prompt else ["they answer different prompts"]
+def facts(comparison: Comparison) -> list[str]:
+    """What the two share, where they part, where they meet again."""
+    out = [] if comparison.same_prompt else ["they answer different prompts"]
     if comparison.parts_at is None:
-        facts.append("the same tokens throughout")
+        out.append("the same tokens throughout")
     else:
-        facts.append(f"{_shared(comparison.stretches)} tokens in common; they part at step {comparison.parts_at}")
+        out.append(f"{_shared(comparison.stretches)} tokens in common; they part at step {comparison.parts_at}")
         if comparison.meets_at:
-            facts.append("and meet again at step {} of the left, {} of the right".format(*comparison.meets_at))
+            out.append("and meet again at step {} of the left, {} of the right".format(*comparison.meets_at))
         else:
-            facts.append("and do not meet again for three tokens in a row")
-    return [[("", fact)] for fact in facts]
+            out.append("and do not meet again for three tokens in a row")
+    return out
 
 
 def _shared(stretches: Sequence[Stretch]) -> int:

@@ -158,6 +158,18 @@
     button.addEventListener("click", () => open(index, true));
     $("least").append(button);
   }
+  for (const branch of view.tree) {
+    const here = branch.turn === data.turn;
+    const head = [make("b", { textContent: branch.title + (here ? " (this one)" : "") }),
+      ...[branch.said, branch.met].filter(Boolean).map((text) => make("span", { textContent: text })), make("q", { textContent: branch.next, dir: "auto" })];
+    const side = (number, at) => make("p", { dir: "auto" }, make("small", { textContent: "turn " + number }), " ",
+      ...branch.parts.map((part) => make(part[0] ? "span" : "mark", { textContent: part[at] })));
+    const item = here ? make("div", { className: "here" }, ...head)
+      : make("details", {}, make("summary", {}, ...head), make("span", { textContent: branch.facts }), side(data.turn, 1), side(branch.turn, 2));
+    item.style.marginLeft = 24 * branch.depth + "px";
+    $("tree").append(item);
+  }
+  if (!view.tree.length) $("branches").remove();
   for (const [title, kind, pieces] of view.prompt) {
     $("prompt").append(make("h3", { textContent: title }), make("p", { className: kind, dir: "auto" },
       ...pieces.map(([id, text, note, shade]) => make("span", {

@@ -16,6 +16,8 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
+from .branches import ReplyToken, compare
+from .contrast import facts
 from .explanation import Explanation
 from .json import explanation_json, number
 from .lines import plain, shown
@@ -23,6 +25,8 @@ from .loss import Scored, loss_lines
 from .scale import LAYERS, Theme, colour, hex_colour, ink, read
 from .sheet import legend
 from .text import headline, origin, outcome, overview, percent, whole
+from .tree import TreeRow, continuation, met, said, title, tree, tree_rows
+from .turn import Turn
 from .view import StepView
 from .visible import neutral, visible
 
@@ -32,8 +36,12 @@ _SWATCHES = (0, 4, 8, 15, 32)
 """The shade of each level in the legend."""
 
 
-def page(explanation: Explanation, step: int = 0, scored: Scored | None = None) -> str:
-    """The page, with ``step`` open. ``scored``: the same text in one pass; adds the loss, and tints the prompt."""
+def page(explanation: Explanation, step: int = 0, scored: Scored | None = None, family: Sequence[Turn] = ()) -> str:
+    """The page, with ``step`` open.
+
+    ``scored``: the same text in one pass; adds the loss, and tints the prompt. ``family``: the replies to the same
+    message, this one among them; adds their tree, and each compared with this one.
+    """
     turn = explanation.turn
     style, script = _style(), (_HERE / "page.js").read_text(encoding="utf-8")
     _, settings, *warnings = headline(explanation)
@@ -48,11 +56,13 @@ def page(explanation: Explanation, step: int = 0, scored: Scored | None = None) 
         style_hash=_source_hash(style),
         script_hash=_source_hash(script),
         plain=plain(overview(explanation)),
-        data=Markup(embedded(page_data(explanation, step, scored))),  # noqa: S704 - `embedded` leaves nothing that acts
+        data=Markup(embedded(page_data(explanation, step, scored, family))),  # noqa: S704 - `embedded` leaves nothing that acts
     )
 
 
-def page_data(explanation: Explanation, step: int, scored: Scored | None = None) -> dict[str, Any]:
+def page_data(
+    explanation: Explanation, step: int, scored: Scored | None = None, family: Sequence[Turn] = ()
+) -> dict[str, Any]:
     """The record, with numbers cut to what they are good for, and under ``view`` what only the page needs."""
     turn = explanation.turn
     record = explanation_json(explanation)
@@ -87,8 +97,36 @@ def page_data(explanation: Explanation, step: int, scored: Scored | None = None)
         "prompt": _prompt(explanation, scored),
         "loss": "\n".join(loss_lines(scored.loss)) if scored else None,
         "identity": _identity(explanation),
+        "tree": [_tree_row(row, turn) for row in tree_rows(tree(family))] if len(family) > 1 else [],
     }
     return record
+
+
+def _tree_row(row: TreeRow, here: Turn) -> dict[str, Any]:
+    """A branch, and both replies cut where they agree and where they do not: [same?, this one's text, its text]."""
+    branch, other = row.branch, row.branch.turn
+    parts, told = [], ""
+    if other.id != here.id:
+        comparison = compare(here, other)
+        parts = [
+            [stretch.same, _text(comparison.left, stretch.left), _text(comparison.right, stretch.right)]
+            for stretch in comparison.stretches
+        ]
+        told = "; ".join(facts(comparison))
+    return {
+        "depth": row.depth,
+        "turn": other.id,
+        "title": title(branch),
+        "said": said(branch.fork),
+        "next": continuation(branch, 90),
+        "met": met(branch.fork),
+        "facts": told,
+        "parts": parts,
+    }
+
+
+def _text(tokens: Sequence[ReplyToken], part: tuple[int, int]) -> str:
+    return neutral(b"".join(token.bytes for token in tokens[part[0] : part[1]]))
 
 
 def _step(explanation: Explanation, index: int, record: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from glasshead.cli.screen import HELP, Screen
+from glasshead.cli.screen import Screen
+from glasshead.cli.screen_state import HELP
 from glasshead.errors import UserError
 from glasshead.explain.explanation import explain
 from glasshead.explain.lines import plain, reply_lines

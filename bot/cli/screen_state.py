@@ -1,0 +1,97 @@
+"""Where the reader of a full-screen explanation is, and what that reader may ask of a model."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..explain.explanation import Explanation, explain
+from ..explain.loss import Scored
+from ..explain.scale import LAYERS, Layer
+from ..explain.turn import Turn
+from ..explain.visible import neutral, text
+
+HELP = """← →        one step          PgUp PgDn  twenty steps
+g G        first, last       n          the next of the least certain
+/          find a token      N          the next that matches
+l          layer: probability, surprisal, entropy, rank
+s          show whitespace   i          what the model saw
+w          what if: let the reply take another token here
+t          training's loss: prompt and reply scored in one pass
+p          prove: replay the reply and compare
+b          back to the reply this one branched from
+c          compare with it
+j k        scroll the lower part
+?          this help         q          leave"""
+
+
+class Actions(Protocol):
+    """What needs a model: done when asked for, and only then."""
+
+    async def prove(self, turn: Turn) -> list[str]:
+        """The certificate in lines. Raises UserError."""
+        ...
+
+    async def score(self, turn: Turn) -> Scored:
+        """Prompt and reply in one pass. Raises UserError."""
+        ...
+
+    async def what_if(self, turn: Turn, step: int, choice: int | str, *, fresh: bool) -> Turn:
+        """The turn with another token at recorded step ``step``: an id, or text whose first token it is.
+
+        ``fresh`` draws anew; else only the choice differs. Raises UserError.
+        """
+        ...
+
+
+@dataclass
+class State:
+    """Where the reader is."""
+
+    explanation: Explanation
+    step: int = 0
+    layer: Layer = "probability"
+    reveal: bool = False
+    view: str = "step"
+    needle: str = ""
+    note: str = ""
+    scroll: int = 0
+    least: int = 0
+    lines: list[str] = field(default_factory=list)
+    """What the view `lines` shows: a certificate."""
+    past: list[tuple[Explanation, int]] = field(default_factory=list)
+
+    def go(self, step: int) -> None:
+        last = len(self.explanation.tokens) - 1
+        self.step, self.view, self.note, self.scroll = max(0, min(step, last)), "step", "", 0
+
+    def find(self, start: int) -> None:
+        """Go to the first token from ``start`` on, round the end, that holds the needle."""
+        tokens = self.explanation.tokens
+        wanted = self.needle.casefold()
+        for offset in range(len(tokens)):
+            index = (start + offset) % len(tokens)
+            if wanted and wanted in text(tokens[index].bytes).casefold():
+                self.go(index)
+                return
+        self.note = f"no token holds “{neutral(self.needle)}”"
+
+    def next_least(self) -> None:
+        least = self.explanation.whole.least_certain
+        if least:
+            self.go(least[self.least % len(least)])
+            self.least += 1
+
+    def next_layer(self) -> None:
+        self.layer = LAYERS[(LAYERS.index(self.layer) + 1) % len(LAYERS)]
+
+    def enter(self, turn: Turn, step: int) -> None:
+        """Read another turn; `leave` comes back."""
+        self.past.append((self.explanation, self.step))
+        self.explanation = explain(turn)
+        self.go(step)
+
+    def leave(self) -> None:
+        if self.past:
+            self.explanation, step = self.past.pop()
+            self.go(step)
+        else:
+            self.note = "this is the reply you came with"

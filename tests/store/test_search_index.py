@@ -48,7 +48,7 @@ def empty_log() -> bytes:
 
 
 class SearchIndex(RuleBasedStateMachine):
-    """Messages come, change, are erased and deleted; transactions fail; the disk fills up; the indexes are merged."""
+    """Messages come, change, are erased and deleted; transactions fail; the disk fills up; indexes merge."""
 
     @initialize()
     def start(self) -> None:
@@ -165,7 +165,7 @@ class SearchIndex(RuleBasedStateMachine):
 
 QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 TestSearchIndex = SearchIndex.TestCase
-TestSearchIndex.settings = settings(max_examples=12, stateful_step_count=15, **QUIET)
+TestSearchIndex.settings = settings(max_examples=8, stateful_step_count=12, **QUIET)
 
 
 @pytest.mark.soak

@@ -12,7 +12,7 @@ from ..predict.prompt import Prompt
 from ..predict.sampling import Sampling
 from ..predict.schedule import Schedule, cut
 from ..predict.step import Step
-from ..store import Store
+from ..store import Store, StoreError
 from .events import Done, Queued, Started, Text, Thought
 from .reply import Reply
 from .speaker import Speaker
@@ -49,18 +49,22 @@ class Opening:
 async def make_turn(store: Store | Unlogged, speaker: Speaker, opening: Opening, reply: Reply) -> None:
     """Make the turn and emit its events to ``reply``, ``Done`` last; what goes wrong on the way is told there."""
     prompt = opening.prompt
-    turn = await store.open_turn(
-        session=opening.session,
-        prompt_message=opening.prompt_message,
-        prompt=prompt,
-        model=speaker.engine.model,
-        sampling=opening.sampling,
-        seed=opening.seed,
-        first_step=len(opening.kept),
-        requester=opening.requester,
-        parent_turn=opening.parent_turn,
-        k=opening.k,
-    )
+    try:
+        turn = await store.open_turn(
+            session=opening.session,
+            prompt_message=opening.prompt_message,
+            prompt=prompt,
+            model=speaker.engine.model,
+            sampling=opening.sampling,
+            seed=opening.seed,
+            first_step=len(opening.kept),
+            requester=opening.requester,
+            parent_turn=opening.parent_turn,
+            k=opening.k,
+        )
+    except StoreError as fault:
+        log.error("a reply is made without a record: %s", fault)
+        store, turn = Unlogged(fault), NO_TURN
     reply.emit(Started(turn, len(prompt.ids), prompt.dropped_turns, prompt.dropped_tokens, prompt.budget))
     making = _Making(store, speaker, opening, turn)
     finish: Finish = "error"
@@ -94,6 +98,7 @@ class _Making:
             speaker.vocabulary,
             opening.sampling.stop + speaker.stop,
             thinking=speaker.renderer.opens_thought(opening.prompt),
+            tags=speaker.renderer.tags,
         )
 
     async def generate(self, reply: Reply) -> AsyncIterator[Text | Thought | Queued]:
@@ -153,6 +158,7 @@ class _Making:
         """Finalise the turn in the log. If the log cannot take it, the person still has the reply, and hears so."""
         message: int | None = None
         logged = self._turn != NO_TURN
+        gap: str | None = None
         try:
             message = await self._store.finish_turn(
                 self._turn,
@@ -170,6 +176,11 @@ class _Making:
             unknown = not isinstance(fault, UserError)
             log.error("turn %d: the reply is made, but not logged: %s", self._turn, fault, exc_info=unknown)
             logged = False
+            gap = "a fault of the program" if unknown else str(fault)
+        if self._store.gap is not None:
+            gap = self._store.gap.in_short
+        if gap is not None:
+            gap += "; it is tried again until it can" if logged else "; it cannot be explained"
         return Done(
             turn=self._turn,
             message=message,
@@ -180,6 +191,7 @@ class _Making:
             n_tokens=len(self._steps),
             seed=self._opening.seed,
             logged=logged,
+            gap=gap,
             error=error,
         )
 

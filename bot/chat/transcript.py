@@ -2,21 +2,22 @@
 
 from collections.abc import Sequence
 
-from ..predict.reasoning import CLOSE, OPEN, ReasoningSplitter
+from ..predict.reasoning import ReasoningSplitter
+from ..predict.shape import is_shown
+from ..predict.tags import Tags
 from ..predict.text import TextStream
 from ..predict.vocabulary import Vocabulary
 from .events import Text, Thought
 
-_SHOWN_CONTROLS = (OPEN.encode(), CLOSE.encode())
-
 
 class Transcript:
-    """What was said so far. ``thinking``: the prompt itself opened the thought."""
+    """What was said so far. ``thinking``: the prompt itself opened the thought, which stands between ``tags``."""
 
-    def __init__(self, vocabulary: Vocabulary, stop: Sequence[str], thinking: bool) -> None:
+    def __init__(self, vocabulary: Vocabulary, stop: Sequence[str], thinking: bool, tags: Tags) -> None:
         self._vocabulary = vocabulary
+        self._tags = tags
         self._stream = TextStream(stop)
-        self._splitter = ReasoningSplitter(thinking)
+        self._splitter = ReasoningSplitter(thinking, tags)
         self.answer = ""
         self.reasoning = ""
 
@@ -27,9 +28,7 @@ class Transcript:
 
     def feed(self, id: int) -> list[Text | Thought]:
         """What became certain with this token. Control tokens say nothing, but for those around a thought."""
-        piece = self._vocabulary.piece(id)
-        if self._vocabulary.kind(id) == "control" and piece not in _SHOWN_CONTROLS:
-            piece = b""
+        piece = self._vocabulary.piece(id) if is_shown(id, self._vocabulary, self._tags) else b""
         return self._tell(*self._splitter.feed(self._stream.feed(id, piece)))
 
     def finish(self) -> list[Text | Thought]:

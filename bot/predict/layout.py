@@ -70,10 +70,14 @@ class Piece:
 
 
 class Layout:
-    """Gives private characters to the texts of ``entries``, and finds them again."""
+    """Gives private characters to the texts of ``entries``, and finds them again.
 
-    def __init__(self, entries: Sequence[Entry], template: str) -> None:
+    ``field`` is where the template looks for a thought.
+    """
+
+    def __init__(self, entries: Sequence[Entry], template: str, field: str | None = None) -> None:
         self.entries = entries
+        self._field = field
         plane = next((p for p in _PLANES if not re.search(f"[{chr(p)}-{chr(p + _MOST)}]", template)), None)
         slots = list(chain.from_iterable(entry.slots for entry in entries))
         if plane is None or len(slots) > _MOST:
@@ -94,8 +98,8 @@ class Layout:
                 "role": entry.role,
                 "content": [{"type": "text", "text": content}] if as_parts else content,
             }
-            if entry.reasoning:
-                made["reasoning_content"] = self._written(entry.reasoning, edges)
+            if entry.reasoning and self._field:
+                made[self._field] = self._written(entry.reasoning, edges)
             out.append(made)
         return out
 

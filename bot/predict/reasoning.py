@@ -1,18 +1,19 @@
 """What a reasoning model thinks, kept apart from what it answers."""
 
-OPEN, CLOSE = "<think>", "</think>"
+from .tags import THINK, Tags
 
 
 class ReasoningSplitter:
     """Splits a reply's text into reasoning and answer while it streams.
 
-    Reasoning is what stands between ``<think>`` at the very beginning of the reply and the first ``</think>``;
-    where the prompt itself ``opened`` it, everything up to ``</think>``. The tags and the whitespace next to them
-    belong to neither. A ``<think>`` further on is text like any other. However the text is cut, the result is the
-    same.
+    Reasoning is what stands between the opening tag at the very beginning of the reply and the first closing tag;
+    where the prompt itself ``opened`` it, everything up to the closing tag. Tags, headers and the whitespace next
+    to them belong to neither. An opening tag further on is text like any other. However the text is cut, the result
+    is the same.
     """
 
-    def __init__(self, opened: bool = False) -> None:
+    def __init__(self, opened: bool = False, tags: Tags = THINK) -> None:
+        self._tags = tags
         self._state = "reasoning" if opened else "start"
         self._held = ""
         self._fresh = opened  # whitespace right after a tag is dropped
@@ -25,6 +26,8 @@ class ReasoningSplitter:
             self._start()
         if self._state == "reasoning":
             reasoning = self._reasoning()
+        if self._state == "closed":
+            self._header()
         return reasoning, self._answer() if self._state == "answer" else ""
 
     def finish(self) -> tuple[str, str]:
@@ -32,23 +35,32 @@ class ReasoningSplitter:
         rest, self._held = self._held, ""
         if self._state == "reasoning":
             return rest.rstrip(), ""
-        return "", rest
+        return "", rest.lstrip() if self._state == "closed" else rest
 
     def _start(self) -> None:
         text = self._held.lstrip()
-        if text.startswith(OPEN):
-            self._enter("reasoning", text[len(OPEN) :])
-        elif not OPEN.startswith(text):
+        if text.startswith(self._tags.open):
+            self._enter("reasoning", text[len(self._tags.open) :])
+        elif header := next(filter(text.startswith, self._tags.headers), None):
+            self._enter("answer", text[len(header) :])
+        elif not any(tag.startswith(text) for tag in (self._tags.open, *self._tags.headers)):
             self._state = "answer"
+
+    def _header(self) -> None:
+        text = self._held.lstrip()
+        header = next(filter(text.startswith, self._tags.headers), "")
+        if header or not any(known.startswith(text) for known in self._tags.headers):
+            self._enter("answer", text[len(header) :])
 
     def _reasoning(self) -> str:
         self._drop_space()
-        before, found, after = self._held.partition(CLOSE)
+        close = self._tags.close
+        before, found, after = self._held.partition(close)
         if found:
-            self._enter("answer", after)
+            self._enter("closed", after)
             return before.rstrip()
         # Hold back what may be the beginning of the tag, and the whitespace that would belong to it.
-        size = next((n for n in range(len(CLOSE) - 1, 0, -1) if before.endswith(CLOSE[:n])), 0)
+        size = next((n for n in range(len(close) - 1, 0, -1) if before.endswith(close[:n])), 0)
         certain = before[: len(before) - size].rstrip()
         self._held = before[len(certain) :]
         return certain
@@ -67,8 +79,8 @@ class ReasoningSplitter:
             self._fresh = not self._held
 
 
-def split(text: str, *, opened: bool = False) -> tuple[str, str]:
+def split(text: str, *, opened: bool = False, tags: Tags = THINK) -> tuple[str, str]:
     """(reasoning, answer) of a whole reply."""
-    splitter = ReasoningSplitter(opened)
+    splitter = ReasoningSplitter(opened, tags)
     first, rest = splitter.feed(text), splitter.finish()
     return first[0] + rest[0], first[1] + rest[1]

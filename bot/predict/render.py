@@ -11,13 +11,14 @@ from ..errors import UserError
 from .layout import Layout, Piece, Slot
 from .message import Conversation, Message, Role
 from .prompt import Prompt, Span, SpanKind
-from .reasoning import OPEN
 from .shape import generated_text, shapes, spoken_ids
+from .tags import tags_of, thought_field
 from .template import PLAIN, PLAIN_STOP, ChatTemplate, TemplateRefused
 from .vocabulary import Unwritable, Vocabulary
 
 _Origin = tuple[SpanKind, Role | None, int | None]
 _MARKER: _Origin = ("marker", None, None)
+_OPENING = 16  # tokens the tag that opens a thought has at most
 _STEPS = 4  # a conversation too long is cut in steps of a quarter of the budget
 
 
@@ -30,7 +31,7 @@ class Renderer:
 
     ``template`` None is for a model that brings none: a plain transcript (``template.PLAIN``). ``date`` is what a
     template gets when it asks for the time; keep it fixed for a conversation. ``stop`` are the strings that end a
-    reply under this template besides the model's own end tokens.
+    reply under this template besides the model's own end tokens, ``tags`` those around a thought.
     """
 
     def __init__(self, vocabulary: Vocabulary, template: str | None, *, date: datetime.date) -> None:
@@ -42,9 +43,10 @@ class Renderer:
             bos=_name(vocabulary, vocabulary.bos),
             eos=_name(vocabulary, vocabulary.eos),
         )
+        self.tags = tags_of(self._template.source, frozenset(vocabulary.special.values()))
+        self._field = thought_field(self._template.source)
         # A reply is the same at every turn that follows it.
-        self._said = lru_cache(maxsize=1024)(partial(generated_text, vocabulary=vocabulary))
-        self._reasoning_field = "reasoning_content" in self._template.source
+        self._said = lru_cache(maxsize=1024)(partial(generated_text, vocabulary=vocabulary, tags=self.tags))
 
     def render(self, conversation: Conversation, *, budget: int) -> Prompt:
         """The prompt, at most ``budget`` tokens long.
@@ -62,11 +64,11 @@ class Renderer:
         return self._shortened(conversation, pieces, len(ids), budget)
 
     def opens_thought(self, prompt: Prompt) -> bool:
-        """Whether the prompt ends inside a thought that the template has begun (``<think>``)."""
+        """Whether the prompt ends inside a thought that the template has begun."""
         # Not at the very end: the first tokens of a reply may already stand there.
         end = next((span.end for span in reversed(prompt.spans) if span.kind == "marker"), 0)
-        tail = self._vocabulary.detokenise(prompt.ids[max(0, end - 8) : end])
-        return tail.decode(errors="replace").rstrip().endswith(OPEN)
+        tail = self._vocabulary.detokenise(prompt.ids[max(0, end - _OPENING) : end])
+        return tail.decode(errors="replace").rstrip().endswith(self.tags.open)
 
     def _shortened(self, conversation: Conversation, pieces: list[Piece], length: int, budget: int) -> Prompt:
         starts = _turn_starts(conversation)
@@ -116,10 +118,10 @@ class Renderer:
     def _pieces(self, conversation: Conversation) -> list[Piece]:
         """The rendered template taken apart, in the first shape of the conversation that it accepts."""
         refusal: UserError | None = None
-        made = list(shapes(conversation, self._said, reasoning_field=self._reasoning_field))
+        made = list(shapes(conversation, self._said, tags=self.tags, reasoning_field=self._field is not None))
         for as_parts in (False, True):
             for entries in made:
-                layout = Layout(entries, self._template.source)
+                layout = Layout(entries, self._template.source, self._field)
                 given = [layout.messages(edges=edges, as_parts=as_parts) for edges in (True, False)]
                 try:
                     texts = self._template.render(*given[: 1 + layout.has_edges])

@@ -4,31 +4,28 @@ Some templates know no system role, some insist that user and assistant take tur
 thoughts in a field of their own. What is said stays; only where it stands changes.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from .layout import Entry, Slot
 from .message import Conversation, Message
-from .reasoning import CLOSE, OPEN, split
+from .reasoning import split
+from .tags import Tags
 from .vocabulary import Vocabulary
 
-_THOUGHT = re.compile(
-    rf"(?P<open>\s*{re.escape(OPEN)})?(?P<reasoning>.*?)(?P<close>{re.escape(CLOSE)})(?P<text>.*)", re.DOTALL
-)
 _NAME_LENGTH = 64
 _BETWEEN = "\n\n"
 
 
 def shapes(
-    conversation: Conversation, said: Callable[[Message], str | None], *, reasoning_field: bool
+    conversation: Conversation, said: Callable[[Message], str | None], *, tags: Tags, reasoning_field: bool
 ) -> Iterator[list[Entry]]:
     """The conversation as it is, then without a system role, then with strictly alternating roles.
 
     ``said`` gives what a message was generated as (``generated_text``), ``reasoning_field`` whether the template
-    takes thoughts apart from the text.
+    takes thoughts apart from the text, else between ``tags``.
     """
-    entries = [_entry(message, n, said, reasoning_field) for n, message in enumerate(conversation)]
+    entries = [_entry(message, n, said, tags, reasoning_field) for n, message in enumerate(conversation)]
     yield entries
     without_system = _fold_system(entries)
     if without_system != entries:
@@ -38,7 +35,7 @@ def shapes(
         yield alternating
 
 
-def generated_text(message: Message, vocabulary: Vocabulary) -> str | None:
+def generated_text(message: Message, vocabulary: Vocabulary, tags: Tags) -> str | None:
     """What the message's ids say, if that is the message: the end-of-turn token left out, thoughts included.
 
     None where there are no ids, or where the text was changed since (cut at a stop string, edited).
@@ -49,13 +46,14 @@ def generated_text(message: Message, vocabulary: Vocabulary) -> str | None:
     text = vocabulary.detokenise(ids).decode(errors="replace")
     wanted = (message.reasoning.strip(), message.text.strip())
     # A control token in the midst of a reply is not shown; its tags are all a thought is told apart by.
-    shown = vocabulary.detokenise(id for id in ids if _is_shown(id, vocabulary)).decode(errors="replace")
-    read = [("", shown), *(split(shown, opened=opened) for opened in (False, True))]
+    shown = vocabulary.detokenise(id for id in ids if is_shown(id, vocabulary, tags)).decode(errors="replace")
+    read = [("", shown), *(split(shown, opened=opened, tags=tags) for opened in (False, True))]
     return text if wanted in [(reasoning.strip(), answer.strip()) for reasoning, answer in read] else None
 
 
-def _is_shown(id: int, vocabulary: Vocabulary) -> bool:
-    return vocabulary.kind(id) != "control" or vocabulary.piece(id) in (OPEN.encode(), CLOSE.encode())
+def is_shown(id: int, vocabulary: Vocabulary, tags: Tags) -> bool:
+    """Whether a token says something; of control tokens only those do that mark a thought."""
+    return vocabulary.kind(id) != "control" or tags.holds(vocabulary.piece(id).decode(errors="replace"))
 
 
 def spoken_ids(message: Message, vocabulary: Vocabulary) -> tuple[int, ...]:
@@ -66,32 +64,34 @@ def spoken_ids(message: Message, vocabulary: Vocabulary) -> tuple[int, ...]:
     return ids
 
 
-def _entry(message: Message, index: int, said: Callable[[Message], str | None], reasoning_field: bool) -> Entry:
+def _entry(
+    message: Message, index: int, said: Callable[[Message], str | None], tags: Tags, reasoning_field: bool
+) -> Entry:
     if message.role == "assistant":
-        return _reply(message, index, said(message), reasoning_field)
+        return _reply(message, index, said(message), tags, reasoning_field)
     text = Slot(message, index, "text", message.text)
     if message.author is None or message.role == "system":
         return Entry(message.role, (text,))
     return Entry(message.role, (Slot(message, index, "name", f"{speaker(message.author)}: "), text))
 
 
-def _reply(message: Message, index: int, text: str | None, reasoning_field: bool) -> Entry:
+def _reply(message: Message, index: int, text: str | None, tags: Tags, reasoning_field: bool) -> Entry:
     if text is None and message.reasoning:
-        text = f"{OPEN}\n{message.reasoning}\n{CLOSE}{_BETWEEN}{message.text}"
-    thought = _THOUGHT.fullmatch(text) if text is not None and text.strip() != message.text.strip() else None
-    if text is None or thought is None:
+        text = tags.joined(message.reasoning, message.text)
+    parts = tags.apart(text) if text is not None and text.strip() != message.text.strip() else None
+    if text is None or parts is None:
         return Entry("assistant", (Slot(message, index, "text", message.text if text is None else text),))
     if reasoning_field:
         reasoning = Slot(message, index, "reasoning", message.reasoning) if message.reasoning else None
         return Entry("assistant", (Slot(message, index, "text", message.text),), reasoning)
+    answer = Slot(message, index, "text", parts.answer)
+    if parts.closing.strip() in tags.headers:
+        return Entry("assistant", (answer,))  # the template writes that header itself
     # The tags stand as they are: most templates look for them, to leave old thoughts out.
-    parts = (
-        thought["open"] or "",
-        Slot(message, index, "reasoning", thought["reasoning"]),
-        thought["close"],
-        Slot(message, index, "text", thought["text"]),
+    return Entry(
+        "assistant",
+        (parts.opening, Slot(message, index, "reasoning", parts.reasoning), parts.closing, answer),
     )
-    return Entry("assistant", parts)
 
 
 def speaker(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a reader of an explanation can ask of the model: a proof, a branch. It is loaded when first asked."""
+"""What a reader of an explanation can ask of the log and the model, which is loaded when first asked."""
 
 import asyncio
 import threading
@@ -19,6 +19,7 @@ from ..predict.model import Model
 from ..store import Store
 from ..store.lock import Owned
 from ..store.owner import asking
+from ..store.relatives import relatives
 from ..wiring import load_model, open_chat
 
 
@@ -35,6 +36,16 @@ class ModelActions:
 
     async def __aexit__(self, *_: object) -> None:
         self._left.set()
+
+    async def family(self, turn: Turn) -> list[Turn]:
+        """The logged replies to the same message."""
+        if self._chat is not None:
+            return await relatives(self._chat.store, turn)
+        store = await Store.open(self._settings.store.path, writable=False)
+        try:
+            return await relatives(store, turn)
+        finally:
+            await store.close()
 
     async def prove(self, turn: Turn) -> list[str]:
         """Replay the turn; its certificate in lines."""

@@ -32,6 +32,7 @@ from ..explain.explanation import Explanation
 from ..explain.lines import Line, plain, reply_lines
 from ..explain.loss import loss_lines, seen_lines
 from ..explain.text import headline, legend, prompt_lines, quoted, step_lines, whole
+from ..explain.tree import tree, tree_lines
 from ..explain.visible import neutral
 from .screen_state import HELP, Actions, State
 
@@ -196,6 +197,8 @@ class Screen:
             "p": self._prove,
             "t": self._score,
             "c": self._compare,
+            "v": self._tree,
+            "o": lambda: self._ask("open turn:", self._enter),
             "/": lambda: self._ask("find:", self._find),
             "w": self._ask_what_if,
             "q": self.app_exit,
@@ -266,6 +269,25 @@ class Screen:
 
         self._start(work())
 
+    def _tree(self) -> None:
+        async def work() -> None:
+            turn = self.state.explanation.turn
+            forest = tree(await self._need().family(turn))
+            self.state.lines = [plain([line]) for line in tree_lines(forest, turn.id, self._half())]
+            self._show("lines")
+
+        self._start(work())
+
+    async def _enter(self, typed: str) -> None:
+        """Read another turn of the tree."""
+        family = await self._need().family(self.state.explanation.turn)
+        number = typed.strip()
+        wanted = next((turn for turn in family if str(turn.id) == number), None)
+        if wanted is None:
+            numbers = ", ".join(str(turn.id) for turn in family)
+            raise UserError(f"the tree has the turns {numbers}, not {number or 'nothing'}")
+        self.state.enter(wanted, 0)
+
     def _compare(self) -> None:
         state = self.state
         if not state.past:
@@ -288,7 +310,7 @@ class Screen:
 
     def _need(self) -> Actions:
         if self._actions is None:
-            raise UserError("this needs the model, which is not at hand here")
+            raise UserError("this needs the model and the log, which are not at hand here")
         return self._actions
 
     def _start(self, work: Awaitable[None]) -> None:

@@ -17,14 +17,18 @@ s          show whitespace   i          what the model saw
 w          what if: let the reply take another token here
 t          training's loss: prompt and reply scored in one pass
 p          prove: replay the reply and compare
-b          back to the reply this one branched from
-c          compare with it
+v          the tree of what-ifs          o  open another turn of it
+b          back to the reply you came from  c  compare with it
 j k        scroll the lower part
 ?          this help         q          leave"""
 
 
 class Actions(Protocol):
-    """What needs a model: done when asked for, and only then."""
+    """What needs a model or the log: done when asked for, and only then."""
+
+    async def family(self, turn: Turn) -> list[Turn]:
+        """The logged replies to the message that ``turn`` answers, ``turn`` among them. Raises UserError."""
+        ...
 
     async def prove(self, turn: Turn) -> list[str]:
         """The certificate in lines. Raises UserError."""

@@ -34,6 +34,9 @@ class Answers:
         self.branch = branch
         self.asked: list[tuple[int, int | str, bool]] = []
 
+    async def family(self, turn: Turn) -> list[Turn]:
+        return sorted({each.id: each for each in (self.branch, turn)}.values(), key=lambda each: each.id)
+
     async def prove(self, turn: Turn) -> list[str]:
         return [f"turn {turn.id} proven"]
 
@@ -119,6 +122,20 @@ async def test_a_what_if_opens_the_branch_and_b_comes_back(turn: Turn, keys: Pip
     await press(screen, keys, "w! hello\r", "b")
     assert answers.asked[-1] == (0, " hello", True)
     assert screen.state.explanation.turn.id == turn.id
+
+
+async def test_the_tree_is_shown_and_its_turns_open(turn: Turn, keys: PipeInput) -> None:
+    branch = replace(turn, id=77, parent_turn=turn.id)
+    screen = screen_of(turn, keys, Answers(branch))
+    await press(screen, keys, "v")
+    assert f"turn {turn.id} ·" in shown(screen) and "└─ turn 77" in shown(screen)
+    screen = screen_of(turn, keys, Answers(branch))
+    await press(screen, keys, "o77\r", "c")
+    assert screen.state.explanation.turn.id == 77
+    assert f"turn {turn.id} (<) and turn 77 (>)" in shown(screen)
+    screen = screen_of(turn, keys, Answers(branch))
+    await press(screen, keys, "o5\r")
+    assert screen.state.note == f"the tree has the turns {turn.id}, 77, not 5"
 
 
 async def test_a_proof_is_shown_and_a_refusal_told(turn: Turn, keys: PipeInput) -> None:

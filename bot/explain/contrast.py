@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from .branches import Comparison, ReplyToken, Stretch
-from .lines import Line, lay_out
+from .branches import Comparison, ReplyToken, Stretch, compare
+from .lines import Line, lay_out, plain
+from .tree import tree, tree_lines
 from .turn import Turn
 from .visible import neutral
 
@@ -22,6 +23,15 @@ def compare_lines(comparison: Comparison, left: Turn, right: Turn, columns: int 
         lines += _block("<", "fg:ansiyellow", comparison.left, stretch.left, columns)
         lines += _block(">", "fg:ansicyan", comparison.right, stretch.right, columns)
     return lines
+
+
+def kin_text(family: Sequence[Turn], turn: Turn, columns: int) -> str:
+    """The tree of the replies to one message; below it ``turn``, if it is a branch, beside the reply it left."""
+    lines = tree_lines(tree(family), turn.id, columns)
+    parent = next((other for other in family if other.id == turn.parent_turn), None)
+    if parent is not None:
+        lines += [[], *compare_lines(compare(parent, turn), parent, turn, columns)]
+    return plain(lines)
 
 
 def facts(comparison: Comparison) -> list[str]:

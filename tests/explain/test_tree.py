@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from glasshead.explain.contrast import kin_text
 from glasshead.explain.explanation import explain
 from glasshead.explain.json import tree_json
 from glasshead.explain.lines import plain, width
@@ -91,3 +92,9 @@ def test_the_tree_as_data(family: list[Turn]) -> None:
     assert (child["turn"], child["fork"]["step"], child["fork"]["took"]["text"]) == (2, STEP, " green")
     assert child["fork"]["instead"]["text"] == " red"
     assert child["branches"][0]["fork"]["same_draws"] is False
+
+
+def test_a_branch_stands_beside_the_reply_it_left(family: list[Turn]) -> None:
+    said = kin_text(family, family[1], 56)
+    assert "turn 1 (<) and turn 2 (>)" in said and "<  red" in said and ">  green" in said
+    assert "(<)" not in kin_text(family, family[0], 56)

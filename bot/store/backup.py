@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ from .database import writer_engine
 from .erasure import SEARCH_INDEXES, rebuild_search_index
 from .faults import plain_words
 from .lock import OwnerLock
-from .migrate import REVISIONS, migrate, version
+from .migrate import RESTORING, REVISIONS, migrate, sweep, version
 from .models import unpack_pieces
 from .spans import unpack_spans
 from .traces import PART
@@ -51,7 +52,7 @@ def backup(path: Path, target: Path) -> int:
     with plain_words(target):
         try:
             partial.unlink(missing_ok=True)
-            os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            os.close(_private(partial))
             with closing(_read(path)) as source:
                 source.execute("VACUUM INTO ?", (str(partial),))
             _verify(partial)
@@ -81,32 +82,44 @@ def restore(path: Path, source: Path) -> Path | None:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock.acquire()
     try:
-        fresh = path.with_name(path.name + ".restoring")
-        shutil.copyfile(source, fresh)
-        fresh.chmod(0o600)
+        sweep(path)
+        fresh = path.with_name(path.name + RESTORING)
         with plain_words(fresh):
+            _copy(source, fresh)
             _verify(fresh)
-        _sync(fresh)
         kept = _put_aside(path)
-        fresh.rename(path)
+        # One step for the file system: at any moment there is a whole log under the name, the old one or the new.
+        fresh.replace(path)
         _sync(path.parent)
         migrate(path)
         return kept
     except OSError as error:
         raise UserError(f"{path} cannot be restored: {error.strerror}") from None
     finally:
+        sweep(path)
         lock.release()
 
 
+def _copy(source: Path, target: Path) -> None:
+    """Page by page, with what a WAL beside the source holds; durable when this returns."""
+    os.close(_private(target))
+    with closing(_read(source)) as given, closing(sqlite3.connect(target)) as copy:
+        given.backup(copy)
+    _sync(target)
+
+
+def _private(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+
+
 def _put_aside(path: Path) -> Path | None:
-    """Empty the WAL into the log, then rename it: a stale WAL beside the restored log would corrupt that."""
+    """Give the log a second name, under which it stays when a new one takes the first. What its WAL holds goes into
+    it before: a stale WAL beside the restored log would corrupt that."""
     if not path.exists():
         for stale in _companions(path):
             stale.unlink(missing_ok=True)
         return None
-    kept = path.with_name(path.name + ".before-restore")
-    for old in (kept, *_companions(kept)):
-        old.unlink(missing_ok=True)
+    kept = _free_name(path.with_name(path.name + ".before-restore"))
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -115,11 +128,26 @@ def _put_aside(path: Path) -> Path | None:
         # Too damaged to be opened: keep its WAL with it, under its name.
         for stale, moved in zip(_companions(path), _companions(kept), strict=True):
             if stale.exists():
-                stale.rename(moved)
+                _name_twice(stale, moved)
+    _name_twice(path, kept)
     for stale in _companions(path):
         stale.unlink(missing_ok=True)
-    path.rename(kept)
+    _sync(path.parent)
     return kept
+
+
+def _free_name(path: Path) -> Path:
+    """This name, or with the first number that is free: what was put aside before stays."""
+    names = chain((path,), (path.with_name(f"{path.name}-{number}") for number in count(2)))
+    return next(name for name in names if not name.exists())
+
+
+def _name_twice(path: Path, other: Path) -> None:
+    try:
+        other.hardlink_to(path)
+    except OSError:  # a file system without second names
+        shutil.copyfile(path, other)
+        _sync(other)
 
 
 def _companions(path: Path) -> tuple[Path, Path]:

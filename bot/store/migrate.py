@@ -15,6 +15,8 @@ _SCRIPTS = Path(str(files(f"{__package__.rpartition('.')[0]}.migrations")))
 REVISIONS = tuple(sorted(path.name[:4] for path in (_SCRIPTS / "versions").glob("[0-9]*.py")))
 """The schema's versions, oldest first: one migration each."""
 HEAD = REVISIONS[-1]
+RESTORING = ".restoring"
+"""What a restored log is called beside the old one until it is whole."""
 
 
 def migrate(path: Path) -> Path | None:
@@ -23,15 +25,28 @@ def migrate(path: Path) -> Path | None:
     An upgrade is one transaction: a crash leaves the old version. Raises UserError for a database that is newer
     than the program, not ours, or not writable.
     """
+    sweep(path)
     with plain_words(path):
         found = version(path)
         if found == HEAD:
             return None
         _refuse_newer(path, found)
         saved = None if found is None else _save(path, found)
+        _make_private(path)
         _upgrade(path)
-    path.chmod(0o600)
     return saved
+
+
+def sweep(path: Path) -> None:
+    """Remove what a killed restore left. The caller owns the log."""
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        path.with_name(path.name + RESTORING + suffix).unlink(missing_ok=True)
+
+
+def _make_private(path: Path) -> None:
+    """Nobody else reads the log, from its first byte on; SQLite gives its companions the same rights."""
+    path.touch(mode=0o600)
+    path.chmod(0o600)
 
 
 def require_version(path: Path) -> None:
@@ -85,12 +100,12 @@ def version(path: Path) -> str | None:
 def _save(path: Path, found: str) -> Path:
     saved = path.with_name(f"{path.name}.schema-{found}.backup")
     saved.unlink(missing_ok=True)
+    saved.touch(mode=0o600)
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("VACUUM INTO ?", (str(saved),))
     finally:
         connection.close()
-    saved.chmod(0o600)
     return saved
 
 

@@ -17,9 +17,11 @@ from ..explain.explanation import Explanation, explain
 from ..explain.json import explanation_json
 from ..explain.page import page as whole_page
 from ..explain.scale import LAYERS
+from ..explain.tree import tree
 from ..explain.visible import visible
 from ..store import Store
 from ..store.marks import Marks
+from ..store.relatives import relatives
 from ..store.search import Order
 from ..store.search_syntax import parse
 from ..store.statistics import By
@@ -105,7 +107,7 @@ async def reply(request: Request) -> Response:
     index = min(asked, steps - 1) if asked is not None and steps else None
     layer = request.query_params.get("layer", "probability")
     of_session = await store.marks(turn.session)
-    siblings = [row for row in await store.turns(turn.session) if row.prompt_message == turn.prompt_message]
+    family = await relatives(store, turn)
     return page(
         request,
         "reply.html",
@@ -117,7 +119,7 @@ async def reply(request: Request) -> Response:
         prompt=[(part, prompt_tokens(part)) for part in explanation.prompt],
         marks=of_session.get(turn.id) or Marks(turn.id, None, (), (), ()),
         unsure=[visible(explanation.group_of(index).bytes) for index in explanation.whole.least_certain],
-        siblings=[row for row in siblings if row.id != turn.id],
+        forest=await asyncio.to_thread(tree, family) if len(family) > 1 else (),
         step=_step(explanation, index),
     )
 
@@ -152,7 +154,8 @@ async def record(request: Request) -> Response:
     explanation = explain(await _store(request).turn(request.path_params["id"]))
     name, kind = f"turn-{explanation.turn.id}", request.path_params["kind"]
     if kind == "html":
-        body, media = await asyncio.to_thread(whole_page, explanation), "text/html"
+        family = await relatives(_store(request), explanation.turn)
+        body, media = await asyncio.to_thread(whole_page, explanation, family=family), "text/html"
     elif kind == "json":
         body, media = json.dumps(explanation_json(explanation), allow_nan=False), "application/json"
     else:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from ..explain.scale import LAYERS
+from ..explain.tree import continuation, met, said, title
 from ..explain.visible import neutral, visible
 from .markup import parts
 
@@ -59,6 +60,7 @@ def environment() -> Environment:
     )
     env.filters |= {"when": _when, "iso": _iso, "percent": _percent, "ms": _ms, "number": _number}
     env.globals |= {"LAYERS": LAYERS, "LONG": LONG, "parts": parts, "visible": visible}
+    env.globals |= {"title": title, "said": said, "met": met, "continuation": continuation}
     return env
 
 

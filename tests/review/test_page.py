@@ -149,6 +149,12 @@ def test_what_if_a_token_had_been_another(tab: Tab, log: Log) -> None:
     page.wait_for_url("**/compare?*", timeout=120_000)
     expect(page.locator(".lead")).to_contain_text("They agree on 1 token, then part")
     expect(page.locator(".pair section").last).to_contain_text(f"branch of {log.turns[3]}")
+    page.goto(f"/turn/{log.turns[3]}")
+    below = page.locator("#branches .tree .tree li")
+    expect(below).to_contain_text("the same draws")
+    expect(below.locator(f"a[href='/turn/{log.turns[3]}?step=1']")).to_contain_text("step 1:")
+    below.get_by_role("link", name="compare").click()
+    expect(page.locator(".lead")).to_contain_text("They agree on 1 token, then part")
 
 
 def test_what_was_almost_said_is_found(tab: Tab, log: Log) -> None:

@@ -24,6 +24,8 @@ _KINDS: tuple[tuple[int, Kind], ...] = (
 SPECIAL: frozenset[Kind] = frozenset(("control", "unknown", "user_defined"))
 """The kinds a template or a parser may act on. Typed text never becomes one of them."""
 
+_SPECIAL_BITS = sum(bit for bit, kind in _KINDS if kind in SPECIAL)
+
 _BYTE_TEXTS = {b"<0x%02X>" % byte for byte in range(256)}
 
 # How many texts are remembered as tokens, up to how many characters each (some 40 MB at worst).
@@ -91,7 +93,7 @@ class Vocabulary:
         """What sort of token it is. Special kinds go first where a token has several."""
         if not 0 <= id < self.n_tokens:
             raise IndexError(f"token id {id} is outside the vocabulary of {self.n_tokens}")
-        attributes = llama_cpp.llama_vocab_get_attr(self._pointer, id)
+        attributes = self._attributes[id]
         return next((kind for bit, kind in _KINDS if attributes & bit), "normal")
 
     def is_end(self, id: int) -> bool:
@@ -101,7 +103,7 @@ class Vocabulary:
     @cached_property
     def special(self) -> dict[int, str]:
         """Every special token and its text."""
-        ids = (id for id in range(self.n_tokens) if self.kind(id) in SPECIAL)
+        ids = (id for id, attributes in enumerate(self._attributes) if attributes & _SPECIAL_BITS)
         return {id: self.piece(id).decode(errors="replace") for id in ids}
 
     @property
@@ -113,8 +115,13 @@ class Vocabulary:
         """
         if llama_cpp.llama_vocab_type(self._pointer) != llama_cpp.LLAMA_VOCAB_TYPE_SPM:
             return True
-        ids = (id for id in range(self.n_tokens) if self.kind(id) == "byte")
+        byte = llama_cpp.LLAMA_TOKEN_ATTR_BYTE
+        ids = (id for id, attributes in enumerate(self._attributes) if attributes & byte)
         return {llama_cpp.llama_vocab_get_text(self._pointer, id) for id in ids} >= _BYTE_TEXTS
+
+    @cached_property
+    def _attributes(self) -> "array[int]":
+        return array("i", (llama_cpp.llama_vocab_get_attr(self._pointer, id) for id in range(self.n_tokens)))
 
     @cached_property
     def _by_text(self) -> dict[str, int]:

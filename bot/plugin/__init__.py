@@ -6,12 +6,10 @@ of its reach (addressing, names, splitting, pacing, permissions) and tested as t
 
 import logging
 from contextlib import AsyncExitStack
-from typing import Any
 
 from discord.ext import commands
 
 from ..config import Settings, load_settings
-from ..errors import UserError
 from ..wiring import open_chat
 from .asking import Asking
 from .explaining import Explaining
@@ -22,7 +20,7 @@ from .preferences import Preferences
 from .presence import Presence
 from .pressed import ReplyButtons
 from .service import Service
-from .sync import sync_changed
+from .sync import sync_if_changed
 from .talk import Talk
 from .touring import Touring
 from .tuning import Tuning
@@ -45,14 +43,6 @@ async def teardown(bot: commands.Bot) -> None:
     service, stack = _loaded.pop(id(bot))
     await service.close()
     await stack.aclose()
-
-
-async def sync_if_changed(bot: commands.Bot) -> bool:
-    """Sync the bot's global commands unless they are the ones Discord was last told. For hosts, after loading."""
-    cog: Any = bot.get_cog("Glasshead")
-    if cog is None:
-        raise UserError("load glasshead.plugin before its commands are synced")
-    return await sync_changed(bot, cog.service.preferences)  # not by this module's state: extensions load anew
 
 
 async def load(bot: commands.Bot, settings: Settings) -> Service:

@@ -1,5 +1,6 @@
 """`/chat`, `/stop`, `/help` and the menu *Continue from here*: talking without writing a message."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -9,11 +10,12 @@ from discord.ext import commands
 
 from ..chat import ReplyRequest
 from ..errors import UserError
-from .cog import ServiceCog, tell
+from .cog import PATIENCE, ServiceCog, tell
 from .explaining import EVERYWHERE, INSTALLS
 from .history import History
-from .interaction_surface import InteractionSurface
+from .interaction_surface import InteractionSurface, is_member
 from .presenter import present
+from .rights import manages
 from .service import NOBODY, Running, Service
 from .surface import Surface
 
@@ -62,6 +64,7 @@ class Asking(ServiceCog, name="Glasshead asking"):
         thread: bool = False,
     ) -> None:
         await interaction.response.defer(thinking=True)
+        self.check(interaction)
         if thread:
             await self.answer(interaction, text, None, await self._thread(interaction, text))
             return
@@ -70,7 +73,7 @@ class Asking(ServiceCog, name="Glasshead asking"):
 
     @app_commands.command(description="Stop what I am writing for you here.")
     async def stop(self, interaction: discord.Interaction[Any]) -> None:
-        everybody = interaction.guild is not None and interaction.permissions.manage_messages
+        everybody = manages(interaction, "manage_messages")
         mine = [
             running
             for running in self.service.running
@@ -89,7 +92,11 @@ class Asking(ServiceCog, name="Glasshead asking"):
         await tell(interaction, HELP)
 
     async def _continue(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
-        turn = await self.service.turn_shown(message.id, message.channel.id)
+        try:
+            turn = await asyncio.wait_for(self.service.turn_shown(message.id, message.channel.id), PATIENCE)
+        except TimeoutError:
+            await tell(interaction, "I am still writing here; please try again in a moment.")
+            return
         if turn is None:
             await tell(interaction, "I did not write that: reply to it and mention me instead.")
             return
@@ -98,13 +105,20 @@ class Asking(ServiceCog, name="Glasshead asking"):
     async def _thread(self, interaction: discord.Interaction[Any], text: str) -> discord.Thread:
         """A thread of ours, below what was said. In it nobody needs to mention the bot."""
         channel, has = interaction.channel, interaction.app_permissions
-        if not isinstance(channel, discord.TextChannel) or not interaction.is_guild_integration():
+        if not isinstance(channel, discord.TextChannel) or not is_member(interaction):
             raise UserError("a thread can only be opened in a text channel of a server I am a member of")
         if not (has.create_public_threads and has.send_messages_in_threads):
             raise UserError("I lack **Create Public Threads** or **Send Messages in Threads** in this channel")
-        await interaction.edit_original_response(content=quoted(text), allowed_mentions=NOBODY)
-        said = await interaction.original_response()
+        said = await interaction.edit_original_response(content=quoted(text), allowed_mentions=NOBODY)
         return await channel.create_thread(name=" ".join(text.split())[:90], message=discord.Object(said.id))
+
+    def check(self, interaction: discord.Interaction[Any]) -> None:
+        """Raise UserError if this person may not ask here, or not now."""
+        if not self.service.may_talk(interaction.user, interaction.channel, interaction.guild):
+            raise UserError("the people who run this server have not let me talk with you here")
+        wait = self.service.wait(interaction.user.id, interaction.guild_id)
+        if wait:
+            raise UserError(f"that is a lot at once: please ask again in {max(1, round(wait))} seconds")
 
     async def answer(
         self,
@@ -114,16 +128,11 @@ class Asking(ServiceCog, name="Glasshead asking"):
         thread: discord.Thread | None = None,
     ) -> None:
         """Reply to ``text`` in the deferred response of an interaction, or in a thread opened for it."""
-        if not self.service.may_talk(interaction.user, interaction.channel, interaction.guild):
-            raise UserError("the people who run this server have not let me talk with you here")
-        wait = self.service.wait(interaction.user.id, interaction.guild_id)
-        if wait:
-            raise UserError(f"that is a lot at once: please ask again in {max(1, round(wait))} seconds")
         surface: Surface
         if thread is not None:
             surface, ends_at = Surface(thread, name=str(interaction.id)), None
         else:
-            surface = InteractionSurface(interaction, await interaction.original_response())
+            surface = InteractionSurface(interaction)
             surface.heading = quoted(text) + "\n"
             ends_at = surface.ends_at
         request = ReplyRequest(
@@ -165,6 +174,7 @@ class Continue(discord.ui.Modal, title=MENU):
     async def on_submit(self, interaction: discord.Interaction[Any]) -> None:
         await interaction.response.defer(thinking=True)
         try:
+            self._asking.check(interaction)
             before = await self._asking.history.end_of_turn(self._turn)
             await self._asking.answer(interaction, self._text.value, before)
         except UserError as error:

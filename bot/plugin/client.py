@@ -11,8 +11,12 @@ from ..config import Settings
 from ..errors import UserError
 from . import load, sync_if_changed, unload
 from .service import NOBODY, Service
+from .transient import TROUBLE
 
 log = logging.getLogger(__name__)
+
+SYNC_AGAIN = (60.0, 600.0, 3600.0)
+"""Seconds before each further try."""
 
 
 class Client(commands.Bot):
@@ -30,17 +34,36 @@ class Client(commands.Bot):
             chunk_guilds_at_startup=False,
         )
         self._settings = settings
+        self._syncing: asyncio.Task[None] | None = None
         self.service: Service | None = None
 
     async def setup_hook(self) -> None:
         self.service = await load(self, self._settings)
-        await sync_if_changed(self)
+        if not await self._synced():
+            self._syncing = asyncio.create_task(self._sync_later())
+
+    async def _synced(self) -> bool:
+        """Commands that cannot be told now must not keep the bot from talking."""
+        try:
+            await sync_if_changed(self)
+        except (discord.DiscordException, *TROUBLE, KeyError, TypeError, ValueError) as error:
+            log.warning("the commands could not be synced, trying again later: %s: %s", type(error).__name__, error)
+            return False
+        return True
+
+    async def _sync_later(self) -> None:
+        for wait in SYNC_AGAIN:
+            await asyncio.sleep(wait)
+            if await self._synced():
+                return
 
     async def on_message(self, message: discord.Message) -> None:
         """Messages are the plugin's business; there are no prefix commands."""
 
     async def close(self) -> None:
         self.service = None
+        if self._syncing is not None:
+            self._syncing.cancel()
         await unload(self)
         await super().close()
 

@@ -1,5 +1,6 @@
-"""What all cogs have in common: the bot, the service, and a word to the person when a command fails."""
+"""What all cogs have in common: the bot, the service, and an answer to every command, in time."""
 
+import asyncio
 import logging
 from typing import Any
 
@@ -9,8 +10,14 @@ from discord.ext import commands
 
 from ..errors import UserError
 from .service import NOBODY, Service
+from .transient import TROUBLE
 
 log = logging.getLogger(__name__)
+
+PATIENCE = 1.8
+"""Seconds a command may take before it is acknowledged; Discord gives three."""
+ALREADY_ACKNOWLEDGED = 40060
+_ANSWERED = "answered"
 
 
 class ServiceCog(commands.Cog):
@@ -19,6 +26,16 @@ class ServiceCog(commands.Cog):
     def __init__(self, bot: commands.Bot, service: Service) -> None:
         self.bot = bot
         self.service = service
+
+    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
+        """Nobody is refused here; what takes its time (the log may be busy) is acknowledged meanwhile."""
+        if interaction.type is discord.InteractionType.application_command:
+            asyncio.get_running_loop().call_later(PATIENCE, self._acknowledge, interaction)
+        return True
+
+    def _acknowledge(self, interaction: discord.Interaction[Any]) -> None:
+        if not interaction.response.is_done():
+            self.service.spawn(_acknowledge_late(interaction))
 
     async def cog_app_command_error(
         self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError
@@ -33,9 +50,33 @@ class ServiceCog(commands.Cog):
             await tell(interaction, "Something went wrong here; it is in my operator's log.")
 
 
-async def tell(interaction: discord.Interaction[Any], text: str) -> None:
-    """A line that only the person who asked sees."""
-    if interaction.response.is_done():
-        await interaction.followup.send(text[:1900], ephemeral=True, allowed_mentions=NOBODY)
+async def _acknowledge_late(interaction: discord.Interaction[Any]) -> None:
+    try:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+    except (discord.DiscordException, *TROUBLE) as error:
+        log.debug("not acknowledged a second time: %s", error)
+
+
+async def tell(interaction: discord.Interaction[Any], text: str, file: discord.File | None = None) -> None:
+    """An answer that only the person who asked sees (unless it was acknowledged for everybody).
+
+    The first one takes the place of *thinking …*; further ones stand below it.
+    """
+    text, response = text[:2000], interaction.response
+    more: dict[str, Any] = {"file": file} if file is not None else {}
+    if not response.is_done():
+        try:
+            await response.send_message(text, ephemeral=True, allowed_mentions=NOBODY, **more)
+            return
+        except discord.InteractionResponded:
+            pass
+        except discord.HTTPException as error:
+            if error.code != ALREADY_ACKNOWLEDGED:
+                raise
+    waiting = response.type is discord.InteractionResponseType.deferred_channel_message
+    if waiting and _ANSWERED not in interaction.extras:
+        files = [file] if file is not None else []
+        await interaction.edit_original_response(content=text, attachments=files, allowed_mentions=NOBODY)
     else:
-        await interaction.response.send_message(text[:1900], ephemeral=True, allowed_mentions=NOBODY)
+        await interaction.followup.send(text, ephemeral=True, allowed_mentions=NOBODY, **more)
+    interaction.extras[_ANSWERED] = True

@@ -18,7 +18,7 @@ from ..explain.scale import LAYERS, Layer
 from ..explain.sheet import sheet
 from ..explain.turn import Turn
 from .cog import ServiceCog, tell
-from .panel import FOR_OPENER, PICTURE, TEMPLATE, Panel, Place, Verb, moved
+from .panel import FOR_OPENER, PICTURE, TEMPLATE, Panel, Place, PlainPanel, Verb, moved
 from .probes import Probes
 from .service import NOBODY, Service
 from .views import PREFIX, button
@@ -26,7 +26,8 @@ from .views import PREFIX, button
 log = logging.getLogger(__name__)
 
 MENU = "Explain this reply"
-_LINK = re.compile(r"(?:https?://\S+/channels/(?:\d+|@me)/\d+/)?(\d{15,21})/?$")
+BAD_REQUEST = 400
+_LINK = re.compile(r"(?:https?://\S+/channels/(?:\d+|@me)/\d+/)?(\d{1,20})/?$")
 EVERYWHERE = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True)
 INSTALLS = app_commands.AppInstallationType(guild=True, user=True)
 
@@ -168,7 +169,7 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
         try:
             if verb == "share":
                 await self._share(interaction, place)
-            elif verb in ("saw", "loss", "prove", "whatif", "file"):
+            elif verb in ("saw", "loss", "prove", "whatif", "tree", "file"):
                 await self.probes.run(interaction, verb, place, self.show)
             else:
                 await interaction.response.defer()
@@ -189,8 +190,20 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
     ) -> None:
         """Make the interaction's message the panel at ``place``."""
         picture = await self._picture(explanation, place)
-        panel = Panel(explanation, place, picture=picture is not None, note=note)
-        await interaction.edit_original_response(view=panel, attachments=_files(picture), allowed_mentions=NOBODY)
+        seen = picture is not None
+        panel = Panel(explanation, place, picture=seen, note=note)
+        try:
+            await interaction.edit_original_response(
+                view=panel, attachments=_files(picture), allowed_mentions=NOBODY
+            )
+        except discord.HTTPException as error:
+            if error.status != BAD_REQUEST:
+                raise
+            log.info("no panel of components here: %s", error)
+            plain = PlainPanel(explanation, place, picture=seen, note=note)
+            await interaction.edit_original_response(
+                content=plain.text, view=plain, attachments=_files(picture), allowed_mentions=NOBODY
+            )
 
     async def _show_first(self, interaction: discord.Interaction[Any], turn: int, step: int | None) -> None:
         explanation = await self._explanation(turn)
@@ -206,11 +219,7 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
     async def _share(self, interaction: discord.Interaction[Any], place: Place) -> None:
         await interaction.response.defer(thinking=True)
         explanation = await self._explanation(place.turn)
-        picture = await self._picture(explanation, place)
-        panel = Panel(
-            explanation, place, picture=picture is not None, note=f"-# Shared by {interaction.user.mention}"
-        )
-        await interaction.edit_original_response(view=panel, attachments=_files(picture), allowed_mentions=NOBODY)
+        await self.show(interaction, explanation, place, f"-# Shared by {interaction.user.mention}")
 
     async def _explanation(self, turn: int) -> Explanation:
         return await asyncio.to_thread(opened, await self.service.chat.store.turn(turn))

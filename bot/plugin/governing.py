@@ -10,7 +10,8 @@ from discord import app_commands
 
 from .cog import ServiceCog, tell
 from .preferences import GuildPreferences
-from .sync import sync_changed
+from .rights import manages
+from .sync import sync_if_changed
 
 SPEED_TURNS = 20
 
@@ -27,7 +28,8 @@ class Governing(ServiceCog, name="Glasshead administration"):
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         """Also where a server has opened the command to others by mistake."""
-        if interaction.permissions.manage_guild or await self.bot.is_owner(interaction.user):
+        await super().interaction_check(interaction)
+        if manages(interaction, "manage_guild") or await self.bot.is_owner(interaction.user):
             return True
         await tell(interaction, "That needs the permission **Manage Server**.")
         return False
@@ -123,7 +125,7 @@ class Governing(ServiceCog, name="Glasshead administration"):
             await tell(interaction, "Only the bot's owner can do that.")
             return
         await interaction.response.defer(ephemeral=True, thinking=True)
-        changed = await sync_changed(self.bot, self.service.preferences)
+        changed = await sync_if_changed(self.bot)
         await tell(interaction, "Synced." if changed else "Nothing changed: not synced.")
 
     def _guild(self, interaction: discord.Interaction[Any]) -> GuildPreferences:

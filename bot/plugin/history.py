@@ -14,9 +14,11 @@ import discord
 
 from ..predict.message import Conversation, Message, Role
 from ..store import Store
+from ..store.records import MessageRow
 from .attachments import MOST_FILES, Offered, decoded, mentioned, quoted, why_not
 from .names import Known, readable, speaker
 from .service import Service
+from .transient import TROUBLE
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +42,11 @@ Before = tuple[int, int | None]
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One message of a chain as it should now read."""
+    """One message of a chain as it reads; ``row``: where the log has it so."""
 
     role: Role
     text: str
-    author: str | None = None
-    person: int | None = None
-    discord: int | None = None
+    row: int | None = None
 
 
 def unchanged(logged: Sequence[Said], wanted: Sequence[Said]) -> int:
@@ -176,7 +176,7 @@ class History:
         after = await self._last_read(parent)
         try:
             said = [m async for m in thread.history(limit=MOST_HISTORY, before=message, after=after)]
-        except discord.HTTPException as error:
+        except (discord.DiscordException, *TROUBLE) as error:
             log.info("the thread's history cannot be read: %s", error)
             said = []
         for each in sorted(said, key=lambda m: m.id):
@@ -241,42 +241,33 @@ class History:
         """``leaf``, or its copy in a chain in which edits, deletions and a new system prompt have taken effect."""
         logged: list[Said] = []
         wanted: list[Said] = []
-        ids: list[int] = []
         for each in await self._store.conversation(leaf):
             assert each.id is not None
             row = await self._store.message(each.id)
-            said = Said(row.role, row.text, row.author, row.person, row.discord_message_id)
-            ids.append(row.id)
-            logged.append(said)
+            logged.append(Said(row.role, row.text, row.id))
             if row.role != "system":
-                wanted.append(await self._newest(row.id, said))
+                wanted.append(await self._newest(row))
         system = self.system_prompt(channel)
         if system:
             wanted.insert(0, Said("system", system))
         kept = unchanged(logged, wanted)
         if kept == len(wanted) == len(logged):
             return leaf
-        parent = ids[kept - 1] if kept else None
+        parent = logged[kept - 1].row if kept else None
         for said in wanted[kept:]:
-            parent = await self._store.append_message(
-                session,
-                said.role,
-                said.text,
-                parent=parent,
-                author=said.author,
-                person=said.person,
-                discord_message_id=said.discord,
-            )
+            if said.row is None:
+                parent = await self._store.append_message(session, said.role, said.text, parent=parent)
+            else:
+                parent = await self._store.copy_message(said.row, parent=parent)
         return parent
 
-    async def _newest(self, id: int, said: Said) -> Said:
-        if said.role != "user" or said.discord is None:
-            return said
-        newest = await self._store.message_of_discord(said.discord)
-        if newest is None or newest == id:
-            return said
-        row = await self._store.message(newest)
-        return Said(row.role, row.text, row.author, row.person, row.discord_message_id)
+    async def _newest(self, row: MessageRow) -> Said:
+        """A message in its newest version."""
+        if row.role == "user" and row.discord_message_id is not None:
+            newest = await self._store.message_of_discord(row.discord_message_id)
+            if newest is not None and newest != row.id:
+                row = await self._store.message(newest)
+        return Said(row.role, row.text, row.id)
 
     async def edited(self, message: discord.Message) -> None:
         """A logged message reads differently now: the log gets it as another version."""
@@ -338,7 +329,7 @@ class History:
             if reason is None:
                 try:
                     text = decoded(await file.read())
-                except discord.HTTPException:
+                except (discord.DiscordException, *TROUBLE):
                     reason = "could not be fetched"
             if text is not None:
                 parts.append(quoted(file.filename, text))
@@ -358,5 +349,5 @@ async def _resolved(message: discord.Message) -> discord.Message | None:
         return None
     try:
         return await message.channel.fetch_message(message.reference.message_id)
-    except discord.HTTPException:
+    except (discord.DiscordException, *TROUBLE):
         return None

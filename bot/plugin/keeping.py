@@ -15,6 +15,7 @@ from ..store.records import SessionRow
 from ..store.search_syntax import Query
 from ..store.sessions import update_session
 from .cog import ServiceCog, tell
+from .display import counted
 from .tuning import refused
 
 Keep = Literal["keep", "keep nothing"]
@@ -41,7 +42,8 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
             ended = "" if row.ended_us is None else ", ended"
             since = f"<t:{row.created_us // 1_000_000}:R>"
             title = discord.utils.escape_markdown(row.title or "untitled")
-            await tell(interaction, f"Session {row.id}: *{title}*, {row.n_turns} replies, begun {since}{ended}.")
+            replies = counted(row.n_turns, "reply", "replies")
+            await tell(interaction, f"Session {row.id}: *{title}*, {replies}, begun {since}{ended}.")
 
     @session.command(name="rename", description="Give the latest conversation here a title.")
     async def rename(self, interaction: discord.Interaction[Any], title: app_commands.Range[str, 1, 100]) -> None:
@@ -65,7 +67,7 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
         store = self.service.chat.store
         text = markdown(row, await store.messages(row.id), await store.turns(row.id))
         file = discord.File(io.BytesIO(text.encode()), f"session-{row.id}.md")
-        await interaction.followup.send(file=file, ephemeral=True)
+        await tell(interaction, f"Session {row.id} as a file.", file)
 
     @session.command(name="review", description="Where to review the latest conversation here.")
     async def review(self, interaction: discord.Interaction[Any]) -> None:
@@ -133,9 +135,10 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
             await running.reply.stop()
         receipt = await self.service.chat.store.erase_person(user)
         return (
-            f"**Erased** <t:{receipt.done_us // 1_000_000}:f>: {receipt.messages} messages of yours, "
-            f"{receipt.replies} replies, {receipt.passages} quotations, {receipt.thumbs} thumbs, "
-            f"{receipt.notes} notes; {receipt.prompts} other turns held your words and can no longer be verified."
+            f"**Erased** <t:{receipt.done_us // 1_000_000}:f>: {counted(receipt.messages, 'message')} of yours, "
+            f"{counted(receipt.replies, 'reply', 'replies')}, {counted(receipt.passages, 'quotation')}, "
+            f"{counted(receipt.thumbs, 'thumb')}, {counted(receipt.notes, 'note')}. "
+            f"Replies to others that had read your words and can no longer be replayed: {receipt.prompts}."
         )
 
     @app_commands.command(name="export-my-data", description="Everything you asked me and was answered, as a file.")
@@ -163,7 +166,7 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
         }
         text = json.dumps(data, ensure_ascii=False, indent=1)
         file = discord.File(io.BytesIO(text.encode()), "my-data.json")
-        await interaction.followup.send(f"{len(rows)} replies to you.", file=file, ephemeral=True)
+        await tell(interaction, f"{counted(len(rows), 'reply', 'replies')} to you, as a file.", file)
 
 
 class Confirm(discord.ui.View):

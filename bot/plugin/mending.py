@@ -56,4 +56,4 @@ class Mending(ServiceCog, name="Glasshead mending"):
         surface = Surface(channel, name=f"mend-{turn}", answers=question, messages=shown)
         texts, file = final_texts(recorded.reply, "", [NOTE], self.service.settings.discord.file_above_chars)
         await surface.finish(texts, await finished_view(store, turn), file)
-        await store.link_discord(turn, surface.ids)
+        await surface.settle(store, turn)

@@ -16,15 +16,35 @@ TEMPLATE = r"glasshead:panel:(?P<verb>[a-z]+):(?P<turn>\d+):(?P<step>\d+):(?P<la
 PICTURE = "explanation.png"
 OPTIONS = 25
 _TEXT_LIMIT = 3800
-_COLUMNS = 56
+_CONTENT_LIMIT = 2000
+COLUMNS = 56
 """Of a code block on a phone held upright, about."""
 
 Verb = Literal[
-    "first", "back", "next", "last", "least", "jump", "layer", "saw", "loss", "prove", "whatif", "share", "file"
+    "first",
+    "back",
+    "next",
+    "last",
+    "least",
+    "jump",
+    "layer",
+    "saw",
+    "loss",
+    "prove",
+    "whatif",
+    "tree",
+    "share",
+    "file",
 ]
 
 STEPPING: dict[Verb, str] = {"first": "⏮", "back": "◀", "next": "▶", "last": "⏭"}
-ASKING: dict[Verb, str] = {"saw": "What the model saw", "loss": "Loss", "prove": "Prove it", "whatif": "What if…"}
+ASKING: dict[Verb, str] = {
+    "saw": "What the model saw",
+    "loss": "Loss",
+    "prove": "Prove it",
+    "whatif": "What if…",
+    "tree": "Tree",
+}
 GIVING: dict[Verb, str] = {"share": "Share", "file": "File"}
 FOR_OPENER: tuple[Verb, ...] = ("prove", "whatif", "loss")
 """What costs the machine something: on a shared panel only for whoever opened it."""
@@ -79,14 +99,31 @@ class Panel(discord.ui.LayoutView):
         if texts[1]:
             items.append(discord.ui.TextDisplay(texts[1][: _TEXT_LIMIT - len(texts[0])]))
         self.add_item(discord.ui.Container(*items))
-        count = len(explanation.tokens)
-        if count:
-            self.add_item(_stepping(place, count))
-            self.add_item(_jump(explanation, place))
-            self.add_item(_layers(place))
-        self.add_item(_row(place, ASKING, disabled=() if count else ("loss", "prove", "whatif")))
-        self.add_item(_row(place, GIVING))
+        for row in _rows(explanation, place):
+            self.add_item(row)
         self.stop()  # presses arrive at the dynamic items
+
+
+class PlainPanel(discord.ui.View):
+    """The same with plain content, for servers that take no Components V2; ``text`` goes with it."""
+
+    def __init__(self, explanation: Explanation, place: Place, *, picture: bool, note: str = "") -> None:
+        super().__init__(timeout=None)
+        words = body(explanation, place, picture=picture)
+        self.text = f"{heading(explanation, place, note)}\n{words}"[:_CONTENT_LIMIT]
+        for number, row in enumerate(_rows(explanation, place)):
+            for item in row.children:
+                item.row = number
+                self.add_item(item)
+        self.stop()
+
+
+def _rows(explanation: Explanation, place: Place) -> list[discord.ui.ActionRow[Any]]:
+    """At most five."""
+    count = len(explanation.tokens)
+    moving = [_stepping(place, count), _jump(explanation, place), _layers(place)] if count else []
+    asking = _row(place, ASKING, disabled=() if count else ("loss", "prove", "whatif"))
+    return [*moving, asking, _row(place, GIVING)]
 
 
 def _row(place: Place, verbs: dict[Verb, str], disabled: tuple[Verb, ...] = ()) -> discord.ui.ActionRow[Any]:
@@ -161,7 +198,7 @@ def body(explanation: Explanation, place: Place, *, picture: bool) -> str:
         return "No token was recorded."
     if picture:
         return f"-# {discord.utils.escape_markdown(spoken(explanation, place))}"
-    lines = plain(step_lines(explanation, place.step, columns=_COLUMNS))
+    lines = plain(step_lines(explanation, place.step, columns=COLUMNS))
     return f"```\n{lines.replace('```', chr(0x2CB) * 3)}\n```"
 
 

@@ -4,15 +4,16 @@ import asyncio
 import logging
 import time
 
-import aiohttp
 import discord
 
 from ..chat import Done, Queued, Started, Text
 from ..errors import UserError
 from .display import open_links, small, spoiler
+from .pacing import NOTICEABLE
 from .service import Running, Service
 from .splitting import LIMIT, split
 from .surface import Gone, Surface
+from .transient import TROUBLE, passing, seconds_to_wait
 from .views import finished_view, running_view
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,10 @@ class Presenter:
             for helper in (helpers[0], *helpers[2:]):
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
-        await self._show_end(done)
+        try:
+            await self._show_end(done)
+        finally:
+            self._running.shown.set()
         return done
 
     async def _consume(self) -> Done | None:
@@ -83,7 +87,7 @@ class Presenter:
         while not self._text:
             try:
                 await self._surface.typing()
-            except (discord.HTTPException, aiohttp.ClientError):
+            except (discord.DiscordException, *TROUBLE):
                 log.debug("typing was not shown")
             await asyncio.sleep(TYPING_EVERY)
 
@@ -108,8 +112,10 @@ class Presenter:
                     log.info("nobody can see this reply any more: %s", gone)
                     await self._running.reply.stop()
                     return
-                except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+                except (discord.DiscordException, *TROUBLE) as error:
                     log.info("an edit was skipped: %s", error)
+                    if passing(error):
+                        turnstile.pace.took(seconds_to_wait(error, NOTICEABLE))
 
     async def _show_now(self) -> None:
         if self._text.strip():
@@ -121,8 +127,8 @@ class Presenter:
         turn = self._running.turn
         known = len(self._surface.messages)
         await self._surface.show(texts, running_view(turn) if turn else None, view_on=0)
-        if turn is not None and len(self._surface.messages) != known:
-            await self._service.chat.store.link_discord(turn, self._surface.ids)
+        if len(self._surface.messages) != known:
+            await self._surface.settle(self._service.chat.store, turn)
 
     async def _show_end(self, done: Done | None) -> None:
         texts, file = self._final(done)
@@ -132,10 +138,10 @@ class Presenter:
         async with self._service.turnstile(self._running.channel):
             try:
                 await self._surface.finish(texts, view, file)
-            except (Gone, discord.HTTPException) as error:
+            except (Gone, discord.DiscordException) as error:
                 log.warning("the end of a reply has no place: %s", error)
-            if done is not None and done.logged and done.turn and self._surface.messages:
-                await self._service.chat.store.link_discord(done.turn, self._surface.ids)
+            logged = done.turn if done is not None and done.logged else None
+            await self._surface.settle(self._service.chat.store, logged)
 
     def _final(self, done: Done | None) -> tuple[list[str], tuple[str, str] | None]:
         """The texts of the finished reply, and a file if it is too long to be read as messages."""

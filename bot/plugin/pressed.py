@@ -11,6 +11,7 @@ from ..chat import ReplyRequest
 from ..errors import UserError
 from .cog import ServiceCog, tell
 from .presenter import final_texts, present
+from .rights import manages
 from .service import Running
 from .surface import Surface
 from .views import PREFIX, button, finished_view
@@ -51,6 +52,7 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
         self.bot.remove_dynamic_items(ReplyButton)
 
     async def pressed(self, interaction: discord.Interaction[Any], action: str, turn: int) -> None:
+        await interaction.response.defer()
         try:
             if action in ("up", "down"):
                 await self._thumb(interaction, turn, 1 if action == "up" else -1)
@@ -66,7 +68,7 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
             await tell(interaction, str(error))
 
     async def _may(self, interaction: discord.Interaction[Any], turn: int) -> bool:
-        if interaction.guild is not None and interaction.permissions.manage_messages:
+        if manages(interaction, "manage_messages"):
             return True
         running = self.service.running_turn(turn)
         if running is not None:
@@ -84,7 +86,6 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
         if running is None:
             await tell(interaction, "That reply is not being written any more.")
             return
-        await interaction.response.defer()
         await running.reply.stop()
 
     async def _retry(self, interaction: discord.Interaction[Any], turn: int) -> None:
@@ -96,7 +97,6 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
         old = await store.turn(turn)
         if old.prompt_message is None:
             raise UserError("what that reply answered was erased")
-        await interaction.response.defer()
         request = ReplyRequest(
             session=old.session,
             message=old.prompt_message,
@@ -115,13 +115,12 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
         assert interaction.message is not None
         shown = await store.turn_of_discord_message(interaction.message.id)
         wanted = await store.turn(turn)
-        await interaction.response.defer()
         surface = await self._surface(interaction, shown if shown is not None else turn, f"{interaction.id}")
         await store.link_discord(turn, surface.ids)  # first: a reply to what is about to be shown may come at once
         texts, file = final_texts(wanted.reply, "", [], self.service.settings.discord.file_above_chars)
         async with self.service.turnstile(interaction.channel_id or 0):
             await surface.finish(texts or ["-# (no words)"], await finished_view(store, turn), file)
-        await store.link_discord(turn, surface.ids)
+        await surface.settle(store, turn)
 
     async def _surface(self, interaction: discord.Interaction[Any], turn: int, name: str) -> Surface:
         """The messages that show ``turn``, to be written over."""

@@ -10,16 +10,20 @@ import discord
 
 from ..chat import BranchRequest, Done, fresh_seed
 from ..errors import UserError
+from ..explain.contrast import kin_text
 from ..explain.explanation import Explanation
 from ..explain.explanation import explain as explain_turn
-from ..explain.loss import loss_lines, score
+from ..explain.loss import loss_lines, score, seen_lines
 from ..explain.page import page
 from ..explain.statement import certificate_lines
 from ..explain.text import percent, prompt_lines
+from ..explain.turn import Turn
 from ..explain.visible import visible
+from ..store.relatives import relatives
+from .cog import tell
 from .display import open_links
-from .panel import Place, Verb
-from .service import NOBODY, Service
+from .panel import COLUMNS, Place, Verb
+from .service import Service
 from .touring import prove_here
 
 log = logging.getLogger(__name__)
@@ -44,6 +48,8 @@ class Probes:
             await _send(interaction, "\n".join(prompt_lines(explanation, 80)), f"turn-{place.turn}-prompt.txt")
         elif verb == "loss":
             await _send(interaction, await self._loss(explanation), f"turn-{place.turn}-loss.txt")
+        elif verb == "tree":
+            await _send(interaction, await self._tree(explanation.turn), f"turn-{place.turn}-tree.txt")
         elif verb == "file":
             await self._file(interaction, explanation)
         else:
@@ -57,7 +63,13 @@ class Probes:
         turn = explanation.turn
         named = turn.model.name if turn.model.name in self._service.chat.models else ""
         speaker = await self._service.chat.speaker_named(named)
-        return "\n".join(loss_lines((await score(speaker.engine, turn)).loss))
+        scored = await score(speaker.engine, turn)
+        return "\n".join([*seen_lines(turn, scored), "", *loss_lines(scored.loss)])
+
+    async def _tree(self, turn: Turn) -> str:
+        """The replies to the same message; below, a branch compared with the reply it left."""
+        family = await relatives(self._service.chat.store, turn)
+        return await asyncio.to_thread(kin_text, family, turn, COLUMNS)
 
     async def _prove(self, interaction: discord.Interaction[Any], explanation: Explanation) -> None:
         turn = explanation.turn
@@ -65,11 +77,10 @@ class Probes:
         await _send(interaction, "\n\n".join(certificate_lines(certificate)), f"turn-{turn.id}-certificate.txt")
 
     async def _file(self, interaction: discord.Interaction[Any], explanation: Explanation) -> None:
-        html = await asyncio.to_thread(page, explanation)
+        family = await relatives(self._service.chat.store, explanation.turn)
+        html = await asyncio.to_thread(page, explanation, family=family)
         file = discord.File(io.BytesIO(html.encode()), f"turn-{explanation.turn.id}.html")
-        await interaction.followup.send(
-            "Everything recorded, as one page: download it and open it in a browser.", file=file, ephemeral=True
-        )
+        await tell(interaction, "Everything recorded, as one page: download it and open it in a browser.", file)
 
     async def _ask_what_if(self, interaction: discord.Interaction[Any], place: Place, show: Show) -> None:
         explanation = await self._explanation(place.turn)
@@ -149,18 +160,15 @@ class WhatIf(discord.ui.Modal):
             fresh = "fresh" in self._draws.values
             await self._probes.branch(interaction, self._place, choice, fresh=fresh, show=self._show)
         except UserError as error:
-            if interaction.response.is_done():
-                await interaction.followup.send(str(error), ephemeral=True, allowed_mentions=NOBODY)
-            else:
-                await interaction.response.send_message(str(error), ephemeral=True, allowed_mentions=NOBODY)
+            await tell(interaction, str(error))
 
 
 async def _send(interaction: discord.Interaction[Any], text: str, name: str) -> None:
     """As a code block if it fits, else as a file with its beginning."""
     quiet = text.replace("```", "\u02cb" * 3)
     if len(quiet) <= _FITS:
-        await interaction.followup.send(f"```\n{quiet}\n```", ephemeral=True, allowed_mentions=NOBODY)
+        await tell(interaction, f"```\n{quiet}\n```")
         return
     start = quiet[:1200].rsplit("\n", 1)[0]
     file = discord.File(io.BytesIO(text.encode()), name)
-    await interaction.followup.send(f"```\n{start}\n…\n```", file=file, ephemeral=True, allowed_mentions=NOBODY)
+    await tell(interaction, f"```\n{start}\n…\n```", file)

@@ -30,6 +30,8 @@ class Running:
     turn: int | None = None
     ends_at: float | None = None
     """Monotonic time by which it has to end, where Discord lets the bot answer for a while only."""
+    shown: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it has ended, is logged, and stands in Discord as far as that was possible."""
 
 
 @dataclass(eq=False)

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
-import aiohttp
 import discord
 
+from ..store import Store
 from .service import NOBODY
+from .transient import OLD_EDITS, TROUBLE, passing, seconds_to_wait
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -47,7 +48,10 @@ class Surface:
         self._name = name
         self.heading = ""
         """Stands before the reply, in the first message: the question, where no message shows it."""
+        self.refused = ""
+        """What Discord said when it did not let the bot speak."""
         self._sure = True
+        self._surplus: list[Shown] = []
         self._answers = answers
         self._shown: list[tuple[str, object]] = [("", None)] * len(self.messages)
 
@@ -57,6 +61,20 @@ class Surface:
     @property
     def ids(self) -> list[int]:
         return [message.id for message in self.messages]
+
+    async def settle(self, store: Store, turn: int | None) -> None:
+        """Link the messages to the turn they show, if it is logged, and remove those that are left over: linked to
+        nothing by then, so that their going does not look as if somebody had deleted a reply."""
+        if turn and self._surplus:
+            await store.link_discord(turn, [*self.ids, *(message.id for message in self._surplus)])
+        if turn and (self.messages or self._surplus):
+            await store.link_discord(turn, self.ids)
+        while self._surplus:
+            try:
+                await self._surplus[-1].delete()
+            except (discord.DiscordException, *TROUBLE) as error:
+                log.info("a message that is left over stays: %s", error)
+            self._surplus.pop()
 
     async def show(
         self,
@@ -77,20 +95,29 @@ class Surface:
             if self._shown[place] != wanted or (attached and place < known):
                 await self._edit(place, text, wanted[1], attached)
                 self._shown[place] = wanted
-        for message in self.messages[len(texts) :]:
-            await self._guarded(message.delete())
+        self._surplus += self.messages[len(texts) :]
         del self.messages[len(texts) :], self._shown[len(texts) :]
 
     async def finish(self, texts: Sequence[str], view: discord.ui.View | None, file: Attached = None) -> None:
-        """`show`, whatever it takes: through Discord's bad minutes, into archived threads."""
+        """`show`, whatever it takes: through Discord's bad minutes, into archived threads, past a rate limit."""
         for attempt in range(FINAL_TRIES):
             try:
                 return await self.show(texts, view, file=file)
-            except (discord.DiscordServerError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            except (discord.DiscordException, *TROUBLE) as error:
+                if isinstance(error, discord.HTTPException) and error.code == OLD_EDITS and self.messages:
+                    self._begin_anew()
+                    continue
+                if not passing(error):
+                    raise
                 log.warning("the end of a reply could not be shown yet: %s", error)
-                await asyncio.sleep(min(2.0**attempt, 20.0))
+                await asyncio.sleep(seconds_to_wait(error, min(2.0**attempt, 20.0)))
         log.error("the end of a reply could not be shown")
         return None
+
+    def _begin_anew(self) -> None:
+        """What is too old to be edited again stays as it is; the reply goes into messages of its own."""
+        self._answers = self.messages[0]
+        self.messages, self._shown = [], []
 
     async def _send(self, place: int, text: str, view: discord.ui.View | None, file: Attached) -> bool:
         """Send one message. False if it may be the one of an earlier try, with what that one said."""
@@ -138,6 +165,7 @@ class Surface:
         except discord.Forbidden as error:
             if error.code == THREAD_ARCHIVED:
                 raise
+            self.refused = error.text or "Forbidden"
             raise Gone(str(error)) from error
 
 

@@ -1,6 +1,5 @@
 """Listening and answering: the cog that turns messages into replies."""
 
-import asyncio
 import contextlib
 import logging
 from dataclasses import replace
@@ -10,14 +9,18 @@ from discord.ext import commands
 
 from ..chat import ReplyRequest
 from ..errors import UserError
-from .addressing import Heard, Once, Reason, addressed
+from .addressing import Once, Reason, addressed
 from .cog import ServiceCog
 from .display import small
+from .hearing import Hearing
 from .history import History
-from .permissions import SHOWN, missing, plea
+from .permissions import plea
 from .presenter import present
+from .rights import lacking_in
 from .service import NOBODY, Running, Service
 from .surface import Surface
+from .transient import TROUBLE
+from .views import versions_of
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,7 @@ class Talk(ServiceCog, name="Glasshead"):
     def __init__(self, bot: commands.Bot, service: Service) -> None:
         super().__init__(bot, service)
         self._once = Once()
+        self._hearing = Hearing(bot, service)
 
     @property
     def us(self) -> discord.ClientUser:
@@ -45,7 +49,9 @@ class Talk(ServiceCog, name="Glasshead"):
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
-        reason = addressed(self._heard(message))
+        if message.author.bot:
+            return
+        reason = addressed(await self._hearing.heard(message, self.us))
         if reason is None or not self._once.first(message.id):
             return
         if self.service.closing or not self.service.may_talk(message.author, message.channel, message.guild):
@@ -59,39 +65,28 @@ class Talk(ServiceCog, name="Glasshead"):
 
     @commands.Cog.listener()
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
-        await self._deleted(payload.message_id)
+        self.service.spawn(self._deleted(payload.message_id))
 
     @commands.Cog.listener()
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
         for message in payload.message_ids:
-            await self._deleted(message)
+            self.service.spawn(self._deleted(message))
 
     async def _deleted(self, message: int) -> None:
-        """What a person deleted in Discord goes from the log too."""
-        if await self.service.chat.store.message_of_discord(message) is not None:
-            await self.service.chat.store.erase_message(message)
-
-    def _heard(self, message: discord.Message) -> Heard:
-        channel = message.channel
-        resolved = message.reference.resolved if message.reference is not None else None
-        replies_to = resolved.author.id if isinstance(resolved, discord.Message) else None
-        is_reply = message.type is discord.MessageType.reply
-        ours = {self.us.id}
-        if message.guild is not None and message.guild.self_role is not None:
-            ours.add(message.guild.self_role.id)
-        named = {*message.raw_mentions, *message.raw_role_mentions}
-        always = self.service.settings.discord.always_answer
-        return Heard(
-            by_bot=message.author.bot or message.webhook_id is not None,
-            by_system=message.is_system(),
-            direct=message.guild is None,
-            mentions_us=bool(named & ours),
-            mentions_others=bool(named - ours),
-            replies_to_us=is_reply and replies_to == self.us.id,
-            replies_to_other=is_reply and replies_to != self.us.id,
-            in_own_thread=isinstance(channel, discord.Thread) and channel.owner_id == self.us.id,
-            in_always=channel.id in always or self.service.set_here(channel).always,
-        )
+        """It goes from the log too: what a person said, or every version of a reply that the message showed."""
+        store = self.service.chat.store
+        if await store.message_of_discord(message) is not None:
+            await store.erase_message(message)
+        turn = await store.turn_of_discord_message(message)
+        if turn is None:
+            return
+        running = self.service.running_turn(turn)
+        if running is not None:
+            await running.reply.stop()
+            await running.shown.wait()
+        for version in {turn, *await versions_of(store, turn)}:
+            await store.link_discord(version, [message])
+            await store.erase_message(message)
 
     async def _answer(self, message: discord.Message, reason: Reason) -> None:
         try:
@@ -117,22 +112,24 @@ class Talk(ServiceCog, name="Glasshead"):
 
     async def _can_speak(self, message: discord.Message) -> bool:
         """Check permissions beforehand; where something is missing, say so wherever that is possible."""
-        if message.guild is None:
+        guild = message.guild
+        if guild is None or guild.me is None:
             return True
-        channel = message.channel
-        assert isinstance(channel, discord.abc.GuildChannel | discord.Thread)
-        has = channel.permissions_for(message.guild.me)
-        granted = [name for name in SHOWN if getattr(has, name)]
-        lacking = missing(granted, thread=isinstance(channel, discord.Thread))
-        if not lacking and not message.guild.me.is_timed_out():
+        lacking = lacking_in(message.channel, guild.me)
+        if not lacking and not guild.me.is_timed_out():
             return True
-        text = plea(lacking, f"#{channel.name}") if lacking else f"I am timed out in {message.guild.name}."
+        place = f"#{getattr(message.channel, 'name', 'that channel')}"
+        text = plea(lacking, place) if lacking else f"I am timed out in {guild.name}."
         if lacking == ("read_message_history",):
-            await channel.send(small(text), allowed_mentions=NOBODY)
-            return False
-        with contextlib.suppress(discord.HTTPException):
-            await message.author.send(small(text), allowed_mentions=NOBODY)
+            await message.channel.send(small(text), allowed_mentions=NOBODY)
+        else:
+            await self._whisper(message, text)
         return False
+
+    async def _whisper(self, message: discord.Message, text: str) -> None:
+        """Where the bot may not speak: a direct message, if the person takes any."""
+        with contextlib.suppress(discord.HTTPException, *TROUBLE):
+            await message.author.send(small(text), allowed_mentions=NOBODY)
 
     async def _in_measure(self, message: discord.Message) -> bool:
         wait = self.service.wait(message.author.id, message.guild.id if message.guild else None)
@@ -164,6 +161,9 @@ class Talk(ServiceCog, name="Glasshead"):
         running = Running(reply, message.author.id, message.channel.id)
         surface = Surface(message.channel, name=str(message.id), answers=message)
         await present(self.service, running, surface, tuple(notes))
+        if surface.refused and not surface.messages:
+            place = f"#{getattr(message.channel, 'name', 'that channel')}"
+            await self._whisper(message, f"I cannot answer in {place}: {surface.refused}")
 
     async def _read(self, message: discord.Message, reason: Reason) -> tuple[str, tuple[str, ...]]:
         """What the message says; empty, and answered here, if that is nothing. Raises UserError."""
@@ -191,5 +191,5 @@ class Talk(ServiceCog, name="Glasshead"):
 
     async def _say(self, message: discord.Message, text: str) -> None:
         """A line of small print in answer to ``message``."""
-        with contextlib.suppress(discord.HTTPException, asyncio.TimeoutError):
+        with contextlib.suppress(discord.HTTPException, *TROUBLE):
             await message.reply(small(text[:1000]), allowed_mentions=NOBODY, mention_author=False)

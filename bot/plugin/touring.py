@@ -15,6 +15,7 @@ from ..explain.turn import Turn
 from ..predict.pool import load_model
 from ..wiring import model_choice
 from .cog import ServiceCog, tell
+from .interaction_surface import is_member
 from .service import NOBODY, Service
 
 THREADS = 1
@@ -57,17 +58,13 @@ class Touring(ServiceCog, name="Glasshead tour"):
                 return await prove_here(self.service, turn)
 
             bench = Bench(speaker.engine, speaker.renderer, speaker.vocabulary, replay)
-            shown: list[str] = []
             for number in [step] if step else range(1, len(TOUR) + 1):
                 lines = "\n".join(report_lines(await visit(bench, number), columns=56)).replace("```", "'''")
-                shown.append(f"```\n{lines[:1900]}\n```")
-                await self._show(interaction, shown)
+                await self._show(interaction, f"```\n{lines[:1900]}\n```")
 
-    async def _show(self, interaction: discord.Interaction[Any], shown: list[str]) -> None:
-        """The first steps in one message each as long as follow-ups are to be had, then in place."""
-        if len(shown) == 1:
-            await interaction.edit_original_response(content=shown[0], allowed_mentions=NOBODY)
-        elif interaction.is_guild_integration():
-            await interaction.followup.send(shown[-1], ephemeral=True, allowed_mentions=NOBODY)
+    async def _show(self, interaction: discord.Interaction[Any], text: str) -> None:
+        """A message each; in place where follow-ups are few."""
+        if is_member(interaction):
+            await tell(interaction, text)
         else:
-            await interaction.edit_original_response(content=shown[-1], allowed_mentions=NOBODY)
+            await interaction.edit_original_response(content=text, allowed_mentions=NOBODY)

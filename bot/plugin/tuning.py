@@ -7,6 +7,7 @@ from discord import app_commands
 
 from ..chat.request import SEED_LIMIT
 from .cog import ServiceCog, tell
+from .rights import manages
 
 LONGEST_SYSTEM = 4000
 SHOWN = ("temperature", "top_p", "top_k", "min_p", "max_tokens")
@@ -18,7 +19,7 @@ def may_tune(interaction: discord.Interaction[Any]) -> bool:
         return True
     if isinstance(interaction.channel, discord.Thread) and interaction.channel.owner_id == interaction.user.id:
         return True
-    return interaction.permissions.manage_messages
+    return manages(interaction, "manage_messages")
 
 
 async def refused(interaction: discord.Interaction[Any]) -> bool:

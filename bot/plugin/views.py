@@ -65,12 +65,15 @@ async def finished_view(store: Store, turn: int) -> Buttons:
 
 
 async def versions_of(store: Store, turn: int) -> list[int]:
-    """The turns that answer the same message, what-ifs left out, oldest first."""
+    """The turns that answer the same message, oldest first; what-ifs and what was erased left out."""
     full = await store.turn(turn)
     rows = await store.turns(full.session)
     mine = next(row for row in rows if row.id == turn)
     return [
         row.id
         for row in rows
-        if row.prompt_message == mine.prompt_message and row.parent_turn is None and row.status != "pending"
+        if row.prompt_message == mine.prompt_message
+        and row.parent_turn is None
+        and row.status != "pending"
+        and (row.reply or row.verifiable)
     ]

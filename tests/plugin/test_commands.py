@@ -161,7 +161,7 @@ async def test_model_shows_and_completes(room: Room) -> None:
 async def test_sessions_are_shown_renamed_exported_and_ended(room: Room) -> None:
     await room.ask(room.alice, "Hi!")
     shown = await (await room.alice.slash("session show", room.channel)).answer()
-    assert "1 replies" in shown.text
+    assert "1 reply," in shown.text
     await room.alice.slash("session rename", room.channel, title="A greeting")
     file = await (await room.alice.slash("session export", room.channel)).answer()
     assert b"Hi!" in file.attachments[0].data
@@ -193,7 +193,7 @@ async def test_forget_erases_and_gives_a_receipt(room: Room) -> None:
     asked = await (await room.alice.slash("forget", room.channel)).answer()
     done = await room.alice.press(asked, "Erase everything of mine")
     receipt = await done.shows(lambda m: "Erased" in m.text, timeout=40)
-    assert "1 messages of yours" in receipt.text
+    assert "1 message of yours" in receipt.text
     again = await (await room.alice.slash("export-my-data", room.channel)).answer()
     assert json.loads(again.attachments[0].data)["turns"] == []
 

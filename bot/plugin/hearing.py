@@ -1,0 +1,79 @@
+"""What is known about a message that arrived. What an event leaves out is looked up: cache, log, Discord."""
+
+import logging
+
+import discord
+from discord.ext import commands
+
+from .addressing import Heard
+from .service import Service
+from .transient import TROUBLE
+
+log = logging.getLogger(__name__)
+
+
+class Hearing:
+    """Turns messages into facts for one bot account."""
+
+    def __init__(self, bot: commands.Bot, service: Service) -> None:
+        self._bot = bot
+        self._service = service
+        self._places: dict[int, discord.abc.Messageable] = {}
+        """Channels that arrived unknown, as fetched; those that cannot be fetched as they came."""
+
+    async def heard(self, message: discord.Message, us: discord.ClientUser) -> Heard:
+        if isinstance(message.channel, discord.PartialMessageable):
+            await self._locate(message)
+        channel = message.channel
+        ours = {us.id}
+        if message.guild is not None and message.guild.self_role is not None:
+            ours.add(message.guild.self_role.id)
+        named = {*message.raw_mentions, *message.raw_role_mentions}
+        replies_to = await self._answered(message)
+        always = self._service.settings.discord.always_answer
+        return Heard(
+            by_bot=message.author.bot or message.author.id == us.id or message.webhook_id is not None,
+            by_system=message.is_system(),
+            direct=isinstance(channel, discord.DMChannel),
+            mentions_us=bool(named & ours),
+            mentions_others=bool(named - ours),
+            replies_to_us=replies_to == us.id,
+            replies_to_other=replies_to not in (None, us.id),
+            in_own_thread=isinstance(channel, discord.Thread) and channel.owner_id == us.id,
+            in_always=channel.id in always or self._service.set_here(channel).always,
+        )
+
+    async def _locate(self, message: discord.Message) -> None:
+        """A thread or channel no event has told of: what it is decides how the message is read."""
+        id = message.channel.id
+        if id not in self._places:
+            try:
+                self._places[id] = await self._bot.fetch_channel(id)  # type: ignore[assignment]
+            except (discord.DiscordException, *TROUBLE) as error:
+                log.info("channel %d cannot be looked up: %s", id, error)
+                self._places[id] = message.channel
+        message.channel = self._places[id]  # type: ignore[assignment]
+        message.guild = message.guild or getattr(message.channel, "guild", None)
+
+    async def _answered(self, message: discord.Message) -> int | None:
+        """The author of the message this one replies to, None if it replies to none; 0: nobody knows any more."""
+        reference = message.reference
+        if (
+            reference is None
+            or reference.message_id is None
+            or reference.type is not discord.MessageReferenceType.reply
+        ):
+            return None
+        above = reference.resolved or reference.cached_message
+        if isinstance(above, discord.Message):
+            return above.author.id
+        if isinstance(above, discord.DeletedReferencedMessage):
+            return 0
+        if await self._service.chat.store.turn_of_discord_message(reference.message_id) is not None:
+            return self._bot.user.id if self._bot.user else 0
+        try:
+            above = await message.channel.fetch_message(reference.message_id)
+        except (discord.HTTPException, *TROUBLE):
+            return 0
+        reference.resolved = above
+        return above.author.id

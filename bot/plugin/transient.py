@@ -1,0 +1,29 @@
+"""Trouble that passes: what to try again, and when."""
+
+import aiohttp
+import discord
+
+TROUBLE = (aiohttp.ClientError, TimeoutError, OSError)
+"""The network's, not Discord's."""
+OLD_EDITS = 30046
+"""Too many edits of messages older than an hour: not a matter of seconds."""
+
+
+def passing(error: BaseException) -> bool:
+    """Whether the same request may well succeed later. A rate limit comes as an error where the answer does not
+    look like Discord's own (a proxy in between)."""
+    if isinstance(error, discord.HTTPException) and error.code != OLD_EDITS:
+        return error.status >= 500 or error.status == 429
+    return isinstance(error, (discord.RateLimited, *TROUBLE))
+
+
+def seconds_to_wait(error: BaseException, usual: float) -> float:
+    """As long as the answer says, ``usual`` where it says nothing."""
+    if isinstance(error, discord.RateLimited):
+        return error.retry_after
+    if isinstance(error, discord.HTTPException):
+        try:
+            return min(60.0, max(0.0, float(error.response.headers.get("Retry-After", usual))))
+        except ValueError:
+            return usual
+    return usual

@@ -46,8 +46,9 @@ class Done:
     """The end. ``turn`` is its number in the log, 0 for a reply that is not to be logged. ``message`` is the
     reply's id in the log, the parent of what is said next.
 
-    ``logged`` is False when the log could not take the reply (a full disk, say): it then reached the person, but
-    ``turn`` cannot be explained. ``error`` is one line for people, set if ``status`` is `error`.
+    ``gap`` is None, or why the reply is not in the file (a full disk, say): it reached the person all the same. If
+    ``logged`` it is held in memory, can be explained, and is written when that can be done; if not, it is lost to
+    the log. ``error`` is one line for people, set if ``status`` is `error`.
     """
 
     turn: int
@@ -59,6 +60,7 @@ class Done:
     n_tokens: int
     seed: int
     logged: bool = True
+    gap: str | None = None
     error: str | None = None
 
 

@@ -10,7 +10,7 @@ from ..explain.turn import Turn
 from ..predict.message import Conversation
 from ..predict.prompt import Span
 from ..predict.sampling import Sampling
-from ..store import Store
+from ..store import Store, StoreError
 from .making import Opening, make_turn
 from .names import named
 from .reply import Reply
@@ -56,12 +56,13 @@ class Chat:
         """Let a logged reply take another turn at one step."""
         return self._start(lambda reply: self._branch(reply, request))
 
-    def unlogged(self, conversation: Conversation, request: ReplyRequest) -> Reply:
+    def unlogged(self, conversation: Conversation, request: ReplyRequest, gap: StoreError | None = None) -> Reply:
         """Answer without a record: nothing is kept, and the reply can neither be explained nor verified.
 
-        ``session`` and ``message`` of the request mean nothing here; ``Done.turn`` is 0.
+        ``session`` and ``message`` of the request mean nothing here; ``Done.turn`` is 0. ``gap``: why the log could
+        not take the message, where that is the reason.
         """
-        return self._start(lambda reply: self._answer_to(reply, request, conversation, Unlogged()))
+        return self._start(lambda reply: self._answer_to(reply, request, conversation, Unlogged(gap)))
 
     @property
     def running(self) -> int:

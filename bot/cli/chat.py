@@ -94,7 +94,8 @@ def _as_json(done: Done, session: int | None) -> dict[str, object]:
         "finish": done.finish,
         "tokens": done.n_tokens,
         "seed": done.seed,
-        "logged": done.logged,
+        "logged": done.logged and done.gap is None,
+        "gap": done.gap,
         "error": done.error,
     }
 

@@ -32,8 +32,8 @@ def require_whole(done: Done) -> None:
     """Raise UserError for a reply that broke off, or is not in the log."""
     if done.error:
         raise UserError(done.error)
-    if not done.logged:
-        raise UserError("the log could not take this reply (see above): it cannot be explained later")
+    if done.gap:
+        raise UserError(f"this reply could not be logged: {done.gap}")
 
 
 class Commands:
@@ -74,9 +74,8 @@ class Commands:
             done = await saying
         typer.echo()
         ending = {"length": ", cut at the limit", "stopped": ", stopped"}.get(done.finish, "")
-        typer.echo(
-            typer.style(f"  turn {done.turn} · {done.n_tokens} tokens{ending} · /explain", dim=True), err=True
-        )
+        number, way = (f"turn {done.turn}", " · /explain") if done.turn else ("not logged", "")
+        typer.echo(typer.style(f"  {number} · {done.n_tokens} tokens{ending}{way}", dim=True), err=True)
         require_whole(done)
 
     def _turn(self, rest: str) -> int:

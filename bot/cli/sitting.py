@@ -6,6 +6,8 @@ from collections.abc import Callable
 from ..chat import Chat, Done, Queued, ReplyRequest, Started, Text, Thought
 from ..chat.reply import Reply
 from ..errors import UserError
+from ..predict.message import Conversation, Message
+from ..store import StoreError
 from .interrupt import on_interrupt
 
 Write = Callable[[str], None]
@@ -47,11 +49,14 @@ class Sitting:
     async def say(self, text: str, seed: int | None = None) -> Done:
         """Log what was typed and print the reply to it."""
         check_typed(text)
-        if self.session is None:
-            self.session = await self.chat.store.start_session(kind="terminal")
-            if self._system:
-                self._parent = await self.chat.store.append_message(self.session, "system", self._system)
-        self._question = await self.chat.store.append_message(self.session, "user", text, parent=self._parent)
+        try:
+            if self.session is None:
+                self.session = await self.chat.store.start_session(kind="terminal")
+                if self._system:
+                    self._parent = await self.chat.store.append_message(self.session, "system", self._system)
+            self._question = await self.chat.store.append_message(self.session, "user", text, parent=self._parent)
+        except StoreError as gap:
+            return await self._answer_unlogged(text, seed, gap)
         return await self._answer(self.session, self._question, seed)
 
     async def retry(self) -> Done:
@@ -61,12 +66,24 @@ class Sitting:
         return await self._answer(self.session, self._question, None)
 
     async def _answer(self, session: int, question: int, seed: int | None) -> Done:
-        reply = self.chat.reply(ReplyRequest(session=session, message=question, seed=seed, user="terminal"))
+        request = ReplyRequest(session=session, message=question, seed=seed, user="terminal")
+        return await self._hear(self.chat.reply(request))
+
+    async def _answer_unlogged(self, text: str, seed: int | None, gap: StoreError) -> Done:
+        """The log takes not even the message: it is answered all the same, behind what is logged."""
+        before: Conversation = (Message("system", self._system),) if self._system else ()
+        if self._parent is not None:
+            before = await self.chat.store.conversation(self._parent)
+        request = ReplyRequest(session=0, message=0, seed=seed, user="terminal")
+        return await self._hear(self.chat.unlogged((*before, Message("user", text)), request, gap))
+
+    async def _hear(self, reply: Reply) -> Done:
         loop = asyncio.get_running_loop()
         stopping: list[asyncio.Task[None]] = []
         with on_interrupt(lambda: stopping.append(loop.create_task(reply.stop()))):
             done = await self._print(reply)
-        self.turns.append(done.turn)
+        if done.turn:
+            self.turns.append(done.turn)
         if done.message is not None and (done.text or done.status != "error"):
             self._parent = done.message
         return done

@@ -7,22 +7,23 @@ and its close apart: a transaction of 16 statements took 11 ms of processor time
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from sqlite3 import Connection as SQLite
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import aiosqlite
 import sqlalchemy as sa
 
 from .faults import StoreError, plain_words, translate
+from .gap import Gap
+from .work import Result, T, Work, apart, caught
 
-T = TypeVar("T")
-Work = Callable[[sa.Connection], T]
-"""A unit of reading or writing: a plain function over a connection. It runs between BEGIN and COMMIT."""
+log = logging.getLogger(__name__)
 
 READERS = 4
 TOGETHER = 32
@@ -30,6 +31,8 @@ TOGETHER = 32
 BUSY_MS = 10_000
 RETRIES = 4
 """Attempts at a write while a foreign program holds the lock; with BUSY_MS each."""
+GAP_S = 2.0
+"""Seconds between two attempts to commit what the disk did not take."""
 
 _WRITER = (
     "PRAGMA journal_mode = WAL",
@@ -113,11 +116,17 @@ def _connect(engine: sa.Engine) -> SQLite:
 def _settle(future: Future[T], work: Callable[[], T]) -> None:
     if not future.set_running_or_notify_cancel():
         return
-    result, error = _caught(work)
+    result, error = caught(work)
     if error is None:
         future.set_result(result)
     else:
         future.set_exception(error)
+
+
+class _Job(NamedTuple):
+    work: Work[Any]
+    keep: bool
+    future: Future[Any]
 
 
 class Database:
@@ -131,7 +140,9 @@ class Database:
         self._reading: list[Line] = []
         self._idle: list[Line] = []
         self._turns = asyncio.Semaphore(READERS)
-        self._waiting: SimpleQueue[tuple[Work[Any], Future[Any]]] = SimpleQueue()
+        self._waiting: SimpleQueue[_Job] = SimpleQueue()
+        self._gap: Gap | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, path: Path, *, writable: bool = True) -> "Database":
@@ -144,6 +155,8 @@ class Database:
 
     async def read(self, work: Work[T]) -> T:
         """Run ``work`` on a read-only snapshot. A caller that goes away stops it."""
+        if self._gap is not None:
+            return await asyncio.wrap_future(self._line.submit(partial(self._read_gap, work)))
         async with self._turns:
             line = self._idle.pop() if self._idle else await self._another()
             try:
@@ -165,35 +178,89 @@ class Database:
         with plain_words(self.path), self._readers.connect() as connection:
             return work(connection)
 
-    async def write(self, work: Work[T]) -> T:
+    def _read_gap(self, work: Work[T]) -> T:
+        return self._gap.read(work) if self._gap is not None else self._transaction(work)
+
+    async def write(self, work: Work[T], *, keep: bool = False) -> T:
         """Run ``work`` in a transaction; durable when this returns. A caller that goes away does not stop it.
 
         Writes that wait for each other share a commit, each in a savepoint of its own: one that fails leaves the
         others alone. ``work`` may run again from the start when a commit fails or a foreign program holds the lock.
+        With ``keep``, what the disk does not take is held in memory until it does: see ``gap``.
         """
-        future: Future[T] = Future()
-        self._waiting.put((work, future))
+        job = _Job(work, keep, Future())
+        self._waiting.put(job)
         self._line.submit(self._write_waiting)
-        return await asyncio.shield(asyncio.wrap_future(future))
+        result: T = await asyncio.shield(asyncio.wrap_future(job.future))
+        if self._gap is not None and (self._ending is None or self._ending.done()):
+            self._ending = asyncio.create_task(self._end_gap_later())
+        return result
 
     def _write_waiting(self) -> None:
         """Take what waits, commit it together, tell who waited."""
-        jobs: list[tuple[Work[Any], Future[Any]]] = []
+        jobs: list[_Job] = []
         while len(jobs) < TOGETHER and not self._waiting.empty():
             jobs.append(self._waiting.get())
-        if len(jobs) > 1:
-            try:
-                results = self._transaction(lambda connection: [_apart(connection, work) for work, _ in jobs])
-            except Exception:
-                # The commit itself failed, for one or for all: each has to be tried alone.
-                results = [_caught(partial(self._transaction, work)) for work, _ in jobs]
-        else:
-            results = [_caught(partial(self._transaction, work)) for work, _ in jobs]
-        for (_, future), (result, error) in zip(jobs, results, strict=True):
+        for job, (result, error) in zip(jobs, self._results(jobs), strict=True):
             if error is None:
-                future.set_result(result)
+                job.future.set_result(result)
             else:
-                future.set_exception(error)
+                job.future.set_exception(error)
+
+    def _results(self, jobs: list[_Job]) -> list[Result]:
+        if len(jobs) > 1 and self._gap is None:
+            try:
+                return self._transaction(lambda connection: [apart(connection, job.work) for job in jobs])
+            except Exception as error:
+                # The commit itself failed, for one or for all: each has to be tried alone.
+                log.debug("a commit of %d writes failed: %s", len(jobs), error)
+        return [caught(partial(self._alone, job)) for job in jobs]
+
+    def _alone(self, job: _Job) -> Any:
+        if self._gap is not None and not job.keep:
+            self._end_gap()
+        if self._gap is not None:
+            return self._gap.keep(job.work)
+        try:
+            return self._transaction(job.work)
+        except StoreError as error:
+            if not job.keep:
+                raise
+            return self._begin_gap(job.work, error)
+
+    def _begin_gap(self, work: Work[T], reason: StoreError) -> T:
+        assert self._writer is not None
+        gap = Gap(self._writer, self.path, reason)
+        try:
+            result = gap.keep(work)
+        except BaseException:
+            gap.drop()
+            raise
+        log.error("%s. Until then turns are held in memory", reason)
+        self._gap = gap
+        return result
+
+    @property
+    def gap(self) -> StoreError | None:
+        """Why the newest writes are not in the file yet; None: everything is."""
+        return None if self._gap is None else self._gap.reason
+
+    async def end_gap(self) -> None:
+        """Write what is held in memory, now. Raises StoreError if the disk does not take it."""
+        await asyncio.wrap_future(self._line.submit(self._end_gap))
+
+    def _end_gap(self) -> None:
+        if self._gap is not None:
+            held = len(self._gap)
+            self._gap.end()
+            self._gap = None
+            log.warning("%s: %d writes held in memory are in the log now", self.path, held)
+
+    async def _end_gap_later(self) -> None:
+        while self._gap is not None:
+            await asyncio.sleep(GAP_S)
+            with contextlib.suppress(StoreError):
+                await self.end_gap()
 
     def _transaction(self, work: Work[T]) -> T:
         assert self._writer is not None, "opened for reading"
@@ -214,6 +281,7 @@ class Database:
 
     async def checkpoint(self) -> None:
         """Move the WAL into the database and empty it; waits for readers. Raises StoreError if one never ends."""
+        await self.end_gap()
         with plain_words(self.path):
             rows = await self._line.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
         if any(busy for busy, _, _ in rows):
@@ -221,28 +289,12 @@ class Database:
 
     async def close(self) -> None:
         """Wait for what runs, then close every connection."""
+        if self._ending is not None:
+            self._ending.cancel()
+        if self._gap is not None:
+            try:
+                await self.end_gap()
+            except StoreError as error:
+                log.error("%s; what was held in memory is lost: %d writes", error, len(self._gap))
         for line in (*self._reading, *([self._writing] if self._writing else [])):
             await line.close()
-
-
-Result = tuple[Any, BaseException | None]
-
-
-def _apart(connection: sa.Connection, work: Work[Any]) -> Result:
-    """The result of ``work``, or what it raised with what it did undone."""
-    savepoint = connection.begin_nested()
-    result, error = _caught(partial(work, connection))
-    if error is None:
-        savepoint.commit()
-    elif isinstance(error, sa.exc.DBAPIError):
-        raise error  # the transaction may be gone with it
-    else:
-        savepoint.rollback()
-    return result, error
-
-
-def _caught(call: Callable[[], Any]) -> Result:
-    try:
-        return call(), None
-    except Exception as error:
-        return None, error

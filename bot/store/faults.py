@@ -17,7 +17,20 @@ class StoreError(UserError):
         super().__init__(message)
         self.reason = reason
 
+    @property
+    def in_short(self) -> str:
+        """For people who have nothing to do with the machine: without path and remedy."""
+        return _IN_SHORT[self.reason]
 
+
+_IN_SHORT = {
+    "full": "the disk is full",
+    "busy": "another program holds the log locked",
+    "damaged": "the log is damaged",
+    "readonly": "the log cannot be written",
+    "missing": "the log is not there",
+    "io": "the disk failed",
+}
 _WORDS = {
     "SQLITE_FULL": ("full", "the disk is full: make room, nothing already logged is lost"),
     "SQLITE_BUSY": ("busy", "another program holds the database locked: close it"),

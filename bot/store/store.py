@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,6 @@ class Store:
         self._pieces: dict[int, list[bytes]] = {}
         self._kept: dict[int, tuple[int, ...]] = {}
         """Of each open turn, the reply's tokens that stand at the end of its prompt."""
-        self._unsaved: dict[int, turns.Outcome] = {}
         self.interrupted: tuple[int, ...] = ()
         """Turns a crash had left open, found at start."""
 
@@ -83,13 +81,14 @@ class Store:
         self._eraser.forget = forget
 
     async def close(self) -> None:
-        try:
-            await self.save_unsaved()
-        except StoreError:
-            log.exception("turns %s are not in the log", self.unsaved)
         await self.database.close()
         if self._lock is not None:
             self._lock.release()
+
+    @property
+    def gap(self) -> StoreError | None:
+        """Why the newest turns are held in memory and not in the file yet; None: everything is there."""
+        return self.database.gap
 
     def announce(self, socket: str) -> None:
         """Say in the lock file where others may hand in what they want written."""
@@ -111,7 +110,8 @@ class Store:
         return await self.database.write(
             lambda c: sessions.start_session(
                 c, title=title, kind=kind, guild_id=guild_id, channel_id=channel_id, discord_id=person
-            )
+            ),
+            keep=True,
         )
 
     async def append_message(
@@ -136,12 +136,13 @@ class Store:
                 author=author,
                 discord_id=person,
                 discord_message_id=discord_message_id,
-            )
+            ),
+            keep=True,
         )
 
     async def copy_message(self, message_id: int, *, parent: int | None) -> int:
         """Log a message again, unchanged, in another place of its session: below an edited one, say."""
-        return await self.database.write(lambda c: sessions.copy_message(c, message_id, parent=parent))
+        return await self.database.write(lambda c: sessions.copy_message(c, message_id, parent=parent), keep=True)
 
     async def conversation(self, message_id: int) -> Conversation:
         """Everything from the first message to this one; replies carry the ids they were generated as."""
@@ -201,7 +202,6 @@ class Store:
         parent_turn: int | None = None,
     ) -> int:
         """A durable `pending` turn, before the first token. ``requester``: a Discord user, None in the terminal."""
-        await self.save_unsaved()
         key = await self.database.read(lambda c: sessions.session_key(c, session))
         opening = turns.Opening(
             session=session,
@@ -217,7 +217,7 @@ class Store:
             parent_turn=parent_turn,
             k=k,
         )
-        turn = await self.database.write(lambda c: turns.open_turn(c, opening))
+        turn = await self.database.write(lambda c: turns.open_turn(c, opening), keep=True)
         self._kept[turn] = prompt.ids[len(prompt.ids) - first_step :]
         return turn
 
@@ -276,25 +276,9 @@ class Store:
                 timings=timings,
             )
         )
-        try:
-            message = await self.database.write(lambda c: turns.save_outcome(c, turn, outcome))
-        except StoreError:
-            self._unsaved[turn] = outcome
-            raise
+        message = await self.database.write(lambda c: turns.save_outcome(c, turn, outcome), keep=True)
         self._kept.pop(turn, None)
         return message
-
-    @property
-    def unsaved(self) -> tuple[int, ...]:
-        """Finished turns the disk could not take; they are tried again with the next turn, and at the end."""
-        return tuple(self._unsaved)
-
-    async def save_unsaved(self) -> None:
-        """Try again to save what could not be saved. Raises StoreError if it still cannot."""
-        for turn, outcome in list(self._unsaved.items()):
-            await self.database.write(partial(turns.save_outcome, turn_id=turn, made=outcome))
-            self._kept.pop(turn, None)
-            self._unsaved.pop(turn, None)
 
     def _reply_ids(self, turn: int, steps: Sequence[Step]) -> tuple[int, ...]:
         """The reply's ids from its first token on, those a branch kept included."""
@@ -346,7 +330,7 @@ class Store:
     async def link_discord(self, turn: int, discord_ids: Sequence[int]) -> None:
         """Say which Discord messages show a reply, in order."""
         ids = tuple(discord_ids)
-        await self.database.write(lambda c: turns.link_discord(c, turn, ids))
+        await self.database.write(lambda c: turns.link_discord(c, turn, ids), keep=True)
 
     async def turn_of_discord_message(self, discord_message_id: int) -> int | None:
         """The turn whose reply a Discord message shows, or a part of it."""
@@ -370,7 +354,7 @@ class Store:
 
     async def set_feedback(self, turn: int, *, person: int, value: int, note: str = "") -> None:
         """A Discord user's thumb: 1, -1, or 0 to take it back."""
-        await self.database.write(lambda c: marks.thumb(c, turn, person, value, note))
+        await self.database.write(lambda c: marks.thumb(c, turn, person, value, note), keep=True)
 
     async def settings(self, scope: str, scope_id: int) -> dict[str, Any]:
         """What a front end remembers of a server, channel or person."""
@@ -378,7 +362,7 @@ class Store:
 
     async def set_setting(self, scope: str, scope_id: int, name: str, value: Any) -> None:
         """Remember a JSON value; None forgets it."""
-        await self.database.write(lambda c: settings.set_setting(c, scope, scope_id, name, value))
+        await self.database.write(lambda c: settings.set_setting(c, scope, scope_id, name, value), keep=True)
 
     # What is to be forgotten
 

@@ -13,7 +13,7 @@ from glasshead.errors import UserError
 from glasshead.store import Store, StoreError, database
 from glasshead.store.settings import set_setting
 
-from .making import ask, steps
+from .making import ask
 
 
 async def test_writes_that_wait_share_a_commit_and_fail_apart(store: Store):
@@ -148,35 +148,3 @@ async def test_a_clock_set_back_changes_no_order(store: Store, monkeypatch: pyte
     other = await store.start_session()
     await ask(store, other, "newest")
     assert [row.id for row in await store.sessions()] == [other, session]
-
-
-async def test_a_full_disk_loses_no_reply(store: Store):
-    session = await store.start_session()
-    _, turn, _ = await ask(store, session, "one", None)
-    pages = await store.database.write(lambda c: c.exec_driver_sql("PRAGMA page_count").scalar_one())
-    await store.database.write(lambda c: c.exec_driver_sql(f"PRAGMA max_page_count = {pages}"))
-    large = "as large as it takes " * 2000
-    with pytest.raises(StoreError, match="the disk is full") as refused:
-        await store.finish_turn(turn, steps=steps(), schedule=(), reply=large, finish="stop", status="ok")
-    assert refused.value.reason == "full" and store.unsaved == (turn,)
-    assert (await store.turn(turn)).status == "pending"  # reading goes on, nothing is half there
-    with pytest.raises(StoreError):
-        await ask(store, session, "two")
-    await store.database.write(lambda c: c.exec_driver_sql("PRAGMA max_page_count = 1000000"))
-    await ask(store, session, "three")
-    assert store.unsaved == () and (await store.turn(turn)).reply == large
-
-
-async def test_a_full_disk_at_the_end_is_tried_again_before_closing(path: Path):
-    store = await Store.open(path)
-    session = await store.start_session()
-    _, turn, _ = await ask(store, session, "one", None)
-    pages = await store.database.write(lambda c: c.exec_driver_sql("PRAGMA page_count").scalar_one())
-    await store.database.write(lambda c: c.exec_driver_sql(f"PRAGMA max_page_count = {pages}"))
-    with pytest.raises(StoreError):
-        await store.finish_turn(turn, steps=steps(), schedule=(), reply="large " * 9000, finish="stop", status="ok")
-    await store.database.write(lambda c: c.exec_driver_sql("PRAGMA max_page_count = 1000000"))
-    await store.close()
-    again = await Store.open(path)
-    assert (await again.turn(turn)).status == "ok"
-    await again.close()

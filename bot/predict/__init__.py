@@ -6,8 +6,8 @@ prompt into ``Step``s; ``TextStream`` and ``ReasoningStream`` turn their tokens 
 
 import os
 
-# ggml's threads spin at barriers unless told otherwise before llama.cpp loads; on a busy machine that starves
-# everybody, us most of all. Nothing in this package can be imported before this line.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-# But a barrier is usually over at once: a short spin before sleeping triples the speed of two threads.
-os.environ.setdefault("GOMP_SPINCOUNT", "300")
+# ggml's threads wait at barriers hundreds of times a step. On a machine of one's own spinning is best, beside busy
+# neighbours sleeping is; libgomp's own spin of billions starves everybody, and the "passive" policy sleeps so soon
+# that two threads are slower than one. A spin about as long as a barrier usually lasts (0.1 ms) is good for both.
+# Nothing in this package can be imported before this line.
+os.environ.setdefault("GOMP_SPINCOUNT", "30000")

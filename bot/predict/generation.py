@@ -17,7 +17,7 @@ Call = tuple[Callable[..., None], tuple[Any, ...]]
 
 
 class Mailbox:
-    """Carries calls from the engine's thread to the event loop, many in one wake-up.
+    """Carries calls from the engine's thread to the event loop, a round's in one wake-up.
 
     Waking the loop takes a system call, and the loop then takes the interpreter's lock: a thread of its own does
     it, while the engine's is in the next decode already.
@@ -25,23 +25,36 @@ class Mailbox:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._calls: SimpleQueue[Call | None] = SimpleQueue()
+        self._posted: list[Call] = []
+        self._sent: SimpleQueue[list[Call] | None] = SimpleQueue()
         threading.Thread(target=self._carry, name="glasshead-mailbox", daemon=True).start()
 
     def post(self, call: Callable[..., None], *args: Any) -> None:
-        """Have the event loop do ``call(*args)``; from any thread. A loop that is gone hears nothing."""
-        self._calls.put((call, args))
+        """Have the event loop do ``call(*args)`` after the next ``send``."""
+        self._posted.append((call, args))
+
+    def send(self) -> None:
+        """Send what was posted. A loop that is gone hears nothing."""
+        if self._posted:
+            self._sent.put(self._posted)
+            self._posted = []
 
     def close(self) -> None:
-        """Carry what is posted, and no more."""
-        self._calls.put(None)
+        """Send what was posted, and no more."""
+        self.send()
+        self._sent.put(None)
 
     def _carry(self) -> None:
-        while call := self._calls.get():
+        while calls := self._sent.get():
             try:
-                self._loop.call_soon_threadsafe(call[0], *call[1])
+                self._loop.call_soon_threadsafe(_deliver, calls)
             except RuntimeError:  # the loop is closed
                 return
+
+
+def _deliver(calls: list[Call]) -> None:
+    for call, args in calls:
+        call(*args)
 
 
 class LocalGeneration:

@@ -19,6 +19,8 @@ SLOW, STUCK = 1.5, 4.0
 """So many times the expected duration, three times running or only once, calls for a trial."""
 BETTER = 0.92
 """A count wins a trial against more threads if it takes less than this part of their time."""
+HOPELESS, NEEDLESS = 2.0, 1.25
+"""A count is given up once its best step takes so many times as long as another's: in need, and out of curiosity."""
 RETRY_S, LONGEST_RETRY_S = 4.0, 16.0
 """Until the next trial of more threads (or fewer, if all run); three times as long after each one in vain."""
 
@@ -62,18 +64,20 @@ class Governor:
             fewer = [self.threads >> i for i in range(1, self.threads.bit_length())]
             self._begin(key, [*reversed(fewer), self.threads])
         elif self._clock() >= self._due:
-            other = 2 * self.threads if self.threads < self._most else self.threads // 2
-            self._begin(key, [self.threads, min(self._most, other)])
+            if self.threads < self._most:
+                self._begin(key, [self.threads, min(self._most, 2 * self.threads)])
+            else:
+                self._begin(key, [self.threads, self.threads // 2], NEEDLESS)
 
-    def _begin(self, key: Key, counts: list[int]) -> None:
+    def _begin(self, key: Key, counts: list[int], hopeless: float = HOPELESS) -> None:
         self._slow = 0
-        self._trial = _Trial(key, self.threads, counts)
+        self._trial = _Trial(key, self.threads, counts, hopeless)
         self.threads = counts[0]
 
     def _judge(self, trial: "_Trial", seconds: float) -> None:
         times = trial.times.setdefault(self.threads, [])
         times.append(seconds)
-        hopeless = min(times) > 2 * trial.best(but=self.threads)
+        hopeless = min(times) > trial.hopeless * trial.best(but=self.threads)
         if len(times) < SAMPLES and not hopeless:
             return
         trial.left.remove(self.threads)
@@ -94,10 +98,11 @@ class Governor:
 class _Trial:
     """Counts tried one after the other on the same kind of work; what is hopeless beside those before ends soon."""
 
-    def __init__(self, key: Key, before: int, left: list[int]) -> None:
+    def __init__(self, key: Key, before: int, left: list[int], hopeless: float) -> None:
         self.key = key
         self.before = before
         self.left = left
+        self.hopeless = hopeless
         self.times: dict[int, list[float]] = {}
 
     def best(self, but: int) -> float:

@@ -40,9 +40,11 @@ class Scratch:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a row says, before any sampling. ``ids`` are the likeliest tokens by logit, then id; nats throughout."""
+    """What a row says, before any sampling. ``ids`` are the likeliest tokens by logit, then id; ``finite`` is how
+    many logits are not -inf. Nats throughout."""
 
     hash: int
+    finite: int
     log_normaliser: float
     entropy: float
     ids: Ids
@@ -57,15 +59,16 @@ class Row:
 def capture(logits: Logits, k: int, scratch: Scratch | None = None) -> Row:
     """Read a row, with its ``k`` likeliest tokens. Raises BadLogits.
 
-    The normaliser and the entropy are good to about 1e-6 nats: f32 exponentials, summed in f64.
+    The normaliser and the entropy are good to about 1e-6 nats: f32 exponentials, summed pairwise.
     """
     scratch = scratch or Scratch(logits.size)
     row_hash = hash_row(logits)
+    finite = logits.size if logits.min() > -np.inf else int(np.count_nonzero(logits > -np.inf))
     shift, total = _exponentials(logits, scratch)
     weighted = np.multiply(scratch.shifted, scratch.exponentials, out=scratch.shifted)
-    entropy = math.log(total) - float(weighted.sum(dtype=np.float64)) / total
+    entropy = math.log(total) - float(weighted.sum()) / total
     ids = largest(logits, k)
-    return Row(row_hash, shift + math.log(total), max(entropy, 0.0), ids, logits[ids].astype(np.float64))
+    return Row(row_hash, finite, shift + math.log(total), max(entropy, 0.0), ids, logits[ids].astype(np.float64))
 
 
 def hash_row(logits: Logits) -> int:
@@ -84,11 +87,14 @@ def _exponentials(logits: Logits, scratch: Scratch) -> tuple[float, float]:
     shift = float(logits.max())
     if not math.isfinite(shift):
         raise BadLogits("NaN" if math.isnan(shift) else "+inf" if shift > 0 else "nothing finite")
-    with np.errstate(over="ignore"):  # -3e38 - 3e38 is -inf, and floored
+    if float(logits.min()) - shift > _FLOOR:
         np.subtract(logits, np.float32(shift), out=scratch.shifted)
-    np.maximum(scratch.shifted, np.float32(_FLOOR), out=scratch.shifted)
+    else:  # rare, and looking is cheaper than flooring
+        with np.errstate(over="ignore"):  # -3e38 - 3e38 is -inf, and floored
+            np.subtract(logits, np.float32(shift), out=scratch.shifted)
+        np.maximum(scratch.shifted, np.float32(_FLOOR), out=scratch.shifted)
     np.exp(scratch.shifted, out=scratch.exponentials)
-    return shift, float(scratch.exponentials.sum(dtype=np.float64))
+    return shift, float(scratch.exponentials.sum())
 
 
 def largest(logits: Logits, n: int) -> Ids:

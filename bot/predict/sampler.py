@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import UserError
 from .draw import TICKETS
 from .engine import EngineError
-from .logits import Floats, Ids, Logits, Scratch, capture, largest, log_sum_exp, rank
+from .logits import Floats, Ids, Logits, Row, Scratch, capture, largest, log_sum_exp, rank
 from .sampling import Sampling, StageName
 from .step import Candidate, Stage, Step
 
@@ -67,7 +67,7 @@ def sample(
     scratch = scratch or Scratch(logits.size)
     soon = sampling.top_k if "top_k" in sampling.stages and sampling.top_k <= _SOON else 0
     row = capture(logits, max(k, soon), scratch)
-    pool = _Pool(logits, scratch, row.log_normaliser, row.ids, row.logits)
+    pool = _Pool(logits, scratch, row)
     listed = row.ids[:k].tolist()
     removed: dict[int, StageName] = {}
     stages: list[Stage] = []
@@ -80,13 +80,14 @@ def sample(
             for token in pool.missing(listed):
                 removed.setdefault(token, name)
     chosen, logit, interval = pool.draw(u)
+    logprobs = (row.logits[:k] - row.log_normaliser).tolist()
     return Step(
         id=chosen,
         logprob=float(logits[chosen]) - row.log_normaliser,
         rank=listed.index(chosen) + 1 if chosen in listed else rank(logits, chosen),
         entropy=row.entropy,
         log_normaliser=row.log_normaliser,
-        top=tuple(Candidate(c.id, c.logprob, removed.get(c.id)) for c in row.candidates(k)),
+        top=tuple(map(Candidate, listed, logprobs, map(removed.get, listed))),
         u=u,
         interval=interval,
         p_final=min(1.0, math.exp(logit - pool.log_normaliser)),
@@ -101,24 +102,18 @@ def _run(name: StageName, pool: "_Pool", sampling: Sampling, history: Sequence[i
         return _bias(pool, sampling)
     if name == "penalties":
         return _penalise(pool, sampling, history)
-    acts = {
-        "top_k": sampling.top_k != 0,
-        "top_p": sampling.top_p != 1,
-        "min_p": sampling.min_p != 0,
-        "temperature": sampling.temperature != 1,
-    }[name]
-    if not acts:
-        return False
-    if name == "top_k":
+    if name == "top_k" and sampling.top_k != 0:
         pool.keep(sampling.top_k)
-    elif name == "top_p":
+    elif name == "top_p" and sampling.top_p != 1:
         pool.keep(pool.nucleus(sampling.top_p))
-    elif name == "min_p":
+    elif name == "min_p" and sampling.min_p != 0:
         pool.keep(pool.at_least(sampling.min_p))
-    elif sampling.temperature == 0:
+    elif name == "temperature" and sampling.temperature == 0:
         pool.keep(1)
-    else:
+    elif name == "temperature" and sampling.temperature != 1:
         pool.divide(sampling.temperature)
+    else:
+        return False
     return True
 
 
@@ -158,29 +153,31 @@ class _Pool:
     """The tokens that can still be drawn, and their working logits.
 
     While ``row`` is set these are all tokens of a finite logit in it, and ``ids`` knows the likeliest of them; once
-    it is None they are exactly ``ids``. ``ids`` are by working logit, then id.
+    it is None they are exactly ``ids``. ``ids`` are by working logit, then id; ``mass[i]`` is the sum of
+    exp(logit - the largest) over the first i + 1 of them.
     """
 
-    def __init__(self, row: Logits, scratch: Scratch, log_normaliser: float, ids: Ids, logits: Floats) -> None:
-        self.row: Logits | None = row
+    def __init__(self, logits: Logits, scratch: Scratch, row: Row) -> None:
+        self.row: Logits | None = logits
         self.scratch = scratch
-        self.log_normaliser = log_normaliser
-        self.count = int(np.count_nonzero(row > -np.inf))
-        self.ids, self.logits = ids[: self.count], logits[: self.count]
+        self.log_normaliser = row.log_normaliser
+        self.count = row.finite
+        self._learn(row.ids[: self.count], row.logits[: self.count])
 
     def know(self, n: int) -> None:
         """Have at least the ``n`` likeliest in ``ids``."""
         n = min(n, self.count)
         if self.row is not None and self.ids.size < n:
-            self.ids = largest(self.row, n)
-            self.logits = self.row[self.ids].astype(np.float64)
+            ids = largest(self.row, n)
+            self._learn(ids, self.row[ids].astype(np.float64))
 
     def keep(self, n: int) -> None:
         """Remove all but the ``n`` likeliest."""
         if n >= self.count:
             return
         self.know(n)
-        self._settle(self.ids[:n], self.logits[:n])
+        self.ids, self.logits, self.mass = self.ids[:n], self.logits[:n], self.mass[:n]
+        self._settle()
 
     def missing(self, tokens: list[int]) -> list[int]:
         """Those of ``tokens`` that cannot be drawn any more."""
@@ -194,9 +191,9 @@ class _Pool:
         known = 64
         while True:
             self.know(known)
-            mass = np.cumsum(np.exp(self.logits - self.log_normaliser))
-            if mass[-1] >= top_p or self.ids.size >= self.count:
-                return min(int(np.searchsorted(mass, top_p)) + 1, self.count)
+            enough = top_p * self._total()
+            if self.mass[-1] >= enough or self.ids.size >= self.count:
+                return min(int(self.mass.searchsorted(enough)) + 1, self.count)
             known *= 8
 
     def at_least(self, min_p: float) -> int:
@@ -215,7 +212,8 @@ class _Pool:
             finite = logits > -np.inf
             ids, logits = self.ids[finite], logits[finite]
             order = np.lexsort((ids, -logits))
-            self._settle(ids[order], logits[order])
+            self._learn(ids[order], logits[order])
+            self._settle()
             return
         row = self._own_row()
         row[tokens] = new(row[tokens].astype(np.float64), np.arange(tokens.size))
@@ -224,7 +222,8 @@ class _Pool:
     def divide(self, temperature: float) -> None:
         """Divide every working logit."""
         if self.row is None:
-            self._settle(self.ids, self.logits / temperature)
+            self._learn(self.ids, self.logits / temperature)
+            self._settle()
             return
         row = self._own_row()
         np.divide(row, np.float32(temperature), out=row)
@@ -240,24 +239,30 @@ class _Pool:
         known = 64
         while True:
             self.know(known)
-            mass = np.cumsum(np.exp(self.logits - self.log_normaliser))
-            ends = np.minimum(np.ceil(mass * TICKETS), TICKETS).astype(np.int64)
+            ends = np.minimum(np.ceil(self.mass * (TICKETS / self._total())), TICKETS)
             if self.ids.size >= self.count:
                 ends[-1] = TICKETS
-            place = int(np.searchsorted(ends, ticket, side="right"))
+            place = int(ends.searchsorted(ticket, side="right"))
             if place < ends.size:
-                start = int(ends[place - 1]) if place else 0
-                interval = (start / TICKETS, int(ends[place]) / TICKETS)
-                return int(self.ids[place]), float(self.logits[place]), interval
+                start = float(ends[place - 1]) if place else 0.0
+                return int(self.ids[place]), float(self.logits[place]), (start / TICKETS, float(ends[place]) / TICKETS)
             known *= 8
 
-    def _settle(self, ids: Ids, logits: Floats) -> None:
-        if ids.size == 0:
+    def _total(self) -> float:
+        """The sum of exp(logit - the largest) over all that can be drawn."""
+        return float(self.mass[-1]) if self.row is None else math.exp(self.log_normaliser - float(self.logits[0]))
+
+    def _learn(self, ids: Ids, logits: Floats) -> None:
+        self.ids, self.logits = ids, logits
+        self.mass = np.exp(logits - logits[:1]).cumsum()
+
+    def _settle(self) -> None:
+        """These are all, from now on."""
+        if self.ids.size == 0:
             raise NothingLeft
         self.row = None
-        self.ids, self.logits, self.count = ids, logits, ids.size
-        top = float(logits[0])
-        self.log_normaliser = top + math.log(float(np.exp(logits - top).sum()))
+        self.count = self.ids.size
+        self.log_normaliser = float(self.logits[0]) + math.log(float(self.mass[-1]))
 
     def _own_row(self) -> Logits:
         """The row in a buffer that may be written to."""
@@ -272,5 +277,5 @@ class _Pool:
         if self.count == 0:
             raise NothingLeft
         self.log_normaliser = log_sum_exp(row, self.scratch)
-        self.ids = largest(row, min(known, self.count))
-        self.logits = row[self.ids].astype(np.float64)
+        ids = largest(row, min(known, self.count))
+        self._learn(ids, row[ids].astype(np.float64))

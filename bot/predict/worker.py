@@ -14,7 +14,7 @@ from .draw import draw
 from .engine import EngineError
 from .generation import Mailbox
 from .governor import Governor, Key
-from .logits import Scratch
+from .logits import BadLogits, Scratch
 from .model import Model
 from .prefix import PrefixCache
 from .queue import FairQueue
@@ -117,7 +117,10 @@ class Worker(threading.Thread):
         self._scores_turn = not self._scores_turn
         first, second = (self._score, self._prefill) if self._scores_turn else (self._prefill, self._score)
         worked = first() or second()
-        return self._decode() or worked
+        self._mailbox.send()
+        worked = self._decode() or worked
+        self._mailbox.send()  # not reply by reply: the loop would take the interpreter's lock between them
+        return worked
 
     def _forget(self) -> None:
         while self._forgetting:
@@ -168,6 +171,7 @@ class Worker(threading.Thread):
         except EngineError as error:
             self._jobs.popleft()
             self._scorer.forget()
+            self._clean_up(error)
             self._mailbox.post(_settle, job.future, error)
             return True
         if job.computed > before:
@@ -275,8 +279,14 @@ class Worker(threading.Thread):
             self._prefilling.remove(reply)
         self._streams.give_back(reply, keep=end.error is None and not reply.private)
         self._decoding.sort(key=lambda other: other.stream)
+        self._clean_up(end.error)
         self._queue.done(reply)
         reply.deliver(end)
+
+    def _clean_up(self, error: EngineError | None) -> None:
+        """Leave nothing of a reply with NaN in it behind: even in cells no longer used it would spoil others'."""
+        if isinstance(error, BadLogits):
+            self._context.scrub()
 
     def _end_all(self, fault: EngineError) -> None:
         for reply in (*self._prefilling, *self._decoding):

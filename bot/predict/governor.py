@@ -20,7 +20,7 @@ SLOW, STUCK = 1.5, 4.0
 BETTER = 0.92
 """A count wins a trial against more threads if it takes less than this part of their time."""
 HOPELESS, NEEDLESS = 2.0, 1.25
-"""A count is given up once its best step takes so many times as long as another's: in need, and out of curiosity."""
+"""A count is given up if its best step takes so many times as long as another's: in need, out of curiosity."""
 RETRY_S, LONGEST_RETRY_S = 4.0, 16.0
 """Until the next trial of more threads (or fewer, if all run); three times as long after each one in vain."""
 

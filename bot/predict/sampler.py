@@ -244,8 +244,8 @@ class _Pool:
                 ends[-1] = TICKETS
             place = int(ends.searchsorted(ticket, side="right"))
             if place < ends.size:
-                start = float(ends[place - 1]) if place else 0.0
-                return int(self.ids[place]), float(self.logits[place]), (start / TICKETS, float(ends[place]) / TICKETS)
+                start, end = float(ends[place - 1]) if place else 0.0, float(ends[place])
+                return int(self.ids[place]), float(self.logits[place]), (start / TICKETS, end / TICKETS)
             known *= 8
 
     def _total(self) -> float:

@@ -15,8 +15,10 @@ round-trips. "Noise" cannot be compressed and is not.
 import json
 import struct
 import zlib
+from collections import deque
 from collections.abc import Sequence
-from typing import Any, get_args
+from itertools import repeat
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 
@@ -24,6 +26,8 @@ from ..predict.sampling import DEFAULT_STAGES
 from ..predict.schedule import Rows, Run, Schedule
 from ..predict.step import Candidate, Stage, Step
 from .columns import Damaged, Ints, Reader, Writer, f32, f32_bits, planes, squeeze, unsqueeze, unzigzag, zigzag
+
+R = TypeVar("R", Candidate, Stage, Step)
 
 VERSION = 1
 GRID = 2**32
@@ -92,10 +96,6 @@ def _fixed(logprobs: Sequence[Sequence[float]]) -> Ints:
     units = np.clip(np.rint(-values * NAT), 0, SATURATED)
     whole: Ints = np.where(values == -np.inf, MINUS_INFINITY, units).astype(np.int64)
     return whole
-
-
-def unfixed(units: int) -> float:
-    return -np.inf if units == MINUS_INFINITY else -units / NAT
 
 
 def _columns(steps: Sequence[Step], lists: list[tuple[Any, ...]], width: int) -> tuple[bytes, bytes, bytes]:
@@ -185,28 +185,48 @@ def _steps(head: dict[str, Any], reader: Reader) -> tuple[Step, ...]:
     hashes = np.frombuffer(reader.take(8 * n), "<u8")
     u = (reader.planes(n, 4) + low) & (GRID - 1)
 
-    rows = zip(
-        chosen.tolist(), logprob.tolist(), rank.tolist(), entropy.tolist(), normaliser.tolist(), top.tolist(),
-        logs.tolist(), (removed & 0xFF).tolist(), u.tolist(), low.tolist(), room.tolist(), p_final.tolist(),
-        which.tolist(), survivors.tolist(), fine.tolist(), hashes.tolist(), strict=True,
-    )  # fmt: skip
-    names = (None, *_STAGES)
-    return tuple(
-        Step(
-            id=id_,
-            logprob=lp,
-            rank=r,
-            entropy=h / NAT,
-            log_normaliser=z / FINE,
-            top=tuple(Candidate(c, unfixed(q), names[x]) for c, q, x in zip(cs, qs, xs, strict=True)),
-            u=draw / GRID,
-            interval=(lo / GRID, (lo + space + 1) / GRID),
-            p_final=p,
-            stages=tuple(Stage(name, s, f / FINE) for name, s, f in zip(lists[w], ss, fs, strict=False)),
-            row_hash=row_hash,
-        )
-        for id_, lp, r, h, z, cs, qs, xs, draw, lo, space, p, w, ss, fs, row_hash in rows
+    names = np.array([None, *_STAGES], object)
+    candidates = _records(
+        Candidate,
+        id=top.ravel().tolist(),
+        logprob=np.where(logs == MINUS_INFINITY, -np.inf, logs / -NAT).ravel().tolist(),
+        removed_by=names[removed & 0xFF].ravel().tolist(),
     )
+    depths = np.array([len(codes) for codes in head["stages"]], np.int64)[which]
+    used = np.arange(depth)[None, :] < depths[:, None]
+    stages = _records(
+        Stage,
+        name=[name for code in which.tolist() for name in lists[code]],
+        survivors=survivors[used].tolist(),
+        log_normaliser=(fine[used] / FINE).tolist(),
+    )
+    ends = np.cumsum(depths).tolist()
+    high = low + room + 1
+    return tuple(
+        _records(
+            Step,
+            id=chosen.tolist(),
+            logprob=logprob.tolist(),
+            rank=rank.tolist(),
+            entropy=(entropy / NAT).tolist(),
+            log_normaliser=(normaliser / FINE).tolist(),
+            top=[tuple(candidates[at : at + width]) for at in range(0, n * width, width)] if width else [()] * n,
+            u=(u / GRID).tolist(),
+            interval=list(zip((low / GRID).tolist(), (high / GRID).tolist(), strict=True)),
+            p_final=p_final.tolist(),
+            stages=[tuple(stages[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)],
+            row_hash=hashes.tolist(),
+        )
+    )
+
+
+def _records(kind: type[R], **columns: list[Any]) -> list[R]:
+    """Frozen records from their columns, field by field: a third of the time that as many constructors take."""
+    (size,) = {len(column) for column in columns.values()}
+    made = list(map(object.__new__, repeat(kind, size)))
+    for name, column in columns.items():
+        deque(map(getattr(kind, name).__set__, made, column), maxlen=0)
+    return made
 
 
 def _on_grid(values: Any) -> Ints:

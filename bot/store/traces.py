@@ -44,28 +44,37 @@ def save_draft(connection: sa.Connection, turn_id: int, data: bytes) -> None:
     connection.execute(trace_draft.insert().values(turn_id=turn_id, data=data))
 
 
+_DRAFT = sa.select(trace_draft.c.data).where(trace_draft.c.turn_id == sa.bindparam("turn"))
+_TRACE = sa.select(trace).where(trace.c.turn_id == sa.bindparam("turn"))
+_PARTS = (
+    sa.select(trace_part)
+    .where(trace_part.c.id.between(sa.bindparam("first"), sa.bindparam("last")))
+    .order_by(trace_part.c.id)
+)
+
+
 def draft(connection: sa.Connection, turn_id: int) -> bytes | None:
-    return connection.execute(sa.select(trace_draft.c.data).where(trace_draft.c.turn_id == turn_id)).scalar()
+    return connection.execute(_DRAFT, {"turn": turn_id}).scalar()
 
 
 def trace_blob(connection: sa.Connection, turn_id: int) -> bytes | None:
     """The encoded trace, or the draft of an unfinished one; None if the turn has neither."""
-    row = connection.execute(sa.select(trace).where(trace.c.turn_id == turn_id)).first()
+    row = connection.execute(_TRACE, {"turn": turn_id}).first()
     if row is None:
         return draft(connection, turn_id)
-    parts = connection.execute(sa.select(trace_part.c.data).where(_of(row)).order_by(trace_part.c.id)).scalars()
-    return b"".join(parts)[row.start : row.start + row.size]
+    parts = connection.execute(_PARTS, _of(row))
+    return b"".join(part.data for part in parts)[row.start : row.start + row.size]
 
 
 def delete_trace(connection: sa.Connection, turn_id: int) -> None:
     """Delete a turn's trace and draft: their bytes are overwritten."""
     connection.execute(trace_draft.delete().where(trace_draft.c.turn_id == turn_id))
-    row = connection.execute(sa.select(trace).where(trace.c.turn_id == turn_id)).first()
+    row = connection.execute(_TRACE, {"turn": turn_id}).first()
     if row is None:
         return
     connection.execute(trace.delete().where(trace.c.turn_id == turn_id))
     start, left = row.start, row.size
-    for part in connection.execute(sa.select(trace_part).where(_of(row)).order_by(trace_part.c.id)).all():
+    for part in connection.execute(_PARTS, _of(row)).all():
         size = min(left, len(part.data) - start)
         blank = part.data[:start] + bytes(size) + part.data[start + size :]
         this = trace_part.c.id == part.id
@@ -75,7 +84,7 @@ def delete_trace(connection: sa.Connection, turn_id: int) -> None:
         start, left = 0, left - size
 
 
-def _of(row: "sa.Row[tuple[int, ...]]") -> sa.ColumnElement[bool]:
-    """The parts a trace lies in."""
+def _of(row: "sa.Row[tuple[int, ...]]") -> dict[str, int]:
+    """The parts a trace lies in, the first and the last."""
     count = -(-(row.start + row.size) // PART)
-    return trace_part.c.id.between(row.first_part, row.first_part + count - 1)
+    return {"first": row.first_part, "last": row.first_part + count - 1}

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -217,27 +217,25 @@ class RawTurn:
     vocabulary: int | None
 
 
-def raw_turn(connection: sa.Connection, turn_id: int) -> RawTurn:
-    reply = message.alias("reply")
-    query = (
-        sa.select(
-            turn,
-            sampling.c.json,
-            reply.c.text,
-            reply.c.reasoning,
-            model.c.vocabulary_id,
-            *(
-                column.label("model_" + column.name)
-                for column in model.c
-                if column.name not in {"id", "vocabulary_id"}
-            ),
-        )
-        .join(model, model.c.id == turn.c.model_id)
-        .join(sampling, sampling.c.id == turn.c.sampling_id)
-        .outerjoin(reply, reply.c.id == turn.c.reply_message_id)
-        .where(turn.c.id == turn_id)
+_reply = message.alias("reply")
+_RAW = (
+    sa.select(
+        turn,
+        sampling.c.json,
+        _reply.c.text,
+        _reply.c.reasoning,
+        model.c.vocabulary_id,
+        *(column.label("model_" + column.name) for column in model.c if column.name not in {"id", "vocabulary_id"}),
     )
-    row = connection.execute(query).first()
+    .join(model, model.c.id == turn.c.model_id)
+    .join(sampling, sampling.c.id == turn.c.sampling_id)
+    .outerjoin(_reply, _reply.c.id == turn.c.reply_message_id)
+    .where(turn.c.id == sa.bindparam("turn"))
+)
+
+
+def raw_turn(connection: sa.Connection, turn_id: int) -> RawTurn:
+    row = connection.execute(_RAW, {"turn": turn_id}).first()
     if row is None:
         raise UserError(f"there is no turn {turn_id}")
     blocks = [ids for _, ids in chain(connection, row.block_id)]
@@ -259,8 +257,8 @@ def decode_turn(raw: RawTurn, pieces: Sequence[bytes]) -> Turn:
     except Damaged as damage:
         faults.append(f"the trace of turn {row.id} is damaged: {damage}")
 
-    def piece(token: int) -> bytes:
-        return pieces[token] if 0 <= token < len(pieces) else b""
+    def bytes_of(tokens: Iterable[int]) -> list[bytes]:
+        return [pieces[token] if 0 <= token < len(pieces) else b"" for token in tokens]
 
     listed = {candidate.id for step in steps for candidate in step.top}
     return Turn(
@@ -268,15 +266,15 @@ def decode_turn(raw: RawTurn, pieces: Sequence[bytes]) -> Turn:
         session=row.session_id,
         model=identity(row),
         prompt=Prompt(ids, spans, row.dropped_turns, row.dropped_tokens, row.budget),
-        prompt_pieces=tuple(map(piece, ids)),
+        prompt_pieces=tuple(bytes_of(ids)),
         sampling=sampling_from(json.loads(row.json)),
         seed=row.seed,
         first_step=row.first_step,
         trace=Trace(
             steps=steps,
-            pieces=tuple(piece(step.id) for step in steps),
+            pieces=tuple(bytes_of(step.id for step in steps)),
             k=row.k,
-            candidate_pieces={token: piece(token) for token in listed},
+            candidate_pieces=dict(zip(listed, bytes_of(listed), strict=True)),
             fault="; ".join(faults) or None,
         ),
         schedule=schedule,

@@ -195,14 +195,14 @@ async def statistics(request: Request) -> Response:
     until = figures.day_number(datetime.datetime.now(datetime.UTC).date())
     span = range(until - days + 1, until + 1)
     ways: tuple[By, ...] = ("day", "model", "server", "user")
-    work = [partial(daily_sums, by=by, since=span.start, until=until) for by in ways]
+    work = [partial(daily_sums, by=by, since=span.start, until=until, limit=figures.MANY) for by in ways]
     by_day, *tables = await asyncio.gather(*map(_store(request).database.read, work))
     return page(
         request,
         "statistics.html",
         whole=figures.whole(by_day),
         plots=figures.plots(by_day, span),
-        tables=[(way.capitalize(), rows[: figures.MANY]) for way, rows in zip(ways[1:], tables, strict=True)],
+        tables=[(way.capitalize(), rows) for way, rows in zip(ways[1:], tables, strict=True)],
         first=figures.date(span.start),
         last=figures.date(until),
         days=days,

@@ -1,14 +1,15 @@
-"""Daily rollups: what the statistics read instead of a million turns."""
+"""Rollups by day and by 32 days: what the statistics read instead of a million turns."""
 
 import datetime
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from .clock import DAY_US
-from .tables import daily, model, person
+from .tables import daily, model, monthly, person
 
 _KEYS = {"model": "model_id", "server": "coalesce(guild_id, 0)", "user": "coalesce(requester_id, 0)"}
 """Each turn is counted three times, so that no sum has to be put together from a year of all combinations."""
@@ -87,24 +88,61 @@ class Sums:
     thumbs_down: int
 
 
-def statistics(connection: sa.Connection, by: By, *, since: int, until: int) -> list[Sums]:
-    """Sums over days (since 1970, both ends included). Days come in order, all else with most turns first."""
-    key: Any = {
-        "day": daily.c.day,
-        "model": model.c.name,
-        "server": daily.c.key,
-        "user": sa.func.coalesce(person.c.name, sa.cast(person.c.discord_id, sa.Text)),
-    }[by]
-    names = [column.name for column in daily.c if not column.primary_key]
-    source = {
-        "model": daily.outerjoin(model, model.c.id == daily.c.key),
-        "user": daily.outerjoin(person, person.c.id == daily.c.key),
-    }.get(by, daily)
-    query = sa.select(key.label("key"), *(sa.func.sum(daily.c[name]).label(name) for name in names))
-    counted = "model" if by == "day" else by
-    query = query.select_from(source).where(daily.c.by == counted, daily.c.day.between(since, until)).group_by(key)
-    query = query.order_by(key if by == "day" else sa.desc("turns"))
-    return [_sums(row, by) for row in connection.execute(query)]
+MONTH = 32
+"""Days that `monthly` adds up in one row; its triggers in the migrations have the same number."""
+_NAMES = [column.name for column in daily.c if not column.primary_key]
+
+
+def statistics(
+    connection: sa.Connection, by: By, *, since: int, until: int, limit: int | None = None
+) -> list[Sums]:
+    """Sums over days (since 1970, both ends included). Days come in order, all else with most turns first, at
+    most ``limit``."""
+    if by == "day":
+        days = sa.select(daily.c.day.label("key"), *(sa.func.sum(daily.c[name]).label(name) for name in _NAMES))
+        days = days.where(daily.c.by == "model", daily.c.day.between(since, until)).group_by(daily.c.day)
+        return [_sums(row, by) for row in connection.execute(days.order_by(daily.c.day))]
+    keys = None
+    if limit is not None and by != "model":  # first who has most, from one number; then all the numbers of those
+        turns = _parts(by, since, until, ["turns"])
+        most = (
+            sa.select(turns.c.key).group_by(turns.c.key).order_by(sa.desc(sa.func.sum(turns.c.turns)), turns.c.key)
+        )
+        keys = connection.execute(most.limit(limit)).scalars().all()
+    parts = _parts(by, since, until, _NAMES, keys)
+    key: Any = parts.c.key
+    source: sa.FromClause = parts
+    if by == "model":  # builds of one model apart in the log, together here
+        key, source = model.c.name, parts.join(model, model.c.id == parts.c.key)
+    sums = sa.select(key.label("key"), *(sa.func.sum(parts.c[name]).label(name) for name in _NAMES))
+    total = sums.select_from(source).group_by(key).subquery()
+    shown: Any = total.c.key
+    if by == "user":
+        name = sa.func.coalesce(person.c.name, sa.cast(person.c.discord_id, sa.Text))
+        shown = sa.select(name).where(person.c.id == total.c.key).scalar_subquery()
+    named = sa.select(shown.label("key"), *(total.c[each] for each in _NAMES))
+    named = named.order_by(total.c.turns.desc(), total.c.key).limit(limit)
+    return [_sums(row, by) for row in connection.execute(named)]
+
+
+def _parts(by: By, since: int, until: int, names: list[str], keys: Sequence[int] | None = None) -> sa.Subquery:
+    """The rows to add up: whole months, and the days before and after them."""
+    first, last = -(-since // MONTH), (until + 1) // MONTH
+    months = sa.select(monthly.c.key, *(monthly.c[name] for name in names)).where(
+        monthly.c.by == by, monthly.c.month.between(first, last - 1)
+    )
+    days = sa.select(daily.c.key, *(daily.c[name] for name in names)).where(daily.c.by == by)
+    if first < last:
+        parts = [
+            months,
+            days.where(daily.c.day.between(since, first * MONTH - 1)),
+            days.where(daily.c.day.between(last * MONTH, until)),
+        ]
+    else:
+        parts = [days.where(daily.c.day.between(since, until))]
+    if keys is not None:
+        parts = [part.where(part.selected_columns.key.in_(keys)) for part in parts]
+    return sa.union_all(*parts).subquery()
 
 
 def _sums(row: sa.Row[Any], by: By) -> Sums:

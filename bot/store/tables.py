@@ -105,7 +105,8 @@ message = sa.Table(
     sa.Index("message_parent", "parent_id"),
     sa.Index("message_turn", "turn_id"),
     sa.Index("message_person", "person_id", "id", sqlite_where=sa.text("person_id IS NOT NULL")),
-    sa.Index("message_unspaced", "id", sqlite_where=sa.text("unspaced")),
+    sa.Index("message_unspaced", "id", "text", sqlite_where=sa.text("unspaced")),
+    sa.Index("message_place", "id", "turn_id", "session_id"),
     sa.Index("message_discord", "discord_message_id", sqlite_where=sa.text("discord_message_id IS NOT NULL")),
     sqlite_autoincrement=True,
 )
@@ -169,6 +170,9 @@ turn = sa.Table(
     sa.Index("turn_created", "created_us"),
     sa.Index("turn_block", "block_id", sqlite_where=sa.text("block_id IS NOT NULL")),
     sa.Index("turn_odd", "status", "id", sqlite_where=sa.text("status <> 'ok'")),
+    sa.Index(
+        "turn_facts", "id", "session_id", "status", "perplexity", "n_out", "requester_id", "model_id", "created_us"
+    ),
     sa.Index("turn_perplexity", "perplexity", "n_out"),
     sa.Index("turn_tokens", "n_out", "perplexity"),
     sqlite_autoincrement=True,
@@ -267,19 +271,23 @@ erasure = sa.Table(
     sa.Column("receipt", sa.Text, comment="JSON: how many of what"),
 )
 
-daily = sa.Table(
-    "daily",
-    metadata,
-    sa.Column("by", sa.Text, primary_key=True, comment="model, server or user"),
-    sa.Column("day", sa.Integer, primary_key=True, comment="days since 1970, UTC"),
-    sa.Column("key", sa.BigInteger, primary_key=True, comment="model.id, guild_id or person.id; 0: none"),
-    *(
-        sa.Column(name, sa.BigInteger, nullable=False, server_default="0")
-        for name in (
-            "turns", "stopped", "errors", "interrupted", "prompt_tokens", "cached_tokens", "tokens", "timed",
-            "ttft_us", "gen_us", "gen_tokens", "ratings", "rating_sum", "thumbs_up", "thumbs_down",
-        )
-    ),
-    sa.Column("surprisal", sa.Float, nullable=False, server_default="0", comment="nats, over all tokens"),
-    sqlite_with_rowid=False,
-)  # fmt: skip
+
+def _sums(name: str, period: str, comment: str) -> sa.Table:
+    amounts = (
+        "turns", "stopped", "errors", "interrupted", "prompt_tokens", "cached_tokens", "tokens", "timed",
+        "ttft_us", "gen_us", "gen_tokens", "ratings", "rating_sum", "thumbs_up", "thumbs_down",
+    )  # fmt: skip
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("by", sa.Text, primary_key=True, comment="model, server or user"),
+        sa.Column(period, sa.Integer, primary_key=True, comment=comment),
+        sa.Column("key", sa.BigInteger, primary_key=True, comment="model.id, guild_id or person.id; 0: none"),
+        *(sa.Column(amount, sa.BigInteger, nullable=False, server_default="0") for amount in amounts),
+        sa.Column("surprisal", sa.Float, nullable=False, server_default="0", comment="nats, over all tokens"),
+        sqlite_with_rowid=False,
+    )
+
+
+daily = _sums("daily", "day", "days since 1970, UTC")
+monthly = _sums("monthly", "month", "spans of 32 days since 1970; triggers keep it equal to the sum of `daily`")

@@ -5,9 +5,14 @@ predictions in, explanations out), ``store`` (the log), ``chat`` (a message in, 
 ends ``plugin`` (Discord), ``review`` (a local web page) and ``cli`` (the terminal).
 """
 
-from importlib.metadata import PackageNotFoundError, version
 
-try:
-    __version__ = version("glasshead")
-except PackageNotFoundError:  # a checkout that was never installed
-    __version__ = "0+unknown"
+def __getattr__(name: str) -> str:
+    """``__version__``, looked up when asked for: to import what can look it up takes a fifth of a short command."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
+    try:
+        return version("glasshead")
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "0+unknown"

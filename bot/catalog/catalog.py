@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ..errors import UserError
 from .entry import HUB_FILE, Entry, LocalFile, Report, load_entries, parse_source
-from .progress import bar
 from .pull import pull
 
 
@@ -52,6 +51,8 @@ class Catalog:
         entry = self.entry(name)
         if report is not None:
             return pull(entry, self.folder, report)
+        from .progress import bar  # noqa: PLC0415 - rich takes a while, and most often nothing is fetched
+
         with bar(entry.name) as drawn:
             return pull(entry, self.folder, drawn)
 

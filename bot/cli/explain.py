@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from prompt_toolkit import print_formatted_text
-from prompt_toolkit.formatted_text import FormattedText
-from prompt_toolkit.output import ColorDepth
 
 from ..chat import Chat
 from ..config import Settings, load_settings
@@ -32,7 +29,6 @@ from ..explain.turn import Turn
 from ..store.relatives import relatives
 from ..store.store import Store
 from .actions import ModelActions
-from .screen import Screen
 
 WIDEST = 100
 """Columns beyond which a line of prose is no longer read with ease."""
@@ -161,7 +157,10 @@ async def show_turn(
         print(full(explanation, columns()), end="")
         if len(family) > 1:
             print(f"\nReplies to the same message\n{plain(tree_lines(tree(family), turn.id, columns()))}")
-    elif settings is None:
+        return
+    from .screen import Screen  # noqa: PLC0415 - a pipe has no use for it
+
+    if settings is None:
         await Screen(explanation, step=step).run()
     else:
         async with ModelActions(settings, chat) as actions:
@@ -191,5 +190,9 @@ def _print(lines: list[Line]) -> None:
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         print(plain(lines))
         return
+    from prompt_toolkit import print_formatted_text  # noqa: PLC0415 - a pipe has no use for it
+    from prompt_toolkit.formatted_text import FormattedText  # noqa: PLC0415
+    from prompt_toolkit.output import ColorDepth  # noqa: PLC0415
+
     fragments = [fragment for line in lines for fragment in (*line, ("", "\n"))]
     print_formatted_text(FormattedText(fragments), end="", color_depth=ColorDepth.TRUE_COLOR)

@@ -9,7 +9,6 @@ from ..errors import UserError
 from ..explain.branches import compare as compare_turns
 from ..explain.turn import Turn
 from ..explain.visible import visible
-from ..review.comparison import divergence
 from ..store import Store
 from ..store.clock import DAY_US, now_us
 from ..store.owner import Write
@@ -81,6 +80,8 @@ def _divergences(left: Turn, right: Turn, shared: int) -> dict[int, float]:
 
     Past the place where they part the histories differ, and so what is predicted answers another question.
     """
+    from ..review.comparison import divergence  # noqa: PLC0415 - with it comes the web page
+
     out: dict[int, float] = {}
     for index in range(shared + 1):
         i, j = index - left.first_step, index - right.first_step

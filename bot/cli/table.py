@@ -3,12 +3,12 @@
 import datetime
 import sys
 from collections.abc import Iterable, Sequence
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from ..explain.visible import neutral
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 SPARKS = "▁▂▃▄▅▆▇█"
 
@@ -26,6 +26,10 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, righ
         for row in rows:
             print("\t".join(line(_plain(cell)) for cell in row))
         return
+    from rich.console import Console  # noqa: PLC0415 - a pipe has no use for it
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         table.add_column(name, justify="right" if name in set(right) else "left", overflow="ellipsis", no_wrap=True)
@@ -35,7 +39,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, righ
 
 
 def _plain(cell: object) -> str:
-    return "" if cell is None else cell.plain if isinstance(cell, Text) else str(cell)
+    return "" if cell is None else str(cell)
 
 
 def when(us: int) -> str:
@@ -43,8 +47,10 @@ def when(us: int) -> str:
     return datetime.datetime.fromtimestamp(us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def highlighted(pieces: Sequence[str], width: int) -> Text:
+def highlighted(pieces: Sequence[str], width: int) -> "Text":
     """A snippet whose every second piece matched."""
+    from rich.text import Text  # noqa: PLC0415 - only a search has use for it
+
     out = Text()
     for i, piece in enumerate(pieces):
         flat = neutral(piece.replace("\n", " ").replace("\t", " "))

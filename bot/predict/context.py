@@ -5,6 +5,7 @@ served. Everything is checked before llama.cpp sees it, because its assertions e
 Context.
 """
 
+import contextlib
 import ctypes
 import math
 from collections.abc import Sequence
@@ -174,6 +175,17 @@ class Context:
             return False
         self._length[stream] = length
         return True
+
+    def scrub(self) -> None:
+        """Overwrite what was trimmed: masked cells count for nothing, but nothing times NaN is NaN."""
+        kept = []
+        for stream, length in enumerate(self._length):
+            with contextlib.suppress(EngineError):  # what cannot be kept is missed at its next step
+                kept.append((stream, self.snapshot(stream), length))
+        llama.llama_memory_clear(self._memory, True)
+        self._length = [0] * self.streams
+        for stream, data, length in kept:
+            self.restore(stream, data, length)
 
     def set_threads(self, threads: int) -> None:
         """Use so many threads from the next decode on; this changes no bits."""

@@ -54,9 +54,9 @@ def tiny(
     *,
     words: Words | None = None,
     template: str | None = None,
-    poison: str | None = None,
+    poison: int | None = None,
 ) -> Path:
-    """Write a model of about a hundred thousand weights, F32. ``poison`` names a tensor of NaN."""
+    """Write a model of about a hundred thousand weights, F32. ``poison`` is a token whose embedding is NaN."""
     hyper, shapes = ARCHITECTURES[architecture]()
     metadata: dict[str, Value] = {"general.architecture": architecture, "general.file_type": 0}
     metadata |= (words or Words()).metadata()
@@ -71,7 +71,7 @@ def tiny(
     shapes = {"token_embd.weight": (WIDTH, len(tokens)), last_norm: (WIDTH,)} | shapes
     tensors = {name: weights(name, tuple(size or len(tokens) for size in shape)) for name, shape in shapes.items()}
     if poison is not None:
-        tensors[poison][:] = np.nan
+        tensors["token_embd.weight"][poison] = np.nan
     return write_gguf(path, metadata, tensors)
 
 

@@ -1,0 +1,96 @@
+"""Faults as they happen: each ends the reply it befalls with a named reason, and harms no other."""
+
+import asyncio
+import math
+import resource
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from glasshead.predict.context import Context, DecodeFailed, Place
+from glasshead.predict.engine import EngineError
+from glasshead.predict.logits import hash_row
+from glasshead.predict.model import Model
+
+from .replies import WILD, read
+from .tiny import tiny
+
+POISON = 200
+SOUND = replace(WILD, logit_bias=((POISON, -math.inf),))
+BRIEF = replace(SOUND, max_tokens=12)
+GOOD = tuple(range(3, 33))
+BAD = (*range(3, 40), POISON, *range(50, 90))
+
+
+@pytest.mark.parametrize("architecture", ["gpt-oss", "qwen2moe", "rwkv7"])
+async def test_a_weight_of_nan_harms_only_the_reply_that_meets_it(architecture, start, tmp_path):
+    # The output has weights of its own: only what was given the token is spoilt, but all of that, for good.
+    path = tiny(tmp_path / "tiny.gguf", architecture, poison=POISON)
+    engine = await start(path, spill_folder=tmp_path / "kv")
+    before = await read(GOOD, engine.generate(GOOD, BRIEF, 1))
+    beside = asyncio.create_task(read(GOOD, engine.generate(GOOD, replace(SOUND, max_tokens=80), 2)))
+    spoilt = await read(BAD, engine.generate(BAD, BRIEF, 3))
+    assert (spoilt.finish, spoilt.error.reason, spoilt.steps) == ("error", "bad_logits", ())
+    assert (await beside).error is None
+    again = await read(GOOD, engine.generate(GOOD, BRIEF, 1))
+    assert (again.error, again.hashes) == (None, before.hashes)
+    with pytest.raises(EngineError, match="NaN"):
+        await engine.score(BAD)
+    assert len(await engine.score(GOOD)) == len(GOOD) - 1
+
+
+def test_a_decode_that_llama_cpp_refuses_leaves_the_streams_as_they_were(tmp_path):
+    with Model.load(tiny(tmp_path / "tiny.gguf")) as model:
+        context = Context(model, n_ctx=256, streams=2, threads=1, n_batch=64)
+        prompts = [[Place(token, i, stream, i == 29) for i, token in enumerate(GOOD)] for stream in (0, 1)]
+        for prompt in prompts:
+            context.decode(prompt)
+        onward = Place(5, 30, 1, True)
+        context._length[0] = 7  # less than there is: llama.cpp refuses to write over it
+        with pytest.raises(DecodeFailed) as refused:
+            context.decode([Place(5, 7, 0, True), onward])
+        assert refused.value.reason == "decode_failed"
+        assert (context.length(0), context.length(1)) == (7, 30)
+        context.decode([onward])
+        row = hash_row(context.row(0))
+        context.trim(1, 30)
+        context.decode([onward])
+        assert hash_row(context.row(0)) == row
+        context.close()
+
+
+@contextmanager
+def no_file_above(size: int):
+    """The operating system refuses to let a file grow further, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_full_disk_costs_the_cache_and_nothing_else(start, tmp_path: Path):
+    folder = tmp_path / "kv"
+    engine = await start(tiny(tmp_path / "tiny.gguf"), spill_folder=folder, cache_bytes=30_000)
+    prompts = [tuple(range(3 + 40 * n, 43 + 40 * n)) for n in range(5)]
+    with no_file_above(4096):
+        made = [await read(prompt, engine.generate(prompt, BRIEF, 1)) for prompt in prompts]
+        again = [await read(prompt, engine.generate(prompt, BRIEF, 1)) for prompt in prompts]
+        assert [reply.error for reply in (*made, *again)] == [None] * 10
+        assert [reply.hashes for reply in again] == [reply.hashes for reply in made]
+        assert 0 in [reply.n_cached for reply in again]
+        await engine.aclose()
+        assert list(folder.iterdir()) == []
+
+
+async def test_a_spilled_file_of_another_layout_is_only_a_loss_of_time(start, tmp_path: Path):
+    """Of an engine with fewer streams: llama.cpp does not take its states."""
+    path = tiny(tmp_path / "tiny.gguf")
+    before = await start(path, max_running=2, spill_folder=tmp_path / "kv")
+    made = await read(GOOD, before.generate(GOOD, BRIEF, 1))
+    await before.aclose()
+    after = await start(path, max_running=5, spill_folder=tmp_path / "kv")
+    again = await read(GOOD, after.generate(GOOD, BRIEF, 1))
+    assert (again.error, again.hashes) == (None, made.hashes)

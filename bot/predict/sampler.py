@@ -157,6 +157,10 @@ class _Pool:
     exp(logit - the largest) over the first i + 1 of them.
     """
 
+    ids: Ids
+    logits: Floats
+    mass: Floats
+
     def __init__(self, logits: Logits, scratch: Scratch, row: Row) -> None:
         self.row: Logits | None = logits
         self.scratch = scratch

@@ -4,7 +4,7 @@ Nothing here is computed by a model: what is shown was recorded when the reply w
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from ..predict.prompt import SpanKind
@@ -38,6 +38,7 @@ class Explanation:
 
     turn: Turn
     tokens: tuple[Token, ...]
+    _opened: dict[int, StepView] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
@@ -57,8 +58,10 @@ class Explanation:
         return tuple(i for i in range(len(self.tokens)) if was_overruled(self.turn, i))
 
     def step(self, index: int) -> StepView:
-        """Open one step. Raises IndexError."""
-        return view(self.turn, index)
+        """Open one step, and keep it. Raises IndexError."""
+        if index not in self._opened:
+            self._opened[index] = view(self.turn, index)
+        return self._opened[index]
 
     def group_of(self, index: int) -> Group:
         """The group in which token ``index`` is shown."""

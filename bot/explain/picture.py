@@ -4,6 +4,7 @@ Sized for Discord on a phone, where 760 pixels are shown about 380 points wide: 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .canvas import Canvas
 from .flow import Flow, Row
@@ -45,12 +46,13 @@ class Painter:
     def __init__(self, book: FontBook | None = None) -> None:
         self.book = book or FontBook()
         self.reply = Flow(self.book, _REPLY, _INNER)
+        self._rows = lru_cache(maxsize=8)(self.reply.rows)  # stepping through a reply changes none of them
 
     def paint(self, sheet: Sheet) -> bytes:
         """The sheet as a PNG."""
         canvas = Canvas(WIDTH)
         palette = PALETTES[sheet.theme]
-        rows = self.reply.rows([tile.text for tile in sheet.tiles])
+        rows = self._rows(tuple(tile.text for tile in sheet.tiles))
         first, last = _page(rows, sheet.current, _ROWS_WITH_PANEL if sheet.panel else _ROWS_ALONE)
         place = f"lines {first + 1} to {last} of {len(rows)}" if last - first < len(rows) else sheet.detail
         y = self._heading(canvas, sheet.heading, place, palette)

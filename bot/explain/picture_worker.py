@@ -10,6 +10,8 @@ import sys
 from typing import BinaryIO
 
 HEADER = 4
+POLITE = 5
+"""How much less of a busy processor it asks for than the process that writes replies (see nice(2))."""
 
 
 def send(stream: BinaryIO, message: object) -> None:
@@ -28,6 +30,7 @@ def receive(stream: BinaryIO) -> object | None:
 
 
 def main() -> None:
+    os.nice(POLITE)
     output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nothing a library prints may get between the messages
     from .picture import Painter  # noqa: PLC0415 - after the streams are safe

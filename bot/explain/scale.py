@@ -1,7 +1,8 @@
 """How sure the model was, as a colour and as a mark: two codes for one number, so neither is needed alone.
 
 The colours are cividis (Nuñez, Anderton, Renslow, "Optimizing colormaps with consideration for color vision
-deficiency", PLOS ONE 2018): lightness rises evenly, for people with and without colour vision deficiency alike.
+deficiency to enable accurate interpretation of scientific data", PLOS ONE 13(7), 2018): lightness rises evenly, for
+people with and without colour vision deficiency alike.
 """
 
 import math

@@ -18,6 +18,7 @@ from ..predict.sampling import Sampling
 from ..predict.step import Candidate, Step
 from ..predict.vocabulary import Vocabulary
 from .certificate import Certificate, LevelResult
+from .open_question import OPEN_QUESTION
 from .text import pad, percent, quoted
 from .turn import Trace, Turn
 from .visible import neutral
@@ -253,21 +254,6 @@ def _nats(total: float, count: int) -> str:
 async def _open(_: Bench) -> Finding:
     return Finding(OPEN_QUESTION, None)
 
-
-OPEN_QUESTION = (
-    "That the loop keeps no state says nothing about what a single step computes.",
-    "Do its internals look ahead?",
-    "For: hidden states hold information about later tokens (Pal et al., “Future",
-    "  Lens”, CoNLL 2023, arXiv:2311.04897). In one model, features for a rhyme were",
-    "  active before its line was written, and changing them changed the line",
-    "  (Lindsey et al., “On the Biology of a Large Language Model”, 2025).",
-    "Otherwise: in small models much of that can be because what serves the next",
-    "  token serves later ones too (Wu, Morris, Levine, “Do language models plan",
-    "  ahead for future tokens?”, 2024, arXiv:2404.00859). And training on the next",
-    "  token alone can fail to teach planning where a task needs it (Bachmann,",
-    "  Nagarajan, “The pitfalls of next-token prediction”, 2024, arXiv:2403.06963).",
-    "This program measures predictions, not what goes on inside them.",
-)
 
 TOUR: tuple[Stop, ...] = (
     Stop(

@@ -133,7 +133,7 @@ def read_step(turn: Turn, index: int) -> Reading:
     """The step as sampling left it. Only penalties look back, so only for them is the history put together."""
     step = turn.trace.steps[index]
     history: tuple[int, ...] = ()
-    if any(stage.name == "penalties" for stage in step.stages):
+    if _penalised(step):
         history = _history(turn, index)
     return read(step, turn.sampling, history)
 
@@ -155,6 +155,8 @@ def was_overruled(turn: Turn, index: int) -> bool:
         return False
     if not _reordered(step):
         return step.rank > 1
+    if _favourite_leads(turn, index):
+        return step.top[0].id != step.id
     best = _greedy(turn, index, read_step(turn, index))
     return best is not None and best != step.id
 
@@ -162,6 +164,21 @@ def was_overruled(turn: Turn, index: int) -> bool:
 def _reordered(step: Step) -> bool:
     """A bias or a penalty may have changed which token leads; no other stage does."""
     return any(stage.name in ("logit_bias", "penalties") for stage in step.stages)
+
+
+def _favourite_leads(turn: Turn, index: int) -> bool:
+    """The likeliest token was touched by no bias and no penalty, and these only lower: it still leads."""
+    sampling, step = turn.sampling, turn.trace.steps[index]
+    if not step.top or not _only_lowers(sampling):
+        return False
+    favourite = step.top[0].id
+    if any(token == favourite for token, _ in sampling.logit_bias):
+        return False
+    return not _penalised(step) or favourite not in penalty_counts(sampling, _history(turn, index))
+
+
+def _penalised(step: Step) -> bool:
+    return any(stage.name == "penalties" for stage in step.stages)
 
 
 def _stages(reading: Reading, n_vocab: int) -> tuple[StageView, ...]:
@@ -216,7 +233,7 @@ def _greedy(turn: Turn, index: int, reading: Reading) -> int | None:
     step = turn.trace.steps[index]
     if step.interval[0] == 0.0:
         return step.id
-    if not _reordered(step):
+    if not _reordered(step) or _favourite_leads(turn, index):
         return step.top[0].id if step.top else None
     survivors = _by_probability(reading)
     leader = next((candidate for candidate in survivors if not candidate.chosen), None)

@@ -32,7 +32,7 @@ class Recorder:
         self.n_vocab = llama_cpp.llama_vocab_n_tokens(self.vocab)
         settings = llama_cpp.llama_context_default_params()
         settings.n_ctx, settings.n_batch = n_ctx, 512
-        settings.n_threads = settings.n_threads_batch = 2
+        settings.n_threads = settings.n_threads_batch = 1  # two wait for each other on a busy machine
         self.context = llama_cpp.llama_init_from_model(self.model, settings)
         self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         self.name = path.name

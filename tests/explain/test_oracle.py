@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from glasshead.explain.explanation import explain
+from glasshead.explain.view import was_overruled
 from glasshead.predict.sampling import DEFAULT_STAGES, Sampling
 from numpy.typing import NDArray
 
@@ -16,6 +17,7 @@ SETTINGS = {
     "penalties": Sampling(
         repetition_penalty=1.3, presence_penalty=0.4, frequency_penalty=0.2, penalty_window=-1, max_tokens=16
     ),
+    "banned tokens": Sampling(logit_bias=((2, -100.0), (253, -1.0)), temperature=1.4, max_tokens=16),
     "a bias": Sampling(logit_bias=((282, 3.0), (253, -100.0)), top_k=0, max_tokens=16),
     "temperature first": Sampling(temperature=0.6, stages=("temperature", *DEFAULT_STAGES[:-1]), max_tokens=16),
     "greedy": Sampling(temperature=0.0, max_tokens=16),
@@ -72,6 +74,7 @@ def test_every_listed_probability_is_within_a_thousandth(recorder: Recorder, sam
         assert step.rank == 1 + int((raw > raw[step.id]).sum())
         assert step.entropy_bits == pytest.approx(-float((raw * np.log2(raw + 1e-300)).sum()), abs=1e-3)
         assert step.survivors == int((final > 0).sum())
+        assert was_overruled(turn, index) == step.overruled
         if step.greedy is not None:
             assert final[step.greedy] == pytest.approx(final.max(), abs=1e-9)
         history.append(step.id)

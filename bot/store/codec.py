@@ -21,6 +21,7 @@ from itertools import repeat
 from typing import Any, TypeVar, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..predict.sampling import DEFAULT_STAGES
 from ..predict.schedule import Rows, Run, Schedule
@@ -48,7 +49,8 @@ _ROWS: tuple[Rows, ...] = get_args(Rows)
 def encode(steps: Sequence[Step], schedule: Schedule, k: int) -> bytes:
     """Steps and schedule as bytes. Every step lists the same number of candidates, at most ``k``."""
     width = len(steps[0].top) if steps else 0
-    lists = list(dict.fromkeys(tuple(stage.name for stage in step.stages) for step in steps))
+    named = [tuple([stage.name for stage in step.stages]) for step in steps]
+    lists = list(dict.fromkeys(named))
     if any(len(step.top) != width for step in steps):
         raise ValueError("the steps of one trace list different numbers of candidates")
     head = {
@@ -61,7 +63,7 @@ def encode(steps: Sequence[Step], schedule: Schedule, k: int) -> bytes:
     body = Writer()
     body.put_sized(json.dumps(head, separators=(",", ":")).encode())
     if steps:
-        ids, numbers, noise = _columns(steps, lists, width)
+        ids, numbers, noise = _columns(steps, lists, named, width)
         body.put_sized(squeeze(ids, pairs=True))
         body.put_sized(squeeze(numbers))
         body.put(noise)
@@ -90,7 +92,7 @@ def decode(blob: bytes) -> tuple[tuple[Step, ...], Schedule, int]:
     return steps, schedule, head["k"]
 
 
-def _fixed(logprobs: Sequence[Sequence[float]]) -> Ints:
+def _fixed(logprobs: Sequence[float]) -> Ints:
     """−log p in units of 2⁻¹⁰ nats."""
     values = np.array(logprobs, np.float64)
     units = np.clip(np.rint(-values * NAT), 0, SATURATED)
@@ -98,10 +100,19 @@ def _fixed(logprobs: Sequence[Sequence[float]]) -> Ints:
     return whole
 
 
-def _columns(steps: Sequence[Step], lists: list[tuple[Any, ...]], width: int) -> tuple[bytes, bytes, bytes]:
+def _used(lists: list[tuple[Any, ...]], which: Ints) -> tuple[NDArray[np.bool_], int]:
+    """Which places of the stages' columns are used, by step; and how many columns there are."""
+    depth = max(map(len, lists), default=0)
+    return np.arange(depth)[None, :] < np.array([len(names) for names in lists])[which][:, None], depth
+
+
+def _columns(
+    steps: Sequence[Step], lists: list[tuple[Any, ...]], named: list[tuple[Any, ...]], width: int
+) -> tuple[bytes, bytes, bytes]:
     n = len(steps)
-    top = np.array([[c.id for c in step.top] for step in steps], np.int64).reshape(n, width)
-    logs = _fixed([[c.logprob for c in step.top] for step in steps]).reshape(n, width)
+    candidates = [candidate for step in steps for candidate in step.top]
+    top = np.array([candidate.id for candidate in candidates], np.int64).reshape(n, width)
+    logs = _fixed([candidate.logprob for candidate in candidates]).reshape(n, width)
     chosen = np.array([step.id for step in steps], np.int64)
     rank = np.array([step.rank for step in steps], np.int64)
     u = _on_grid(step.u for step in steps)
@@ -111,13 +122,10 @@ def _columns(steps: Sequence[Step], lists: list[tuple[Any, ...]], width: int) ->
     p_final = f32_bits(step.p_final for step in steps)
     logprob = f32_bits(step.logprob for step in steps)
 
-    ids = (
-        np.concatenate([(top & 0xFFFF).ravel(), ((chosen - _expected(top, rank)) & 0xFFFF)]).astype("<u2").tobytes()
-    )
+    surprise = chosen - _expected(top, rank)
+    ids = np.concatenate([(top & 0xFFFF).ravel(), surprise & 0xFFFF]).astype("<u2").tobytes()
     numbers = Writer()
-    numbers.put(
-        planes(np.concatenate([top.T.ravel() >> 16, ((chosen - _expected(top, rank)) & 0xFFFFFFFF) >> 16]), 2)
-    )
+    numbers.put(planes(np.concatenate([top.T.ravel() >> 16, (surprise & 0xFFFFFFFF) >> 16]), 2))
     numbers.put(planes((np.diff(logs, axis=1, prepend=0) & 0xFFFF).T.ravel(), 2))
     numbers.put(planes(rank, 4))
     numbers.put(planes(zigzag(logprob - _expected_logprob(logs, rank)), 5))
@@ -129,18 +137,17 @@ def _columns(steps: Sequence[Step], lists: list[tuple[Any, ...]], width: int) ->
     numbers.put(planes(room, 4))
     numbers.put(planes(zigzag(p_final - _interval_bits(room)), 5))
 
-    which = np.array([lists.index(tuple(stage.name for stage in step.stages)) for step in steps], np.int64)
+    places = {names: place for place, names in enumerate(lists)}
+    which = np.array([places[names] for names in named], np.int64)
     numbers.put(planes(which, 2))
-    depth = max((len(names) for names in lists), default=0)
+    stages = [stage for step in steps for stage in step.stages]
+    used, depth = _used(lists, which)
     survivors = np.zeros((n, depth), np.int64)
+    survivors[used] = [stage.survivors for stage in stages]
     fine = np.zeros((n, depth), np.int64)
-    removed = np.zeros((n, width), np.int64)
-    for i, step in enumerate(steps):
-        for j, stage in enumerate(step.stages):
-            survivors[i, j] = stage.survivors
-            fine[i, j] = round(stage.log_normaliser * FINE)
-        for j, candidate in enumerate(step.top):
-            removed[i, j] = 0 if candidate.removed_by is None else _STAGES.index(candidate.removed_by) + 1
+    fine[used] = [round(stage.log_normaliser * FINE) for stage in stages]
+    codes = {name: code for code, name in enumerate((None, *_STAGES))}
+    removed = np.array([codes[candidate.removed_by] for candidate in candidates], np.int64).reshape(n, width)
     slope = _slope(steps)
     numbers.put(struct.pack("<d", slope))
     numbers.put(planes(zigzag(np.diff(survivors, axis=1, prepend=0)).T.ravel(), 4))
@@ -175,7 +182,7 @@ def _steps(head: dict[str, Any], reader: Reader) -> tuple[Step, ...]:
     room = numbers.planes(n, 4)
     p_final = f32(unzigzag(numbers.planes(n, 5)) + _interval_bits(room))
     which = numbers.planes(n, 2)
-    depth = max((len(names) for names in lists), default=0)
+    used, depth = _used(lists, which)
     (slope,) = struct.unpack("<d", numbers.take(8))
     survivors = np.cumsum(unzigzag(numbers.planes(n * depth, 4)).reshape(depth, n).T, axis=1)
     guess = _expected_fine(logs, normaliser, logprob, p_final, survivors, which, lists, slope)
@@ -192,15 +199,13 @@ def _steps(head: dict[str, Any], reader: Reader) -> tuple[Step, ...]:
         logprob=np.where(logs == MINUS_INFINITY, -np.inf, logs / -NAT).ravel().tolist(),
         removed_by=names[removed & 0xFF].ravel().tolist(),
     )
-    depths = np.array([len(codes) for codes in head["stages"]], np.int64)[which]
-    used = np.arange(depth)[None, :] < depths[:, None]
     stages = _records(
         Stage,
         name=[name for code in which.tolist() for name in lists[code]],
         survivors=survivors[used].tolist(),
         log_normaliser=(fine[used] / FINE).tolist(),
     )
-    ends = np.cumsum(depths).tolist()
+    ends = np.cumsum(used.sum(axis=1)).tolist()
     high = low + room + 1
     return tuple(
         _records(

@@ -73,14 +73,22 @@ async def _write(file: TextIO, pieces: AsyncIterator[str]) -> None:
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[TextIO]:
+    """A file under this name is whole: what could not be finished is taken back."""
     try:
-        with path.open("x", encoding="utf-8") as file:
-            path.chmod(0o600)
-            yield file
+        file = path.open("x", encoding="utf-8")
     except FileExistsError:
         raise UserError(f"{path} exists already: name a new file") from None
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from None
+    try:
+        with file:
+            path.chmod(0o600)
+            yield file
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UserError(f"{path} cannot be written: {error.strerror}") from None
+        raise
 
 
 def import_(

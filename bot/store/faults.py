@@ -1,5 +1,6 @@
 """What SQLite says when something is wrong with the file or the disk, in words for people."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,10 +51,19 @@ def translate(error: BaseException, path: Path) -> StoreError | None:
     if not isinstance(original, sqlite3.Error):
         return None
     name = getattr(original, "sqlite_errorname", "") or ""
+    if name.startswith("SQLITE_IOERR") and _is_full(path):  # which file it could not grow changes the name
+        name = "SQLITE_FULL"
     for prefix, (reason, words) in _WORDS.items():
         if name.startswith(prefix):
             return StoreError(reason, f"{path}: {words}")
     return None
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        return os.statvfs(path.parent).f_bavail == 0
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """One owner process writes to a database: a lock file beside it says which."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -8,6 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import UserError
+
+SIZE = 512
+"""Bytes of a lock file: an owner with the longest path a socket may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +58,20 @@ class OwnerLock:
         """Write who we are into the file."""
         assert self._file is not None
         owner = Owner(os.getpid(), " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]]).strip(), socket)
-        data = json.dumps(asdict(owner)).encode()
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, data, 0)
+        self._write(json.dumps(asdict(owner)))
 
     def release(self) -> None:
         if self._file is not None:
-            os.ftruncate(self._file, 0)
+            self._write("")
             os.close(self._file)
             self._file = None
+
+    def _write(self, words: str) -> None:
+        """Always as many bytes: what has its place already can be written over on a full disk. Without a name in it
+        the lock holds as well."""
+        assert self._file is not None
+        with contextlib.suppress(OSError):
+            os.pwrite(self._file, words.ljust(SIZE).encode(), 0)
 
 
 def read_owner(path: Path) -> Owner | None:

@@ -1,4 +1,4 @@
-"""What stays open: whether a step looks ahead inside. Both sides, with sources; docs/statelessness.md links them."""
+"""What stays open: whether a step looks ahead inside. Both sides; docs/statelessness.md links the sources."""
 
 OPEN_QUESTION = (
     "That the loop keeps no state says nothing about what a single step computes.",

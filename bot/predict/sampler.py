@@ -166,6 +166,9 @@ class _Pool:
         self.scratch = scratch
         self.log_normaliser = row.log_normaliser
         self.count = row.finite
+        self.ids: Ids
+        self.logits: Floats
+        self.mass: Floats
         self._learn(row.ids[: self.count], row.logits[: self.count])
 
     def know(self, n: int) -> None:

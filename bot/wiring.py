@@ -2,10 +2,11 @@
 
 import asyncio
 import datetime
+import gc
 import logging
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
 from .catalog import Catalog
@@ -85,13 +86,28 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
             try:
                 also = {"what_if": partial(what_if, chat)}
                 async with take_writes(store, also), _pruning(store, limits(settings)):
-                    yield chat
+                    with _started():
+                        yield chat
             finally:
                 await chat.aclose()
         finally:
             await models.aclose()
     finally:
         await store.close()
+
+
+@contextmanager
+def _started() -> Iterator[None]:
+    """While this is open, the garbage collector leaves alone what there was before.
+
+    A full collection over everything imported takes a tenth of a second, in which no loop and no engine moves.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def limits(settings: Settings) -> Limits:

@@ -35,6 +35,7 @@ def test_the_json_is_what_is_documented(home: Home) -> None:
         "seed": int,
         "logged": bool,
         "error": type(None),
+        "gap": type(None),
     }
     assert {key: type(value) for key, value in stated.items()} == kinds
     section = (ROOT / "docs" / "json.md").read_text(encoding="utf-8").split("## `glasshead chat", 1)[1]

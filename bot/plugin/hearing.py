@@ -1,6 +1,7 @@
 """What is known about a message that arrived. What an event leaves out is looked up: cache, log, Discord."""
 
 import logging
+from collections.abc import Sequence
 
 import discord
 from discord.ext import commands
@@ -28,7 +29,7 @@ class Hearing:
         ours = {us.id}
         if message.guild is not None and message.guild.self_role is not None:
             ours.add(message.guild.self_role.id)
-        named = {*message.raw_mentions, *message.raw_role_mentions}
+        named = {*message.raw_mentions, *message.raw_role_mentions, *(user.id for user in mentioned_users(message))}
         replies_to = await self._answered(message)
         always = self._service.settings.discord.always_answer
         return Heard(
@@ -77,3 +78,8 @@ class Hearing:
             return 0
         reference.resolved = above
         return above.author.id
+
+
+def mentioned_users(message: discord.Message) -> Sequence[discord.abc.User]:
+    """Those that the event names: discord.py has no such attribute where it names nobody at all."""
+    return getattr(message, "mentions", ())

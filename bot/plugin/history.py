@@ -16,6 +16,7 @@ from ..predict.message import Conversation, Message, Role
 from ..store import Store
 from ..store.records import MessageRow
 from .attachments import MOST_FILES, Offered, decoded, mentioned, quoted, why_not
+from .hearing import mentioned_users
 from .names import Known, readable, speaker
 from .service import Service
 from .transient import TROUBLE
@@ -291,7 +292,7 @@ class History:
         if isinstance(message.channel, discord.Thread):
             kind = "thread"
         return await self._store.start_session(
-            title=" ".join(message.clean_content.split())[:80],
+            title=" ".join(self._words(message).split())[:80],
             kind=kind,
             guild_id=message.guild.id if message.guild else None,
             channel_id=message.channel.id,
@@ -315,12 +316,7 @@ class History:
 
     async def text(self, message: discord.Message) -> tuple[str, tuple[str, ...]]:
         """What a message says in words, its readable files included, and which files were not read."""
-        known = Known(
-            users={user.id: user.display_name for user in message.mentions},
-            roles={role.id: role.name for role in message.role_mentions},
-            channels={c.id: getattr(c, "name", "channel") for c in message.channel_mentions},
-        )
-        parts = [readable(message.content, known, us=self._us.id).strip()]
+        parts = [self._words(message)]
         declined: list[str] = []
         for place, file in enumerate(message.attachments):
             reason = why_not(Offered(file.filename, file.size, file.content_type))
@@ -337,6 +333,15 @@ class History:
                 declined.append(f"{file.filename} ({reason or 'not a text file'})")
                 parts.append(mentioned(file.filename))
         return "\n\n".join(part for part in parts if part), tuple(declined)
+
+    def _words(self, message: discord.Message) -> str:
+        """What was typed, with names in place of ids."""
+        known = Known(
+            users={user.id: user.display_name for user in mentioned_users(message)},
+            roles={role.id: role.name for role in getattr(message, "role_mentions", ())},
+            channels={c.id: getattr(c, "name", "channel") for c in message.channel_mentions},
+        )
+        return readable(message.content, known, us=self._us.id).strip()
 
 
 async def _resolved(message: discord.Message) -> discord.Message | None:

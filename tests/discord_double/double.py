@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from .bare import bared
 from .clock import Clock
 from .errors import ApiError
 from .gateway import DIRECT_REACTIONS, GUILD_REACTIONS, GUILDS, Gateway
@@ -50,12 +51,14 @@ class Fault:
 class Double:
     """``async with Double() as discord:`` serves until the block ends."""
 
-    def __init__(self, *, token: str = "test-token", port: int = 0) -> None:
+    def __init__(self, *, token: str = "test-token", port: int = 0, bare: bool = False) -> None:
+        """``bare``: with as little as `bare` tells."""
         self.token = token
         self.port = port
-        self.clock = Clock()
+        self.bare = bare
+        self.clock = Clock(small_ids=bare)
         self.world = World(self.clock)
-        self.gateway = Gateway(self.world, token)
+        self.gateway = Gateway(self.world, token, bare=bare)
         self.gateway.changed = self.changed
         self.limits = Limits()
         self.rest = Rest(self)
@@ -149,12 +152,18 @@ class Double:
             response = web.json_response(error.body, status=error.status)
         if fault is not None and fault.after and fault.status is not None:
             return web.json_response({"message": "fault", "code": 0}, status=fault.status)
-        response.headers.update(bucket.headers(route.replace(" ", "-").replace("/", "_")))
+        if self.bare and isinstance(response, web.Response) and response.content_type == "application/json":
+            assert response.text is not None
+            response = web.json_response(bared(json.loads(response.text)), status=response.status)
+        else:
+            response.headers.update(bucket.headers(route.replace(" ", "-").replace("/", "_")))
         if isinstance(response, web.Response) and response.content_type == "application/json":
             response.headers["Content-Type"] = "application/json"  # discord.py compares the header as a whole
         return response
 
     def _too_many(self, seconds: float, headers: dict[str, str]) -> web.Response:
+        if self.bare:
+            return web.json_response({"message": "You are being rate limited."}, status=429)
         body = {"message": "You are being rate limited.", "retry_after": round(seconds, 3), "global": False}
         response = web.json_response(body, status=429, headers={"Via": "1.1 loopback", **headers})
         response.headers["Content-Type"] = "application/json"

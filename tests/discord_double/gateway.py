@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from .bare import UNSENT, bared_event
 from .things import Channel, Guild, Message, User
 from .world import World
 
@@ -50,7 +51,8 @@ class Session:
 class Gateway:
     """All sessions of the one application."""
 
-    def __init__(self, world: World, token: str) -> None:
+    def __init__(self, world: World, token: str, *, bare: bool = False) -> None:
+        self.bare = bare
         self.world = world
         self.token = token
         self.content_intent_granted = True
@@ -175,12 +177,15 @@ class Gateway:
             await connection.send(await queue.get())
 
     def _record(self, session: Session, name: str, data: dict[str, Any]) -> dict[str, Any]:
+        data = bared_event(name, data) if self.bare else data
         event = {"op": 0, "t": name, "s": len(session.events) + 1, "d": data}
         session.events.append(event)
         return event
 
     def dispatch(self, name: str, data: dict[str, Any], intent: int = 0) -> None:
         """Tell every session that asked for it; one that is away gets it when it resumes."""
+        if self.bare and name in UNSENT:
+            return
         for session in self.sessions.values():
             if intent == 0 or session.intents & intent:
                 self._send(session, name, data)

@@ -259,7 +259,7 @@ class Interactions:
     async def follow_up(self, request: web.Request) -> web.Response:
         interaction = self._live(request)
         payload, uploads = await body(request)
-        if interaction.loading:
+        if interaction.loading and not self.double.bare:
             assert interaction.response is not None
             message = messages.edit(self.double, self.double.world.bot, interaction.response, payload, uploads)
             return web.json_response(self.double.world.message_json(message))
@@ -285,6 +285,8 @@ class Interactions:
         raise unknown(10008, "Message")
 
     async def get(self, request: web.Request) -> web.Response:
+        if self.double.bare:
+            raise ApiError(405, 0, "405: Method Not Allowed")
         return web.json_response(self.double.world.message_json(self._message(request)))
 
     async def edit(self, request: web.Request) -> web.Response:

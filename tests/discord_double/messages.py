@@ -50,11 +50,12 @@ def create(
 ) -> Message:
     """A message exists from here on, and everybody concerned hears of it (ephemeral ones aside)."""
     world = double.world
-    if payload.get("enforce_nonce") and payload.get("nonce") is not None:
+    if not double.bare and payload.get("enforce_nonce") and payload.get("nonce") is not None:
         for earlier in reversed(channel.messages.values()):
             if earlier.nonce == payload["nonce"] and earlier.author is author:
                 return earlier
     flags = payload.get("flags", 0) & KEPT_FLAGS
+    refuse_unknown(double, payload)
     content = payload.get("content") or ""
     embeds, components = payload.get("embeds") or [], payload.get("components") or []
     files = _attachments(double, payload, uploads, [])
@@ -114,6 +115,7 @@ def edit(
 ) -> Message:
     if message.author is not editor:
         raise forbidden(50005, "Cannot edit a message authored by another user")
+    refuse_unknown(double, payload)
     content = message.content if "content" not in payload else payload["content"] or ""
     embeds = message.embeds if "embeds" not in payload else payload["embeds"] or []
     components = message.components if "components" not in payload else payload["components"] or []
@@ -134,6 +136,12 @@ def edit(
         double.gateway.dispatch_message("MESSAGE_UPDATE", message)
     double.changed()
     return message
+
+
+def refuse_unknown(double: "Double", payload: dict[str, Any]) -> None:
+    """A bare Discord has never heard of Components V2."""
+    if double.bare and (payload.get("flags") or 0) & COMPONENTS_V2:
+        raise ApiError(400, 50035, "Invalid Form Body")
 
 
 def delete(double: "Double", message: Message) -> None:

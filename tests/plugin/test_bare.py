@@ -1,0 +1,75 @@
+"""The main flow on a Discord that says as little as it may: see `discord_double.bare`."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from discord_double import Double, Message
+from discord_double.launch import point
+from glasshead.plugin.client import Client
+from house import finished, labels, logged_in, made_settings
+
+
+@pytest.fixture
+async def bare(pointed: None) -> AsyncIterator[Double]:
+    async with Double(bare=True) as server:
+        point(server.url)
+        server.limits.rules.clear()  # those it has are the other test's business
+        yield server
+
+
+@pytest.fixture
+async def bot(bare: Double, tmp_path: Path, model_path: Path) -> AsyncIterator[Client]:
+    short = {"max_tokens": 8, "temperature": 0.0}
+    bot = Client(made_settings(tmp_path, model_path, sampling=short), message_content=True)
+    async with logged_in(bot, bare):
+        yield bot
+
+
+async def test_talk_explain_and_commands(bare: Double, bot: Client) -> None:
+    alice, bob, here = bare.person("alice"), bare.person("bob"), bare.general
+
+    async def answered(asked: Message) -> Message:
+        return await bare.reply_to(asked, finished, timeout=40)
+
+    await bare.commands_synced()
+    first = await answered(await alice.mention_bot(here, "Say one."))
+    second = await answered(await alice.say(here, "Say two.", reply_to=first))
+    await bob.say(here, "I think so too.", reply_to=second.reference)
+    direct = await answered(await alice.say(alice.dm, "Say three."))
+    thread = bare.thread(here, "talk", alice)
+    thread.owner_id = bare.world.bot.id
+    in_thread = await answered(await alice.say(thread, "Say four."))
+    assert bare.said() == [first, second, direct, in_thread]
+
+    panel = await (await bob.menu("Explain this reply", first)).answer()
+    assert "explained" in panel.text and panel.attachments and "Share" in labels(panel)
+    stepped = await bob.press(panel, "⏭")
+    await stepped.shows(lambda m: "Step 0 of" not in m.text and "Step" in m.text)
+    await (await bob.slash("explain", here, message=str(second.id), step=1)).shows(lambda m: "Step 1 of" in m.text)
+
+    asked = await alice.slash("chat", here, text="Say five.")
+    reply = await asked.shows(finished, timeout=40)
+    assert asked.messages == [reply] and reply.content.startswith("> Say five.")
+    shown = await (await alice.slash("session show", here)).answer()
+    assert "Session" in shown.text and not shown.flags & 1 << 7
+    owner = bare.person("owner")
+    await (await owner.slash("admin status", here)).shows(lambda m: "tokens a second" in m.text)
+    assert {r.status for r in bare.rejected} == {400}, "only Components V2 was refused"
+
+
+async def test_rate_limits_without_a_word_how_long(bare: Double, bot: Client) -> None:
+    bare.too_many("POST", "/messages$", 9.0)
+    bare.too_many("PATCH", "/messages/", 9.0, times=2)
+    asked = await bare.person("alice").mention_bot(bare.general, "Hello!")
+    reply = await bare.reply_to(asked, finished, timeout=40)
+    assert bare.said() == [reply]
+
+
+async def test_commands_that_cannot_be_synced_do_not_keep_it_from_talking(
+    bare: Double, tmp_path: Path, model_path: Path
+) -> None:
+    bare.fail("PUT", "/commands", 404)
+    async with logged_in(Client(made_settings(tmp_path, model_path), message_content=True), bare):
+        asked = await bare.person("alice").mention_bot(bare.general, "Hello!")
+        assert await bare.reply_to(asked, finished, timeout=40)

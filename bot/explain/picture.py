@@ -141,7 +141,7 @@ class Painter:
     def _bars(self, canvas: Canvas, panel: Panel, palette: Palette, y: float) -> float:
         name_width, predicted, final = 176.0, WIDTH - MARGIN - 140.0, WIDTH - MARGIN
         bar_left = MARGIN + name_width + 14
-        bar_width = predicted - 104 - bar_left
+        bar_width = predicted - 116 - bar_left  # “<0.001 %” fits beside it
         self._right(canvas, "predicted", (predicted, y + 18), _SMALL, palette.dim)
         self._right(canvas, "drawn from", (final, y + 18), _SMALL, palette.dim)
         y += 26

@@ -4,6 +4,7 @@ Two ways: `neutral` keeps text readable and only disarms what could act on a ter
 shows one token, whitespace included.
 """
 
+import re
 import unicodedata
 from functools import lru_cache
 
@@ -12,7 +13,8 @@ from wcwidth import iter_graphemes
 ELLIPSIS = "…"
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _JOINERS = "\u200c\u200d"
-_TAGS = range(0xE0020, 0xE0080)
+_TAGGED_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]+\U000e007f")
+"""A region's flag: the black flag and its letters as tag characters, which alone would be unseen text."""
 _SPACES = {" ": "·", "\t": "⇥", "\n": "⏎", "\r": "␍"}
 
 
@@ -38,8 +40,9 @@ def _escape(char: str) -> str:
     return f"⟨U+{code:04X}⟩"
 
 
-def _is_tag(char: str) -> bool:
-    return ord(char) in _TAGS
+def _flag_tags(chars: str) -> frozenset[int]:
+    """The places of tag characters that are part of a flag."""
+    return frozenset(place for flag in _TAGGED_FLAG.finditer(chars) for place in range(*flag.span()))
 
 
 def neutral(data: bytes | str) -> str:
@@ -47,11 +50,12 @@ def neutral(data: bytes | str) -> str:
     chars = decode(data) if isinstance(data, bytes) else data
     if chars.isascii() and chars.isprintable():
         return chars
-    return "".join(_neutral(char) for char in chars)
+    tags = _flag_tags(chars)
+    return "".join(char if place in tags else _neutral(char) for place, char in enumerate(chars))
 
 
 def _neutral(char: str) -> str:
-    if char in "\n\t" or char in _JOINERS or _is_tag(char) or char.isprintable():
+    if char in "\n\t" or char in _JOINERS or char.isprintable():
         return char
     if char in _BIDI or unicodedata.category(char) in ("Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"):
         return _escape(char)
@@ -68,6 +72,7 @@ def visible(data: bytes) -> str:
     if not chars:
         return "∅"
     out: list[str] = []
+    tags = _flag_tags(chars)
     for index, char in enumerate(chars):
         if char in _SPACES:
             out.append(_SPACES[char])
@@ -76,7 +81,7 @@ def visible(data: bytes) -> str:
             out.append(char if joins else _escape(char))
         elif index == 0 and unicodedata.category(char) in ("Mn", "Mc", "Me"):
             out.append("◌" + char)
-        elif _is_tag(char) and index > 0:
+        elif index in tags:
             out.append(char)
         elif char.isspace():
             out.append(_escape(char))

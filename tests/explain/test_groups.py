@@ -94,3 +94,11 @@ def test_everything_in_a_token_is_visible(piece: bytes, shown: str) -> None:
 def test_text_escapes_only_what_is_no_character() -> None:
     assert text(b"a\xf0\x9fb") == r"a\xf0\x9fb"
     assert text("ñ\n".encode()) == "ñ\n"
+
+
+def test_unseen_text_in_tag_characters_is_named_but_a_flag_stays_a_flag() -> None:
+    letters = "".join(chr(0xE0000 + ord(char)) for char in "gbeng") + "\U000e007f"
+    flag = "\U0001f3f4" + letters
+    assert neutral(flag) == flag and visible(flag.encode()) == flag
+    hidden = "ok" + letters
+    assert neutral(hidden).startswith("ok⟨U+E0067⟩") and visible(hidden.encode()).startswith("ok⟨U+E0067⟩")

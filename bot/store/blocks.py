@@ -55,19 +55,27 @@ class PackedPrompt:
         self.tail = pack_ids(ids[whole:])
 
 
+_KNOWN = sa.select(prompt_block.c.hash, prompt_block.c.id).where(
+    prompt_block.c.session_id == sa.bindparam("session"),
+    prompt_block.c.hash.in_(sa.bindparam("hashes", expanding=True)),
+)
+_INSERT = prompt_block.insert()
+
+
 def save_blocks(connection: sa.Connection, session: int, packed: PackedPrompt) -> int | None:
     """Save the blocks that are new to the session; the id of the last one."""
+    if not packed.blocks:
+        return None
     hashes = [hash_ for hash_, _ in packed.blocks]
-    query = sa.select(prompt_block.c.hash, prompt_block.c.id)
-    query = query.where(prompt_block.c.session_id == session, prompt_block.c.hash.in_(hashes))
-    known = {bytes(hash_): id_ for hash_, id_ in connection.execute(query)} if hashes else {}
+    rows = connection.execute(_KNOWN, {"session": session, "hashes": hashes})
+    known = {bytes(hash_): id_ for hash_, id_ in rows}
     last: int | None = None
     for hash_, ids in packed.blocks:
         if hash_ in known:
             last = known[hash_]
             continue
         values = {"session_id": session, "parent_id": last, "hash": hash_, "ids": ids}
-        key = connection.execute(prompt_block.insert().values(values)).inserted_primary_key
+        key = connection.execute(_INSERT, values).inserted_primary_key
         assert key is not None
         last = int(key[0])
     return last

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from .faults import StoreError, plain_words, translate
 from .gap import Gap
+from .hints import HintingCompiler
 from .work import Result, T, Work, apart, caught
 
 log = logging.getLogger(__name__)
@@ -42,11 +43,14 @@ _WRITER = (
     f"PRAGMA busy_timeout = {BUSY_MS}",
     "PRAGMA cache_size = -65536",
     "PRAGMA temp_store = MEMORY",
+    "PRAGMA wal_autocheckpoint = 4000",
 )
 _READER = (f"PRAGMA busy_timeout = {BUSY_MS}", "PRAGMA query_only = ON", "PRAGMA cache_size = -16384")
 
 
 def _prepare(engine: sa.Engine, pragmas: tuple[str, ...], begin: str) -> None:
+    engine.dialect.statement_compiler = HintingCompiler
+
     @sa.event.listens_for(engine, "connect")
     def _(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
@@ -296,5 +300,6 @@ class Database:
                 await self.end_gap()
             except StoreError as error:
                 log.error("%s; what was held in memory is lost: %d writes", error, len(self._gap))
+                await asyncio.wrap_future(self._line.submit(self._gap.drop))
         for line in (*self._reading, *([self._writing] if self._writing else [])):
             await line.close()

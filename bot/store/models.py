@@ -6,6 +6,7 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, fields
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,17 +21,30 @@ _MODEL = sa.select(model.c.id).where(model.c.identity_sha256 == sa.bindparam("di
 _SAMPLING = sa.select(sampling.c.id).where(sampling.c.sha256 == sa.bindparam("digest"))
 
 
+@lru_cache(maxsize=64)
+def _digest(identity: ModelIdentity) -> bytes:
+    return hashlib.sha256(json.dumps(asdict(identity), sort_keys=True).encode()).digest()
+
+
+@lru_cache(maxsize=64)
+def _described(settings: Sampling) -> tuple[str, bytes]:
+    text = json.dumps(sampling_json(settings), sort_keys=True)
+    return text, hashlib.sha256(text.encode()).digest()
+
+
 def model_id(connection: sa.Connection, identity: ModelIdentity) -> int:
     """The row of a model, made at first sight, with the vocabulary of its file if one is known."""
-    values = asdict(identity)
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).digest()
+    digest = _digest(identity)
     known = connection.execute(_MODEL, {"digest": digest}).scalar()
     if known is not None:
         return int(known)
     of_file = sa.select(model.c.vocabulary_id).where(
         model.c.sha256 == identity.sha256, model.c.vocabulary_id.is_not(None)
     )
-    values |= {"identity_sha256": digest, "vocabulary_id": connection.execute(of_file.limit(1)).scalar()}
+    values = asdict(identity) | {
+        "identity_sha256": digest,
+        "vocabulary_id": connection.execute(of_file.limit(1)).scalar(),
+    }
     key = connection.execute(model.insert().values(values)).inserted_primary_key
     assert key is not None
     return int(key[0])
@@ -42,8 +56,7 @@ def identity(row: sa.Row[Any]) -> ModelIdentity:
 
 
 def sampling_id(connection: sa.Connection, settings: Sampling) -> int:
-    text = json.dumps(sampling_json(settings), sort_keys=True)
-    digest = hashlib.sha256(text.encode()).digest()
+    text, digest = _described(settings)
     known = connection.execute(_SAMPLING, {"digest": digest}).scalar()
     if known is not None:
         return int(known)
@@ -97,7 +110,8 @@ def save_vocabulary(connection: sa.Connection, owner: ModelIdentity, digest: byt
         key = connection.execute(vocabulary.insert().values(sha256=digest, pieces=packed)).inserted_primary_key
         assert key is not None
         known = key[0]
-    connection.execute(model.update().where(model.c.sha256 == owner.sha256).values(vocabulary_id=known))
+    lacking = sa.and_(model.c.sha256 == owner.sha256, model.c.vocabulary_id.is_distinct_from(known))
+    connection.execute(model.update().where(lacking).values(vocabulary_id=known))
 
 
 def vocabulary_blob(connection: sa.Connection, vocabulary_id: int) -> bytes:

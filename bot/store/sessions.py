@@ -90,7 +90,7 @@ def append_message(
     discord_message_id: int | None,
 ) -> int:
     """Add a message typed by a person (or a system prompt). A second child of a parent is another version."""
-    if connection.execute(_HAS_SESSION, {"id": session_id}).scalar() is None:
+    if parent is None and connection.execute(_HAS_SESSION, {"id": session_id}).scalar() is None:
         raise UserError(f"there is no session {session_id}")
     if parent is not None and session_of(connection, parent) != session_id:
         raise UserError(f"message {parent} belongs to another session than {session_id}")

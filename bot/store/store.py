@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 VOCABULARIES = 4
 """Vocabularies kept decoded."""
+KEYS = 1024
+"""Keys of sessions kept at hand."""
 
 
 class Store:
@@ -46,6 +48,7 @@ class Store:
         self._eraser = Eraser(database, caches)
         self._lock = lock
         self._pieces: dict[int, list[bytes]] = {}
+        self._keys: dict[int, bytes] = {}
         self._kept: dict[int, tuple[int, ...]] = {}
         """Of each open turn, the reply's tokens that stand at the end of its prompt."""
         self.interrupted: tuple[int, ...] = ()
@@ -202,13 +205,13 @@ class Store:
         parent_turn: int | None = None,
     ) -> int:
         """A durable `pending` turn, before the first token. ``requester``: a Discord user, None in the terminal."""
-        key = await self.database.read(lambda c: sessions.session_key(c, session))
+        packed, spans = await asyncio.to_thread(_packed, prompt, await self._key(session))
         opening = turns.Opening(
             session=session,
             prompt_message=prompt_message,
             prompt=prompt,
-            packed=await asyncio.to_thread(PackedPrompt, prompt.ids, key),
-            spans=await asyncio.to_thread(pack_spans, prompt.spans),
+            packed=packed,
+            spans=spans,
             model=model,
             sampling=sampling,
             seed=seed,
@@ -221,6 +224,14 @@ class Store:
         self._kept[turn] = prompt.ids[len(prompt.ids) - first_step :]
         return turn
 
+    async def _key(self, session: int) -> bytes:
+        """Of the hashes of a session's prompt blocks; it never changes."""
+        if session not in self._keys:
+            if len(self._keys) >= KEYS:
+                self._keys.pop(next(iter(self._keys)))
+            self._keys[session] = await self.database.read(lambda c: sessions.session_key(c, session))
+        return self._keys[session]
+
     async def save_progress(
         self,
         turn: int,
@@ -232,19 +243,9 @@ class Store:
         n_cached: int = 0,
     ) -> int:
         """Save what an unfinished turn has generated so far: a crash keeps it. Returns the reply's message id."""
-        ids = self._reply_ids(turn, steps)
-        outcome = await asyncio.to_thread(
-            lambda: turns.outcome(
-                ids,
-                tuple(steps),
-                schedule,
-                reply=reply,
-                reasoning=reasoning,
-                status="pending",
-                n_cached=n_cached,
-            )
+        return await self._save(
+            turn, steps, schedule, reply=reply, reasoning=reasoning, status="pending", n_cached=n_cached
         )
-        return await self.database.write(lambda c: turns.save_outcome(c, turn, outcome))
 
     async def finish_turn(
         self,
@@ -261,24 +262,28 @@ class Store:
         timings: Timings | None = None,
     ) -> int:
         """The reply, its trace and how it ended, in one transaction. Returns the reply's message id."""
-        ids = self._reply_ids(turn, steps)
-        outcome = await asyncio.to_thread(
-            lambda: turns.outcome(
-                ids,
-                tuple(steps),
-                schedule,
-                reply=reply,
-                reasoning=reasoning,
-                status=status,
-                finish=finish,
-                error=error,
-                n_cached=n_cached,
-                timings=timings,
-            )
+        message = await self._save(
+            turn,
+            steps,
+            schedule,
+            keep=True,
+            reply=reply,
+            reasoning=reasoning,
+            status=status,
+            finish=finish,
+            error=error,
+            n_cached=n_cached,
+            timings=timings,
         )
-        message = await self.database.write(lambda c: turns.save_outcome(c, turn, outcome), keep=True)
         self._kept.pop(turn, None)
         return message
+
+    async def _save(
+        self, turn: int, steps: Sequence[Step], schedule: Schedule, *, keep: bool = False, **ended: Any
+    ) -> int:
+        ids = self._reply_ids(turn, steps)
+        outcome = await asyncio.to_thread(turns.outcome, ids, tuple(steps), schedule, **ended)
+        return await self.database.write(lambda c: turns.save_outcome(c, turn, outcome), keep=keep)
 
     def _reply_ids(self, turn: int, steps: Sequence[Step]) -> tuple[int, ...]:
         """The reply's ids from its first token on, those a branch kept included."""
@@ -374,6 +379,10 @@ class Store:
         """A person's message and what was answered to it; or the reply of ours that this Discord message shows,
         or shows a part of: its text, its trace, its tokens in later prompts."""
         return await self._eraser.message(discord_message_id)
+
+
+def _packed(prompt: Prompt, key: bytes) -> tuple[PackedPrompt, bytes]:
+    return PackedPrompt(prompt.ids, key), pack_spans(prompt.spans)
 
 
 def _own(lock: OwnerLock, path: Path) -> None:

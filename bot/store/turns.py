@@ -96,7 +96,7 @@ def outcome(
 # Built once, as in sessions.
 _INSERT = turn.insert()
 _UPDATE = turn.update().where(turn.c.id == sa.bindparam("turn"))
-_ANSWERS = message.update().where(message.c.id == sa.bindparam("message"))
+_MESSAGE = message.update().where(message.c.id == sa.bindparam("message"))
 _COUNT = session.update().where(session.c.id == sa.bindparam("session")).values(n_turns=session.c.n_turns + 1)
 _OPEN = sa.select(
     turn.c.status, turn.c.reply_message_id, turn.c.session_id, turn.c.prompt_message_id, turn.c.k
@@ -131,7 +131,7 @@ def open_turn(connection: sa.Connection, opening: Opening) -> int:
     key = connection.execute(_INSERT, values).inserted_primary_key
     assert key is not None
     new = int(key[0])
-    connection.execute(_ANSWERS, {"message": opening.prompt_message, "turn_id": new})
+    connection.execute(_MESSAGE, {"message": opening.prompt_message, "turn_id": new})
     connection.execute(_COUNT, {"session": opening.session, "last_turn_id": new})
     return new
 
@@ -162,7 +162,7 @@ def save_outcome(connection: sa.Connection, turn_id: int, made: Outcome) -> int:
         assert key is not None
         reply = int(key[0])
     else:
-        connection.execute(message.update().where(message.c.id == reply).values(said))
+        connection.execute(_MESSAGE, {"message": reply, **said})
     if made.status == "pending":
         save_draft(connection, turn_id, made.trace)
     else:

@@ -22,12 +22,14 @@ def caught(call: Callable[[], Any]) -> Result:
 
 def apart(connection: sa.Connection, work: Work[Any]) -> Result:
     """The result of ``work``, or what it raised with what it did undone. Raises what the database raises."""
-    savepoint = connection.begin_nested()
+    if not connection.in_transaction():
+        connection.begin()
+    driver = connection.connection.cursor()  # SQLAlchemy's own savepoints take ten times as long
+    driver.execute("SAVEPOINT apart")
     result, error = caught(partial(work, connection))
-    if error is None:
-        savepoint.commit()
-    elif isinstance(error, sa.exc.DBAPIError):
+    if isinstance(error, sa.exc.DBAPIError):
         raise error  # the transaction may be gone with it
-    else:
-        savepoint.rollback()
+    if error is not None:
+        driver.execute("ROLLBACK TO apart")
+    driver.execute("RELEASE apart")
     return result, error

@@ -164,6 +164,8 @@ class _Speakers:
         vocabulary = engine.vocabulary
         await self._store.save_vocabulary(engine.model, await asyncio.to_thread(vocabulary.pieces))
         renderer = Renderer(vocabulary, engine.template, date=datetime.date.today())
+        for limit in (*engine.limits, *await asyncio.to_thread(renderer.limits)):
+            log.warning("%s: %s", engine.model.name, limit)
         return Speaker(engine, vocabulary, renderer, renderer.stop)
 
 

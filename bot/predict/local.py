@@ -117,6 +117,11 @@ class LocalEngine:
         return self._model.vocabulary
 
     @property
+    def limits(self) -> tuple[str, ...]:
+        """What the model cannot do, a line each."""
+        return self._model.limits
+
+    @property
     def template(self) -> str | None:
         """The model's chat template, None if it brings none."""
         return self._model.template

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ class Model:
         self.adapter: Any = None
         """The ``llama_adapter_lora*`` that contexts add, at the scale the identity says."""
         self.template: str | None = header.text("tokenizer.chat_template") or None
+        self.limits: tuple[str, ...] = ()
+        """What it cannot do, a line each, for whoever starts it."""
         self.is_recurrent: bool = bool(
             llama_cpp.llama_model_is_recurrent(pointer) or llama_cpp.llama_model_is_hybrid(pointer)
         )
@@ -45,6 +48,8 @@ class Model:
             raise UserError(f"{path}: holds a vocabulary only, no weights: it cannot answer")
         if header.text("tokenizer.ggml.model") in (None, "none", "no_vocab"):
             raise UserError(f"{path}: holds no vocabulary")
+        if header.metadata.get(f"{header.architecture}.attention.causal") is False:
+            raise UserError(f"{path}: is an embedding model, it sees what comes after a token: it cannot chat")
         sha256 = file_sha256(path)
         library.start()
         params = llama_cpp.llama_model_default_params()
@@ -59,6 +64,9 @@ class Model:
         ):
             llama_cpp.llama_model_free(pointer)
             raise UserError(f"{path}: {header.architecture} is not a decoder-only model: it cannot chat")
+        if not vocab_only and llama_cpp.llama_model_is_diffusion(pointer):
+            llama_cpp.llama_model_free(pointer)
+            raise UserError(f"{path}: is a diffusion model, it does not write token after token: it cannot chat")
         template = header.text("tokenizer.chat_template") or ""
         identity = ModelIdentity(
             name=name or path.stem,
@@ -73,6 +81,7 @@ class Model:
         if not model.vocabulary.is_sound:
             model.close()
             raise UserError(f"{path}: is corrupt: its vocabulary lacks byte tokens")
+        model.limits = tuple(_limits(model, n_gpu_layers))
         return model
 
     def close(self) -> None:
@@ -86,6 +95,17 @@ class Model:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _limits(model: Model, n_gpu_layers: int) -> Iterator[str]:
+    if model.is_recurrent:
+        yield "its state cannot be taken back: after a retry or an edit the whole conversation is computed again"
+    if model.template is None:
+        yield "it brings no chat template: it is given a plain transcript, and may write on as the other side"
+    if n_gpu_layers and not llama_cpp.llama_supports_gpu_offload():
+        yield "gpu_layers is set, but this llama.cpp was built without a GPU: all of it runs on the processor"
+    elif n_gpu_layers:
+        yield "on a GPU equal bits are not promised: glasshead verify says how near a replay comes"
 
 
 def file_sha256(path: Path) -> str:

@@ -63,6 +63,23 @@ class Renderer:
             return Prompt(tuple(ids), tuple(spans), budget=budget)
         return self._shortened(conversation, pieces, len(ids), budget)
 
+    def limits(self) -> tuple[str, ...]:
+        """What the template cannot do, a line each; it is tried out."""
+        system, user = Message("system", "Be brief."), Message("user", "Hello")
+        try:
+            self._pieces((user,))
+        except UserError as error:
+            return (str(error),)
+        entries = next(shapes((system, user), self._said, tags=self.tags, reasoning_field=False))
+        layout = Layout(entries, self._template.source)
+        try:
+            (text,) = self._template.render(layout.messages(edges=False))
+            if _has_all(layout.pieces(text, text), (system, user)):
+                return ()
+        except UserError:
+            pass
+        return ("its chat template has no system role: the system prompt goes before the first message",)
+
     def opens_thought(self, prompt: Prompt) -> bool:
         """Whether the prompt ends inside a thought that the template has begun."""
         # Not at the very end: the first tokens of a reply may already stand there.

@@ -322,6 +322,8 @@ ARCHITECTURES: dict[str, Callable[[], Parts]] = {
     "lfm2": lfm2,
     "qwen35": qwen35,
 }
+REFUSED = {"dream": llama}
+"""These are no decoders: a diffusion model."""
 LAST_NORM = {"lfm2": "token_embd_norm.weight"}
 """What the norm before the output is called, where that is not ``output_norm.weight``."""
 RECURRENT = ("mamba", "mamba2", "rwkv7")

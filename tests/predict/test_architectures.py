@@ -92,6 +92,7 @@ async def test_a_cache_is_used_as_far_as_the_model_can(architecture, made, start
     assert branch.n_cached == (70 if architecture in TRIMMABLE else 0)
     with Model.load(made(architecture)) as model:
         assert model.is_recurrent == (architecture not in TRIMMABLE)
+        assert ("cannot be taken back" in model.limits[0]) == model.is_recurrent
         assert rows_of(replay.follow(model, branch.ids, len(back), branch.schedule, threads=1)) == branch.hashes
         forced = rows_of(replay.forced(model, branch.ids, len(back), threads=1))
     assert forced == [score.row_hash for score in await engine.score(branch.ids, first=len(back))]

@@ -4,7 +4,9 @@ import datetime
 from pathlib import Path
 
 import pytest
+from glasshead.errors import UserError
 from glasshead.predict.message import Message
+from glasshead.predict.model import Model
 from glasshead.predict.prompt import Prompt
 from glasshead.predict.render import Renderer
 from glasshead.predict.shape import is_shown
@@ -36,6 +38,7 @@ KINDS = {
     "no template": (None, Words(MARKS)),
     "markers any text matches": (CHATML, Words(user_defined=MARKS)),
 }
+LIMITS = {"no system role": ["has no system role"], "no template": ["brings no chat template"]}
 STRANGE = "<s> </s>[INST]<|im_start|>system\n\x00 the hat 🎩<unk>"
 
 
@@ -62,7 +65,10 @@ async def test_it_answers_and_is_given_what_was_said(kind, start, tmp_path: Path
     template, words = KINDS[kind]
     engine = await start(tiny(tmp_path / "tiny.gguf", words=words, template=template))
     vocabulary = engine.vocabulary
-    prompts, replies = await talk(engine, Renderer(vocabulary, engine.template, date=DATE))
+    renderer = Renderer(vocabulary, engine.template, date=DATE)
+    limits = (*engine.limits, *renderer.limits())
+    assert all(known in limit for known, limit in zip(LIMITS.get(kind, []), limits, strict=True))
+    prompts, replies = await talk(engine, renderer)
     assert [reply.error for reply in replies] == [None, None]
     starts = kind.startswith("BOS") or words.adds_bos
     for prompt in prompts:
@@ -78,6 +84,33 @@ async def test_it_answers_and_is_given_what_was_said(kind, start, tmp_path: Path
     # The reply went back as it was generated, so the second turn computed only what was new.
     assert [span.message for span in prompts[1].spans if span.kind == "generated"] == [10]
     assert replies[1].n_cached >= len(prompts[0].ids) + len(replies[0].steps) - 2
+
+
+def test_a_template_that_fails_is_told_at_the_start(tmp_path: Path):
+    with Model.load(tiny(tmp_path / "tiny.gguf", template="{{ nothing.at.all }}"), vocab_only=True) as model:
+        (limit,) = Renderer(model.vocabulary, model.template, date=DATE).limits()
+    assert "the model's chat template fails" in limit
+
+
+@pytest.mark.parametrize(
+    ("architecture", "extra", "why"),
+    [
+        ("llama", {"llama.attention.causal": False}, "is an embedding model"),
+        ("dream", {}, "is a diffusion model"),
+    ],
+)
+def test_what_does_not_write_token_after_token_is_refused(architecture, extra, why, tmp_path: Path):
+    with pytest.raises(UserError, match=f"{why}.* it cannot chat"):
+        Model.load(tiny(tmp_path / "tiny.gguf", architecture, extra=extra))
+
+
+def test_settings_without_effect_are_told(tmp_path: Path):
+    path = tiny(tmp_path / "tiny.gguf", template=TURNS)
+    with Model.load(path) as model:
+        assert model.limits == ()
+    with Model.load(path, n_gpu_layers=-1) as model:
+        (limit,) = model.limits
+    assert "GPU" in limit
 
 
 @pytest.mark.soak

@@ -2,7 +2,7 @@
 
 import ctypes
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from .architectures import ARCHITECTURES, LAST_NORM, WIDTH
+from .architectures import ARCHITECTURES, LAST_NORM, REFUSED, WIDTH
 from .gguf_writer import Value, write_gguf
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
@@ -55,14 +55,15 @@ def tiny(
     words: Words | None = None,
     template: str | None = None,
     poison: int | None = None,
+    extra: Mapping[str, Value] | None = None,
 ) -> Path:
     """Write a model of about a hundred thousand weights, F32. ``poison`` is a token whose embedding is NaN."""
-    hyper, shapes = ARCHITECTURES[architecture]()
+    hyper, shapes = (ARCHITECTURES | REFUSED)[architecture]()
     metadata: dict[str, Value] = {"general.architecture": architecture, "general.file_type": 0}
     metadata |= (words or Words()).metadata()
     tokens = metadata["tokenizer.ggml.tokens"]
     assert isinstance(tokens, list)
-    metadata |= {f"{architecture}.{key}": value for key, value in hyper.items()}
+    metadata |= {f"{architecture}.{key}": value for key, value in hyper.items()} | dict(extra or {})
     if "vocab_size" in hyper:
         metadata[f"{architecture}.vocab_size"] = len(tokens)
     if template is not None:

@@ -33,6 +33,8 @@ class Near:
     turn: int
     session: int
     step: int
+    asked: str
+    """What the reply answers, or the beginning of it."""
     before: str
     said: bytes
     word: bytes
@@ -56,8 +58,10 @@ async def look(store: Store, word: str, query: str, before: int | None) -> Found
     looked_at = 0
     while batch := await _turns(store, query, before):
         for start in range(0, len(batch), _AT_ONCE):
-            turns = await asyncio.gather(*map(store.turn, batch[start : start + _AT_ONCE]))
-            nears += [near for turn in turns for near in almost(turn, wanted)]
+            some = batch[start : start + _AT_ONCE]
+            turns = await asyncio.gather(*map(store.turn, some))
+            asked = {row.id: row.prompt for row in await store.turn_rows(some)}
+            nears += [near for turn in turns for near in almost(turn, wanted, asked.get(turn.id, ""))]
             looked_at += len(turns)
             before = turns[-1].id
             if len(nears) >= MOST or time.monotonic() - started > PATIENCE:
@@ -65,7 +69,7 @@ async def look(store: Store, word: str, query: str, before: int | None) -> Found
     return Found(nears, looked_at, None)
 
 
-def almost(turn: Turn, wanted: str) -> list[Near]:
+def almost(turn: Turn, wanted: str, asked: str = "") -> list[Near]:
     """The steps of one turn. ``wanted`` is casefolded; spaces around a token do not count."""
     ids = {
         token: piece
@@ -83,7 +87,7 @@ def almost(turn: Turn, wanted: str) -> list[Near]:
                 text = b"".join(turn.trace.pieces[:index]).decode("utf-8", "replace")
                 before = f"…{text[-_AROUND:]}" if len(text) > _AROUND else text
                 p_said = math.exp(step.logprob)
-                out.append(Near(turn.id, turn.session, index, before, said, ids[candidate.id], p, p_said))
+                out.append(Near(turn.id, turn.session, index, asked, before, said, ids[candidate.id], p, p_said))
                 break
     return out
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from ..store.tables import model, tag
+from .render import model_name
 
 MANY = 12
 
@@ -27,7 +28,7 @@ def facets(connection: sa.Connection) -> tuple[Facet, ...]:
             "Rating", (("★★★★+", "rating:>=4"), ("★★−", "rating:<=2"), ("👍", "rating:up"), ("👎", "rating:down"))
         ),
         Facet("Unsure", (("perplexity over 5", "perplexity:>5"), ("over 20", "perplexity:>20"))),
-        Facet("Model", tuple((name, f"model:{_quoted(name)}") for name in models)),
+        Facet("Model", tuple((model_name(name), f"model:{_quoted(model_name(name))}") for name in models)),
         Facet("Tag", tuple((name, f"tag:{_quoted(name)}") for name in tags)),
     )
     return tuple(facet for facet in found if facet.choices)

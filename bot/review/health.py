@@ -1,13 +1,17 @@
 """How the log itself is doing: its size, its backups, what was left unfinished."""
 
+import glob
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from ..store.backup import BEFORE_RESTORE
 from ..store.tables import erasure, message, session, turn
 
 SHOWN = 20
+HALVES = (".part", "-journal", "-wal", "-shm")
+"""How files end that are no copies of their own."""
 _ODD = sa.text("turn.status <> 'ok'")
 """In these very words, for the partial index on it: a bound value would not do."""
 
@@ -37,7 +41,12 @@ class Health:
     """The newest turns that did not end well: turn, session, status, error, when."""
     erasures: int
     """Asked for and not finished."""
-    backups: tuple[Backup, ...]
+    copies: tuple[Backup, ...]
+    """Beside the log. An erasure does not reach them."""
+
+    @property
+    def last_backup(self) -> Backup | None:
+        return next((copy for copy in self.copies if BEFORE_RESTORE not in copy.path), None)
 
 
 def look_at(connection: sa.Connection, path: Path) -> Health:
@@ -57,7 +66,7 @@ def look_at(connection: sa.Connection, path: Path) -> Health:
         .limit(SHOWN)
     )
     return Health(
-        path=str(path),
+        path=str(path.absolute()),
         size=path.stat().st_size,
         wal=wal.stat().st_size if wal.exists() else 0,
         free=pragma("freelist_count") * pragma("page_size"),
@@ -69,7 +78,7 @@ def look_at(connection: sa.Connection, path: Path) -> Health:
         pending=count(turn, sa.and_(_ODD, turn.c.status == "pending")),
         odd=tuple(row._tuple() for row in odd),
         erasures=count(erasure, erasure.c.done_us.is_(None)),
-        backups=_backups(path),
+        copies=_copies(path),
     )
 
 
@@ -78,9 +87,10 @@ def _about(connection: sa.Connection, table: sa.Table) -> int:
     return int(connection.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0)
 
 
-def _backups(path: Path) -> tuple[Backup, ...]:
-    """Backups beside the database, newest first."""
-    found = [file for file in path.parent.glob(f"{path.stem}.*backup*") if file.is_file()]
+def _copies(path: Path) -> tuple[Backup, ...]:
+    """Backups beside the database, and logs a restore has put aside, newest first."""
+    names = (f"{glob.escape(path.stem)}.*backup*", f"{glob.escape(path.name)}{BEFORE_RESTORE}*")
+    found = [file for name in names for file in path.parent.glob(name) if not file.name.endswith(HALVES)]
     made = [(file.stat(), file) for file in found]
     return tuple(
         Backup(str(file), stat.st_size, stat.st_mtime_ns // 1000)

@@ -103,14 +103,16 @@ async def reply(request: Request) -> Response:
     explanation = explain(await store.turn(request.path_params["id"]))
     turn = explanation.turn
     steps = len(explanation.tokens)
-    asked = key(request.query_params.get("step"))
-    index = min(asked, steps - 1) if asked is not None and steps else None
+    at = key(request.query_params.get("step"))
+    index = min(at, steps - 1) if at is not None and steps else None
     layer = request.query_params.get("layer", "probability")
     of_session = await store.marks(turn.session)
     family = await relatives(store, turn)
+    asked = None if turn.prompt_message is None else await store.message(turn.prompt_message)
     return page(
         request,
         "reply.html",
+        asked=asked,
         explanation=explanation,
         turn=turn,
         whole=explanation.whole,

@@ -49,6 +49,11 @@ def _number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:,.{digits}f}"
 
 
+def model_name(name: str) -> str:
+    """What people call a model: a file's name without its folder and ending."""
+    return name.rsplit("/", 1)[-1].removesuffix(".gguf")
+
+
 def environment() -> Environment:
     env = Environment(
         loader=FileSystemLoader(HERE / "templates"),
@@ -59,6 +64,7 @@ def environment() -> Environment:
         finalize=_disarm,
     )
     env.filters |= {"when": _when, "iso": _iso, "percent": _percent, "ms": _ms, "number": _number}
+    env.filters["model"] = model_name
     env.globals |= {"LAYERS": LAYERS, "LONG": LONG, "parts": parts, "visible": visible}
     env.globals |= {"title": title, "said": said, "met": met, "continuation": continuation}
     return env

@@ -36,7 +36,8 @@ class Line:
 def transcript(
     messages: Sequence[MessageRow], turns: Sequence[TurnRow], marks: Mapping[int, Marks], at: int | None = None
 ) -> list[Line]:
-    """The line that goes through message ``at``; at every other fork, and without ``at``, the newest."""
+    """The line that goes through message ``at``. At every other fork, and without ``at``, the version somebody went
+    on from last: a retry or a what-if that nobody answered does not hide the conversation."""
     by_id = {message.id: message for message in messages}
     children: dict[int | None, list[int]] = {}
     for message in messages:
@@ -47,11 +48,16 @@ def transcript(
         wanted.add(step)
         parent = by_id[step].parent
         step = parent if parent in by_id else None
+    went_on: dict[int, int] = {}
+    for message in sorted(messages, key=lambda message: -message.id):
+        own = message.id if message.role == "user" else 0
+        went_on[message.id] = max([own, *(went_on.get(child, 0) for child in children.get(message.id, ()))])
     writers = {turn.reply_message: turn for turn in turns if turn.reply_message is not None}
     lines: list[Line] = []
     here: int | None = None
     while versions := children.get(here):
-        chosen = next((id_ for id_ in versions if id_ in wanted), versions[-1])
+        last = max(versions, key=lambda id_: (went_on[id_], id_))
+        chosen = next((id_ for id_ in versions if id_ in wanted), last)
         writer = writers.get(chosen)
         mark = marks.get(writer.id) if writer else None
         lines.append(Line(by_id[chosen], writer, mark, tuple(versions), versions.index(chosen)))

@@ -36,6 +36,8 @@ class Finding:
     remedy: str
 
 
+BEFORE_RESTORE = ".before-restore"
+"""What a log is called that a restored one has replaced."""
 _RESTORE = "restore a backup: `glasshead log restore FILE`"
 _MEND = "run `glasshead log check --mend`"
 
@@ -119,7 +121,7 @@ def _put_aside(path: Path) -> Path | None:
         for stale in _companions(path):
             stale.unlink(missing_ok=True)
         return None
-    kept = _free_name(path.with_name(path.name + ".before-restore"))
+    kept = _free_name(path.with_name(path.name + BEFORE_RESTORE))
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -42,6 +42,13 @@ class TestTranscript:
     ) -> None:
         assert [part.message.id for part in transcript(self.tree, [], {}, at)] == line
 
+    def test_a_retry_nobody_answered_does_not_hide_the_conversation(self) -> None:
+        answered = (message(1, None), message(2, 1, "assistant"), message(3, 2), message(4, 3, "assistant"))
+        retries = (message(5, 1, "assistant"), message(6, 3, "assistant"), message(7, 6, "assistant"))
+        lines = transcript([*answered, *retries], [], {})
+        assert [line.message.id for line in lines] == [1, 2, 3, 6, 7]
+        assert [line.message.id for line in transcript([*answered, *retries], [], {}, 5)] == [1, 5]
+
     def test_versions_know_their_neighbours(self) -> None:
         (_, second, third) = transcript(self.tree, [], {}, 3)
         assert (second.versions, second.place, second.before, second.after) == ((2, 5), 0, None, 5)

@@ -163,6 +163,9 @@ def test_what_was_almost_said_is_found(tab: Tab, log: Log) -> None:
     page = tab.go(f"/turn/{log.turns[1]}?step={tries}")
     other = page.locator("#step .candidates tbody tr:not(.chosen):not(.rest)").first
     word = other.locator("th").inner_text().strip("·⏎ ")
+    page.goto(f"/?q={word}")
+    if word.isalpha():
+        expect(page.get_by_role("link", name=f"almost “{word}”")).to_have_attribute("href", f"/almost?word={word}")
     page.goto("/almost")
     page.get_by_label("the word").fill(word)
     page.get_by_label("among").fill(f"session:{log.first}")
@@ -197,6 +200,12 @@ def test_statistics_and_health(tab: Tab, log: Log) -> None:
     expect(page.locator("table.data").first.locator("tbody tr")).to_have_count(1)
     page.goto("/health")
     expect(page.locator("main")).to_contain_text(str(log.settings.store.path))
+    expect(page.locator("main")).to_contain_text("No backup lies beside the log.")
+    for name in ("log.db.before-restore", "log.backup.db", "log.backup.db.part"):
+        log.settings.store.path.with_name(name).write_bytes(b"")
+    page.reload()
+    expect(page.locator("main")).not_to_contain_text("No backup")
+    expect(page.locator("table.data").last.locator("tbody tr")).to_have_count(2)
     assert tab.alarms == []
 
 

@@ -1,0 +1,42 @@
+"""A damaged full-text index: recognised by what a write says, named, and built anew from the messages.
+
+The indexes hold nothing that is not in the messages, and every message that is written changes them: one that is
+damaged would keep everything else from being logged.
+"""
+
+import logging
+
+import sqlalchemy as sa
+
+from .erasure import SEARCH_INDEXES, rebuild_search_index
+
+log = logging.getLogger(__name__)
+
+
+def is_of_index(error: sa.exc.DBAPIError) -> bool:
+    """Whether FTS5 says so: it calls its own tables corrupt, or fails on a constraint that has no name."""
+    name = getattr(error.orig, "sqlite_errorname", "")
+    nameless = name.startswith("SQLITE_CONSTRAINT") and str(error.orig) == "constraint failed"
+    return nameless or name == "SQLITE_CORRUPT_VTAB"
+
+
+def damaged_indexes(engine: sa.Engine) -> dict[str, str]:
+    """The indexes that are not whole, and what FTS5 says of them. It checks them by a kind of write."""
+    found = {}
+    for index in SEARCH_INDEXES:
+        try:
+            with engine.begin() as connection:
+                connection.exec_driver_sql(f"INSERT INTO {index} ({index}) VALUES ('integrity-check')")  # noqa: S608
+        except sa.exc.DatabaseError as error:
+            found[index] = str(error.orig)
+    return found
+
+
+def mend_indexes(engine: sa.Engine) -> bool:
+    """Build anew what is damaged; writing waits meanwhile. False if nothing was."""
+    damaged = damaged_indexes(engine)
+    for index, problem in damaged.items():
+        log.error("the search index %s is damaged (%s): it is built anew, writing waits meanwhile", index, problem)
+        with engine.begin() as connection:
+            rebuild_search_index(connection, index)
+    return bool(damaged)

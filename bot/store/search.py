@@ -1,10 +1,12 @@
 """Finding turns and messages: filters over turns, words over the full-text indexes, pages by key.
 
-Words and filters meet in one of two ways. A filter that leaves few turns is resolved first, and the words are
-looked up in those alone; otherwise the newest messages with the words are walked and the filter is asked of each.
+What is rarer goes first. A filter that leaves few turns is resolved, and the words are looked up in those alone;
+otherwise the newest messages with the words (or, without words, the newest turns) are walked and the filter is
+asked of each, in indexes that hold what filters ask for. First the ids of a page are found, then what is shown.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,13 +19,18 @@ from .tables import feedback, message, model, person, session, tag, turn
 
 Order = Literal["newest", "best"]
 
-FEW = 1000
+FEW = 3000
 """Turns up to which a filter is resolved before the words."""
+WINDOW = 50_000
+"""Newest turns that are walked before a filter is resolved: most fill a page there."""
+CHUNK = 200
+"""Messages of few turns that are looked up at once, newest first."""
 BEST_OF = 50_000
 """Newest hits among which the best are chosen."""
 TRIGRAM = 3
 """Characters below which a word without spaces around it is looked for one message after another."""
 _OPEN, _CLOSE = "\x02", "\x03"
+_ASCII = re.compile(r"[A-Za-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,63 +73,140 @@ def search(
 ) -> Page:
     """One page of hits, at most ``limit``. ``after`` is ``Page.next`` of the page before."""
     conditions = turn_conditions(query)
+    if not query.terms:
+        return _by_filter(connection, conditions, limit, after)
     few = _few_turns(connection, conditions) if conditions else None
     if few is not None and not few:
         return Page((), None)
-    if not query.terms:
-        return _by_filter(connection, conditions, few, limit, after)
-    found, index = _found(query.terms)
+    index, matched = _index(query.terms)
+    found = _found(index, matched, query.terms, [] if few is not None else conditions)
     ids = message.c.id if index is None else index.c.rowid
-    if few is not None:
-        found = found.where(message.c.turn_id.in_(few), ids.in_(_messages_of(connection, few)))
-    elif conditions:
-        found = found.where(*conditions)
     capped = False
     if order == "best" and index is not None:
-        newest = found.with_only_columns(ids).order_by(ids.desc())
-        floor = connection.execute(newest.offset(BEST_OF).limit(1)).scalar()
-        if floor is not None:
-            capped = True
-            found = found.where(ids > floor)
+        if few is not None:
+            found = found.where(ids.in_(_values(_candidates(connection, few, query.terms))))
+        else:
+            floor = connection.execute(found.order_by(ids.desc()).offset(BEST_OF).limit(1)).scalar()
+            capped = floor is not None
+            found = found.where(ids > floor) if capped else found
         rank: sa.ColumnElement[float] = sa.literal_column(f"{index.name}.rank")
         found = found.add_columns(rank.label("score")).order_by(rank, ids.desc())
         if after is not None:
             found = found.where(sa.or_(rank > after[0], sa.and_(rank == after[0], ids < after[1])))
+        keys = [(row[0], row[1]) for row in connection.execute(found.limit(limit + 1))]
     else:
-        found = found.add_columns(sa.literal(0.0).label("score")).order_by(ids.desc())
+        found = found.order_by(ids.desc())
         if after is not None:
             found = found.where(ids < after[1])
-    rows = connection.execute(found.limit(limit + 1)).all()
-    plain = [term.phrase for term in query.terms if not term.exclude]
-    hits = tuple(_hit(row, plain) for row in rows[:limit])
-    last = rows[limit - 1] if len(rows) > limit else None
-    return Page(hits, None if last is None else (last.score, last.id), capped)
+        if few is None:
+            newest = list(connection.execute(found.limit(limit + 1)).scalars())
+        else:
+            candidates = _candidates(connection, few, query.terms, None if after is None else int(after[1]))
+            newest = _newest_of(connection, candidates, found, ids, limit + 1)
+        keys = [(id_, 0.0) for id_ in newest]
+    hits = _shown(connection, index, matched, [id_ for id_, _ in keys[:limit]], query.terms)
+    last = keys[limit - 1] if len(keys) > limit else None
+    return Page(hits, None if last is None else (last[1], last[0]), capped)
 
 
-def _found(terms: tuple[Term, ...]) -> tuple[sa.Select[Any], sa.TableClause | None]:
-    """Messages with the terms, and the full-text index that drives the search (none if nothing is long enough)."""
+def _index(terms: tuple[Term, ...]) -> tuple[sa.TableClause | None, tuple[Term, ...]]:
+    """The full-text index that drives the search, and the terms it answers (none if nothing is long enough)."""
     spaced = tuple(term for term in terms if not unspaced(term.phrase))
-    other = tuple(term for term in terms if unspaced(term.phrase))
-    long = tuple(term for term in other if len(term.phrase) >= TRIGRAM)
-    index, matched = (_words, spaced) if _wanted(spaced) else (_trigrams, long) if _wanted(long) else (None, ())
-    snippet: sa.ColumnElement[Any] = sa.null()
+    long = tuple(term for term in terms if unspaced(term.phrase) and len(term.phrase) >= TRIGRAM)
+    return (_words, spaced) if _wanted(spaced) else (_trigrams, long) if _wanted(long) else (None, ())
+
+
+def _found(
+    index: sa.TableClause | None,
+    matched: tuple[Term, ...],
+    terms: tuple[Term, ...],
+    conditions: list[sa.ColumnElement[bool]],
+) -> sa.Select[Any]:
+    """The ids of messages with the terms, in turns that meet the conditions."""
+    ids = message.c.id if index is None else index.c.rowid
+    left = [term for term in terms if term not in matched]
+    source: Any = message if index is None else index
+    if index is not None and (left or conditions):
+        source = source.join(message, message.c.id == index.c.rowid)
+    found: sa.Select[Any] = sa.select(ids)
+    if conditions:
+        source = source.join(turn, turn.c.id == message.c.turn_id)
+        found = found.where(*conditions).with_hint(turn, "INDEXED BY turn_facts", "sqlite")
+    found = found.select_from(source).where(*map(_contains, left))
+    if index is None:
+        return found.where(sa.literal_column("message.unspaced")).with_hint(
+            message, "INDEXED BY message_unspaced", "sqlite"
+        )
+    if conditions and not left:
+        found = found.with_hint(message, "INDEXED BY message_place", "sqlite")
+    return found.where(sa.literal_column(index.name).op("MATCH")(match_expression(matched)))
+
+
+def _newest_of(
+    connection: sa.Connection, candidates: list[int], found: sa.Select[Any], ids: Any, limit: int
+) -> list[int]:
+    """The first ``limit`` of the candidates, newest first, that are found."""
+    newest: list[int] = []
+    for at in range(0, len(candidates), CHUNK):
+        some = found.where(ids.in_(_values(candidates[at : at + CHUNK]))).limit(limit - len(newest))
+        newest += connection.execute(some).scalars()
+        if len(newest) == limit:
+            break
+    return newest
+
+
+def _candidates(
+    connection: sa.Connection, turns: list[int], terms: tuple[Term, ...], before: int | None = None
+) -> list[int]:
+    """Messages of some turns that may have the words, newest first: the full-text index then says which have."""
+    may = [_may_have(word) for term in terms if not term.exclude for word in _ASCII.findall(term.phrase)]
+    query = sa.select(message.c.id).where(message.c.turn_id.in_(_values(turns)), *may).order_by(message.c.id.desc())
+    if before is not None:
+        query = query.where(message.c.id < before)
+    return list(connection.execute(query).scalars())
+
+
+def _may_have(word: str) -> sa.ColumnElement[bool]:
+    """A text of ASCII has a word only if it contains its letters; another may have them with accents."""
+    text = message.c.text
+    return sa.or_(
+        sa.func.instr(sa.func.lower(text), word.lower()) > 0,
+        sa.func.length(text) != sa.func.length(sa.cast(text, sa.LargeBinary)),
+    )
+
+
+def _shown(
+    connection: sa.Connection,
+    index: sa.TableClause | None,
+    matched: tuple[Term, ...],
+    ids: list[int],
+    terms: tuple[Term, ...],
+) -> tuple[Hit, ...]:
+    """What is shown of some messages, in the order of ``ids``."""
+    snippets: dict[int, str] = {}
     if index is _words:
         snippet = sa.func.snippet(sa.literal_column("message_words"), 0, _OPEN, _CLOSE, "…", 16)
-    source: Any = message if index is None else index.join(message, message.c.id == index.c.rowid)
-    source = source.outerjoin(turn, turn.c.id == message.c.turn_id).outerjoin(model, model.c.id == turn.c.model_id)
-    found: sa.Select[Any] = sa.select(
-        message.c.id, message.c.turn_id, message.c.session_id, message.c.role, message.c.author, message.c.text,
-        message.c.created_us, turn.c.status, turn.c.perplexity, turn.c.n_out, model.c.name,
-        snippet.label("snippet"),
-    ).select_from(source)  # fmt: skip
-    if index is None:
-        found = found.where(message.c.unspaced)
-    else:
-        found = found.where(sa.literal_column(index.name).op("MATCH")(match_expression(matched)))
-    for term in terms:
-        if term not in matched:
-            found = found.where(_contains(term))
-    return found, index
+        has = sa.literal_column("message_words").op("MATCH")(match_expression(matched))
+        parts = sa.select(index.c.rowid, snippet).where(has, index.c.rowid.in_(_values(ids)))
+        snippets = {row[0]: row[1] for row in connection.execute(parts)}
+    query = (
+        sa.select(
+            message.c.id, message.c.turn_id, message.c.session_id, message.c.role, message.c.author,
+            message.c.text, message.c.created_us, turn.c.status, turn.c.perplexity, turn.c.n_out, model.c.name,
+        )
+        .select_from(message)
+        .outerjoin(turn, turn.c.id == message.c.turn_id)
+        .outerjoin(model, model.c.id == turn.c.model_id)
+        .where(message.c.id.in_(_values(ids)))
+    )  # fmt: skip
+    rows = {row.id: row for row in connection.execute(query)}
+    plain = [term.phrase for term in terms if not term.exclude]
+    return tuple(_hit(rows[id_], plain, snippets.get(id_)) for id_ in ids)
+
+
+def _values(ids: list[int]) -> Any:
+    """Ids as a subquery over one JSON parameter."""
+    return sa.select(sa.literal_column("value")).select_from(sa.func.json_each(json.dumps(ids)))
 
 
 def _wanted(terms: tuple[Term, ...]) -> bool:
@@ -199,53 +283,50 @@ def _few_turns(connection: sa.Connection, conditions: list[sa.ColumnElement[bool
     return None if len(ids) > FEW else list(ids)
 
 
-def _messages_of(connection: sa.Connection, turns: list[int]) -> Any:
-    """The messages of some turns, as a subquery over one JSON parameter."""
-    ids = connection.execute(sa.select(message.c.id).where(message.c.turn_id.in_(turns))).scalars().all()
-    return sa.select(sa.literal_column("value")).select_from(sa.func.json_each(json.dumps(list(ids))))
-
-
 def _by_filter(
     connection: sa.Connection,
     conditions: list[sa.ColumnElement[bool]],
-    few: list[int] | None,
     limit: int,
     after: tuple[float, int] | None,
 ) -> Page:
     """Without words: the newest turns that the filters leave, each by its reply (or what it was to answer)."""
-    ids = sa.select(turn.c.id).order_by(turn.c.id.desc()).limit(limit + 1)
-    # Few: they are known. Many: walk from the newest, which meets enough of them soon.
-    ids = ids.where(turn.c.id.in_(few)) if few is not None else ids.where(*conditions)
-    if few is None:
-        ids = ids.with_hint(turn, "NOT INDEXED", "sqlite")
+    walk = sa.select(turn.c.id).where(*conditions).with_hint(turn, "INDEXED BY turn_facts", "sqlite")
+    walk = walk.order_by(turn.c.id.desc()).limit(limit + 1)
+    top = connection.execute(sa.select(sa.func.max(turn.c.id))).scalar() or 0
     if after is not None:
-        ids = ids.where(turn.c.id < after[1])
-    newest = connection.execute(ids).scalars().all()
+        top = min(top, int(after[1]) - 1)
+    walk = walk.where(turn.c.id <= top)
+    newest = connection.execute(walk.where(turn.c.id > top - WINDOW)).scalars().all()
+    if len(newest) <= limit and top > WINDOW:
+        few = _few_turns(connection, conditions)
+        if few is None:
+            newest = connection.execute(walk).scalars().all()
+        else:
+            newest = sorted((id_ for id_ in few if id_ <= top), reverse=True)[: limit + 1]
     said: sa.Select[Any] = (
         sa.select(
             message.c.id, turn.c.id.label("turn_id"), turn.c.session_id, message.c.role, message.c.author,
             sa.func.substr(message.c.text, 1, 160).label("text"), turn.c.created_us, turn.c.status,
-            turn.c.perplexity, turn.c.n_out, model.c.name, sa.null().label("snippet"),
-            sa.literal(0.0).label("score"),
+            turn.c.perplexity, turn.c.n_out, model.c.name,
         )
         .select_from(turn)
         .join(model, model.c.id == turn.c.model_id)
         .join(message, message.c.id == sa.func.coalesce(turn.c.reply_message_id, turn.c.prompt_message_id))
-        .where(turn.c.id.in_(newest[:limit]))
+        .where(turn.c.id.in_(_values(list(newest[:limit]))))
         .order_by(turn.c.id.desc())
     )  # fmt: skip
-    hits = tuple(_hit(row, []) for row in connection.execute(said))
+    hits = tuple(_hit(row, [], None) for row in connection.execute(said))
     return Page(hits, (0.0, newest[limit - 1]) if len(newest) > limit else None)
 
 
-def _hit(row: sa.Row[Any], phrases: list[str]) -> Hit:
+def _hit(row: Any, phrases: list[str], snippet: str | None) -> Hit:
     return Hit(
         message=row.id,
         turn=row.turn_id,
         session=row.session_id,
         role=row.role,
         author=row.author,
-        snippet=_marked(row.snippet) if row.snippet is not None else around(row.text, phrases),
+        snippet=_marked(snippet) if snippet is not None else around(row.text, phrases),
         created_us=row.created_us,
         status=row.status,
         perplexity=row.perplexity,

@@ -105,7 +105,7 @@ message = sa.Table(
     sa.Index("message_parent", "parent_id"),
     sa.Index("message_turn", "turn_id"),
     sa.Index("message_person", "person_id", "id", sqlite_where=sa.text("person_id IS NOT NULL")),
-    sa.Index("message_unspaced", "id", "text", sqlite_where=sa.text("unspaced")),
+    sa.Index("message_unspaced", "id", "unspaced", "text", sqlite_where=sa.text("unspaced")),
     sa.Index("message_place", "id", "turn_id", "session_id"),
     sa.Index("message_discord", "discord_message_id", sqlite_where=sa.text("discord_message_id IS NOT NULL")),
     sqlite_autoincrement=True,

@@ -67,7 +67,7 @@ INDEXES = (
     " (id, session_id, status, perplexity, n_out, requester_id, model_id, created_us)",
     "CREATE INDEX message_place ON message (id, turn_id, session_id)",
     "DROP INDEX message_unspaced",
-    "CREATE INDEX message_unspaced ON message (id, text) WHERE unspaced",
+    "CREATE INDEX message_unspaced ON message (id, unspaced, text) WHERE unspaced",
 )
 
 

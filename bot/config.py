@@ -30,6 +30,8 @@ Count = Annotated[int, Ge(0), Le(1_000_000)]
 Penalty = Annotated[float, Ge(-2), Le(2)]
 Share = Annotated[float, Ge(0), Le(1)]
 Snowflake = Annotated[int, Ge(1), Le(2**63 - 1)]
+Scope = Literal["replies", "recent", "all"]
+"""What a message in Discord continues."""
 
 
 class Section(BaseModel):
@@ -107,6 +109,14 @@ class DiscordSection(Section):
     edit_interval: Annotated[float, Ge(1), Le(30)] = 1.1
     file_above_chars: Annotated[int, Ge(2000), Le(1_000_000)] = 8000
     reasoning: Literal["hide", "spoiler"] = "hide"
+    in_channels: Scope = "replies"
+    in_threads: Scope = "all"
+    in_direct: Scope = "recent"
+    recent_hours: Annotated[float, Ge(0.01), Le(10_000)] = 12
+    per_minute: Annotated[float, Ge(0), Le(10_000)] = 6
+    at_once: Positive = 5
+    server_per_minute: Annotated[float, Ge(0), Le(10_000)] = 60
+    server_at_once: Positive = 30
 
 
 class ReviewSection(Section):

@@ -128,6 +128,7 @@ class Asking(ServiceCog, name="Glasshead asking"):
         thread: discord.Thread | None = None,
     ) -> None:
         """Reply to ``text`` in the deferred response of an interaction, or in a thread opened for it."""
+        await self.service.changed()
         surface: Surface
         if thread is not None:
             surface, ends_at = Surface(thread, name=str(interaction.id)), None

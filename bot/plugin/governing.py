@@ -78,21 +78,31 @@ class Governing(ServiceCog, name="Glasshead administration"):
         return [app_commands.Choice(name=name[:100], value=name[:100]) for name in names[:25]]
 
     @admin.command(name="limits", description="The longest reply, and replies a minute, in this server.")
-    @app_commands.describe(tokens="The longest reply; 0: no bound.", per_minute="Replies a minute; 0: usual.")
+    @app_commands.describe(
+        tokens="The longest reply, in tokens; 0: as configured.",
+        per_minute="Replies a minute, for everybody together; 0: as configured.",
+        per_person="Replies a minute, for each person; 0: as configured.",
+    )
     async def limits(
         self,
         interaction: discord.Interaction[Any],
         tokens: app_commands.Range[int, 0, 100_000] | None = None,
         per_minute: app_commands.Range[int, 0, 1000] | None = None,
+        per_person: app_commands.Range[int, 0, 1000] | None = None,
     ) -> None:
         change: dict[str, Any] = {}
         if tokens is not None:
             change["most_tokens"] = tokens or None
         if per_minute is not None:
             change["per_minute"] = per_minute or None
+        if per_person is not None:
+            change["per_person"] = per_person or None
         guild = replace(self._guild(interaction), **change)
+        usual = self.service.settings.discord
         shown = (
-            f"Tokens a reply: {guild.most_tokens or 'as set'}. Replies a minute: {guild.per_minute or 'as usual'}."
+            f"In this server: at most {guild.most_tokens or self.service.chat.sampling.max_tokens} tokens a reply, "
+            f"{allowed(guild.per_minute or usual.server_per_minute)} for everybody together, "
+            f"{allowed(guild.per_person or usual.per_minute)} for each person."
         )
         await self._set(interaction, shown, **change)
 
@@ -136,6 +146,10 @@ class Governing(ServiceCog, name="Glasshead administration"):
         if values:
             await self.service.preferences.set_guild(interaction.guild_id, **values)
         await tell(interaction, said)
+
+
+def allowed(per_minute: float) -> str:
+    return f"{per_minute:g} replies a minute" if per_minute else "any number of replies"
 
 
 def _with(ids: tuple[int, ...], id: int, there: bool) -> tuple[int, ...]:

@@ -24,9 +24,7 @@ from .transient import TROUBLE
 log = logging.getLogger(__name__)
 
 MOST_HISTORY = 100
-"""Messages read from a thread that were not addressed to the bot, and steps up a chain of replies."""
-SILENCE = timedelta(hours=12)
-"""After so long a direct message begins a new conversation."""
+"""Messages read that were not addressed to the bot, and steps up a chain of replies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +107,7 @@ class History:
         """The end of what a person last talked about there by command, if that was not long ago."""
         for row in await self._store.sessions(channel_id=interaction.channel_id, limit=20):
             if row.person == interaction.user.id and row.ended_us is None:
-                return await self._end(row.id, SILENCE)
+                return await self._end(row.id, self._recent)
         return None
 
     def single(self, text: str, channel: object) -> Conversation:
@@ -126,11 +124,16 @@ class History:
             found = await self._referenced(message)
             if found is not None:
                 return found
-        if isinstance(message.channel, discord.Thread):
-            return await self._in_thread(message, message.channel)
-        if message.guild is None:
-            return await self._latest(message.channel.id, since=SILENCE)
+        match self._service.scope(message):
+            case "all":
+                return await self._everything(message)
+            case "recent":
+                return await self._latest(message.channel.id, since=self._recent)
         return None
+
+    @property
+    def _recent(self) -> timedelta:
+        return timedelta(hours=self._service.settings.discord.recent_hours)
 
     async def _referenced(self, message: discord.Message) -> Before | None:
         assert message.reference is not None and message.reference.message_id is not None
@@ -167,18 +170,18 @@ class History:
             current = above
         return chain[::-1]
 
-    async def _in_thread(self, message: discord.Message, thread: discord.Thread) -> Before:
-        """The end of the thread's conversation, with what was said since in between."""
-        latest = await self._latest(thread.id)
+    async def _everything(self, message: discord.Message) -> Before:
+        """The end of the place's one conversation, with what was said since in between."""
+        latest = await self._latest(message.channel.id)
         if latest is None:
             session = await self._start(message)
             latest = session, await self._root(session, message.channel)
         session, parent = latest
         after = await self._last_read(parent)
         try:
-            said = [m async for m in thread.history(limit=MOST_HISTORY, before=message, after=after)]
+            said = [m async for m in message.channel.history(limit=MOST_HISTORY, before=message, after=after)]
         except (discord.DiscordException, *TROUBLE) as error:
-            log.info("the thread's history cannot be read: %s", error)
+            log.info("what was said before cannot be read: %s", error)
             said = []
         for each in sorted(said, key=lambda m: m.id):
             if self._counts(each) and await self._store.message_of_discord(each.id) is None:

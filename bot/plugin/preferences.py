@@ -42,6 +42,8 @@ class GuildPreferences:
     """The upper bound of max_tokens in its channels."""
     per_minute: int | None = None
     """Replies a minute for all its people together."""
+    per_person: int | None = None
+    """And for each of them."""
     models: tuple[str, ...] = ()
     """Empty: all that are configured."""
     allowed_roles: tuple[int, ...] = ()

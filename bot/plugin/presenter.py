@@ -6,7 +6,7 @@ import time
 
 import discord
 
-from ..chat import Done, Queued, Started, Text
+from ..chat import Done, Queued, Started, Text, Thought
 from ..errors import UserError
 from .display import open_links, small, spoiler
 from .pacing import NOTICEABLE
@@ -39,6 +39,7 @@ class Presenter:
         self._notes = list(notes)
         self._text = ""
         self._place = 0
+        self._thinking = False
         self._fresh = asyncio.Event()
         self._ended = False
 
@@ -75,6 +76,9 @@ class Presenter:
                         self._notes.append(left_out(event))
                 case Queued(place=place):
                     self._place = place
+                    self._fresh.set()
+                case Thought():
+                    self._thinking = True
                     self._fresh.set()
                 case Text(text=text):
                     self._text += text
@@ -120,6 +124,8 @@ class Presenter:
     async def _show_now(self) -> None:
         if self._text.strip():
             texts = [part.text for part in split(self._surface.heading + open_links(self._text))]
+        elif self._thinking:
+            texts = [small("Thinking …")]
         elif self._place:
             texts = [small(f"Waiting: {self._place} ahead of you.")]
         else:

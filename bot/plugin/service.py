@@ -9,15 +9,14 @@ import discord
 
 from ..chat import Chat
 from ..chat.reply import Reply
-from ..config import Settings
+from ..config import Scope, Settings
 from ..predict.sampling import Sampling
 from .allowance import Allowance
 from .pacing import Turnstile
 from .preferences import ChannelPreferences, Preferences
 
 NOBODY = discord.AllowedMentions.none()
-BURST, PER_MINUTE = 5, 6.0
-GUILD_BURST, GUILD_PER_MINUTE = 30, 60.0
+LONGEST_CHANGE = 5.0
 
 
 @dataclass(eq=False)
@@ -45,10 +44,9 @@ class Service:
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     closing: bool = False
     started: float = field(default_factory=time.monotonic)
-    people: Allowance = field(default_factory=lambda: Allowance(BURST, PER_MINUTE, time.monotonic))
-    servers: Allowance = field(default_factory=lambda: Allowance(GUILD_BURST, GUILD_PER_MINUTE, time.monotonic))
     _turnstiles: dict[int, Turnstile] = field(default_factory=dict)
-    _guilds: dict[int, Allowance] = field(default_factory=dict)
+    _allowances: dict[tuple[str, int], Allowance] = field(default_factory=dict)
+    _changes: set["asyncio.Task[None]"] = field(default_factory=set)
     _lines: dict[int, asyncio.Lock] = field(default_factory=dict)
 
     def turnstile(self, channel: int) -> Turnstile:
@@ -88,6 +86,17 @@ class Service:
         task.add_done_callback(self.tasks.discard)
         return task
 
+    def change(self, work: Coroutine[object, object, None]) -> None:
+        """`spawn` for an edit or a deletion: what is said next is to see it."""
+        task = self.spawn(work)
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+
+    async def changed(self) -> None:
+        """Wait until the edits and deletions that Discord told of so far are in the log; not for ever."""
+        if self._changes:
+            await asyncio.wait(self._changes, timeout=LONGEST_CHANGE)
+
     def model(self, channel: object, guild: int | None) -> str:
         """The model that answers there; the usual one if what was chosen is not offered any more."""
         chosen = self.set_here(channel).model
@@ -116,18 +125,34 @@ class Service:
         roles = {role.id for role in getattr(user, "roles", [])}
         return not here.allowed_roles or bool(roles & set(here.allowed_roles))
 
+    def scope(self, message: discord.Message) -> Scope:
+        """What a message continues where it was said."""
+        section = self.settings.discord
+        if isinstance(message.channel, discord.Thread):
+            return section.in_threads
+        return section.in_direct if message.guild is None else section.in_channels
+
     def wait(self, user: int, guild: int | None) -> float:
         """0 if this person may ask once more (and has), else the seconds until then."""
-        wait = self.people.take(user)
+        usual, here = self.settings.discord, self.preferences.guild(guild)
+        if here.per_person:
+            wait = self._taken("people", guild, here.per_person, here.per_person, user)
+        else:
+            wait = self._taken("people", None, usual.at_once, usual.per_minute, user)
         if wait or guild is None:
             return wait
-        per_minute = self.preferences.guild(guild).per_minute
-        if per_minute is None:
-            return self.servers.take(guild)
-        own = self._guilds.get(guild)
-        if own is None or own.burst != per_minute:
-            own = self._guilds[guild] = Allowance(per_minute, per_minute, time.monotonic)
-        return own.take(guild)
+        if here.per_minute:
+            return self._taken("server", guild, here.per_minute, here.per_minute, guild)
+        return self._taken("server", guild, usual.server_at_once, usual.server_per_minute, guild)
+
+    def _taken(self, whose: str, place: int | None, at_once: int, per_minute: float, key: int) -> float:
+        if not per_minute:
+            return 0.0
+        allowance = self._allowances.get((whose, place or 0))
+        if allowance is None or (allowance.burst, allowance.per_second) != (at_once, per_minute / 60):
+            allowance = Allowance(at_once, per_minute, time.monotonic)
+            self._allowances[whose, place or 0] = allowance
+        return allowance.take(key)
 
     async def close(self) -> None:
         """Stop the replies and let each show what it has; what waits its turn is not begun any more."""

@@ -61,16 +61,16 @@ class Talk(ServiceCog, name="Glasshead"):
     @commands.Cog.listener()
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
         if not payload.message.author.bot:
-            await self.history.edited(payload.message)
+            self.service.change(self.history.edited(payload.message))
 
     @commands.Cog.listener()
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
-        self.service.spawn(self._deleted(payload.message_id))
+        self.service.change(self._deleted(payload.message_id))
 
     @commands.Cog.listener()
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
         for message in payload.message_ids:
-            self.service.spawn(self._deleted(message))
+            self.service.change(self._deleted(message))
 
     async def _deleted(self, message: int) -> None:
         """It goes from the log too: what a person said, or every version of a reply that the message showed."""
@@ -92,9 +92,10 @@ class Talk(ServiceCog, name="Glasshead"):
         try:
             if not await self._can_speak(message) or not await self._in_measure(message):
                 return
-            whole_channel = message.guild is None or isinstance(message.channel, discord.Thread)
-            line = self.service.line(message.channel.id) if whole_channel else contextlib.nullcontext()
+            apart = self.service.scope(message) == "replies"
+            line = contextlib.nullcontext() if apart else self.service.line(message.channel.id)
             async with line:
+                await self.service.changed()
                 if self.service.closing or await self._already(message):
                     return
                 await self._reply(message, reason)

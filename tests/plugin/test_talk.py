@@ -1,5 +1,7 @@
 """Chatting, from the other side of the screen; one bot for all of these."""
 
+import asyncio
+
 import pytest
 from discord_double import Message, Permission
 from house import Room, finished, labels, words
@@ -92,6 +94,38 @@ async def test_a_deleted_message_goes_from_the_log(room: Room) -> None:
     await room.alice.delete(asked)
     second = await room.follow(room.alice, "Say yes.", first)
     assert all("balloon" not in text for _, text in await room.read_by_model(second))
+
+
+async def test_replies_below_an_edit_go_back_as_the_ids_they_were(room: Room) -> None:
+    store = room.service.chat.store
+    asked = await room.alice.mention_bot(room.channel, "My dog is called Rex.")
+    first = await room.double.reply_to(asked, finished, timeout=40)
+    await room.alice.edit(asked, f"{room.double.bot_mention} My dog is called Max.")
+    second = await room.follow(room.alice, "What is it called?", first)
+    await room.read_by_model(second)
+    old, new = [await store.turn(await store.turn_of_discord_message(m.id) or 0) for m in (first, second)]
+    spans = [span for span in new.prompt.spans if span.role == "assistant" and span.message is not None]
+    assert [span.kind for span in spans] == ["generated"]
+    generated = [step.id for step in old.trace.steps]
+    assert list(new.prompt.ids[spans[0].start : spans[0].end]) in (generated, generated[:-1])
+
+
+async def test_a_deleted_reply_goes_from_the_log_in_every_version(room: Room) -> None:
+    store = room.service.chat.store
+    await room.service.preferences.set_channel(room.channel.id, temperature=1.5)
+    reply = await room.ask(room.alice, "Tell me a word.")
+    one = await store.turn_of_discord_message(reply.id)
+    await room.alice.press(reply, "Retry")
+    await room.double.until(lambda: "2/2" in labels(reply), timeout=40)
+    await asyncio.gather(*room.service.tasks)
+    two = await store.turn_of_discord_message(reply.id)
+    assert one is not None and two is not None and one != two
+    assert (await store.turn(one)).reply and (await store.turn(two)).reply
+    told = room.bot.wait_for("raw_message_delete", timeout=10)
+    await asyncio.gather(told, room.double.person("owner").delete(reply))
+    await asyncio.gather(*room.service.tasks)
+    assert [(await store.turn(turn)).reply for turn in (one, two)] == ["", ""]
+    assert (await store.message_of_discord(reply.reference.id if reply.reference else 0)) is not None
 
 
 async def test_text_files_are_read_and_others_declined(room: Room) -> None:

@@ -21,6 +21,7 @@ from ..explain.certificate import LEVELS, Certificate, Level
 from ..explain.proof import CannotVerify, Progress, prove, require, threads_here
 from ..explain.statement import cannot_json, certificate_json, certificate_lines
 from ..explain.turn import Turn
+from ..predict.adapter import adapt
 from ..predict.engine import ModelIdentity
 from ..predict.model import Model, file_sha256
 from ..store import Store
@@ -140,10 +141,13 @@ class _Models:
         self._model: Model | None = None
 
     def load(self, wanted: ModelIdentity) -> Model:
-        if self._model is None or self._model.identity.sha256 != wanted.sha256:
-            path = self._find(wanted)
+        if self._model is None or _weights(self._model.identity) != _weights(wanted):
+            path = self._find(wanted.sha256, self.settings.model.name, f"{wanted.name} ({wanted.quantization},")
             self.close()
             self._model = Model.load(path, name=wanted.name, n_gpu_layers=self.settings.model.gpu_layers)
+            if wanted.adapter_sha256:
+                adapter = self._find(wanted.adapter_sha256, self.settings.model.adapter, "the adapter (its")
+                adapt(self._model, adapter, wanted.adapter_scale)
         return self._model
 
     def close(self) -> None:
@@ -151,17 +155,21 @@ class _Models:
             self._model.close()
             self._model = None
 
-    def _find(self, wanted: ModelIdentity) -> Path:
+    def _find(self, sha256: str, configured: str, what: str) -> Path:
         """The file with the recorded hash: the one configured, or any in the models' folder."""
         folder = self.settings.model.folder
-        named = Path(self.settings.model.name)
+        named = Path(configured)
         for path in [named] * named.is_file() + sorted(folder.glob("*.gguf")):
-            if file_sha256(path) == wanted.sha256:
+            if file_sha256(path) == sha256:
                 return path
         raise CannotVerify(
-            f"it takes {wanted.name} ({wanted.quantization}, sha256 {wanted.sha256}), which is not in {folder}: "
+            f"it takes {what} sha256 {sha256}), which is not in {folder}: "
             "put it there, or get it with glasshead model pull"
         )
+
+
+def _weights(model: ModelIdentity) -> tuple[str, str | None, float]:
+    return model.sha256, model.adapter_sha256, model.adapter_scale
 
 
 def _bar(turn: int) -> Progress:

@@ -112,10 +112,10 @@ class DiscordSection(Section):
     in_channels: Scope = "replies"
     in_threads: Scope = "all"
     in_direct: Scope = "recent"
-    recent_hours: Annotated[float, Ge(0.01), Le(10_000)] = 12
-    per_minute: Annotated[float, Ge(0), Le(10_000)] = 6
+    recent_hours: Annotated[float, Ge(0.01), Le(10_000)] = 12.0
+    per_minute: Annotated[float, Ge(0), Le(10_000)] = 6.0
     at_once: Positive = 5
-    server_per_minute: Annotated[float, Ge(0), Le(10_000)] = 60
+    server_per_minute: Annotated[float, Ge(0), Le(10_000)] = 60.0
     server_at_once: Positive = 30
 
 

@@ -18,6 +18,7 @@ from .columns import Damaged
 from .database import writer_engine
 from .erasure import SEARCH_INDEXES, rebuild_search_index
 from .faults import plain_words
+from .indexes import damaged_indexes
 from .lock import OwnerLock
 from .migrate import RESTORING, REVISIONS, migrate, sweep, version
 from .models import unpack_pieces
@@ -231,14 +232,9 @@ def mend(path: Path) -> None:
 
 
 def search_index_findings(connection: sa.Connection) -> list[Finding]:
-    """Whether the full-text indexes are whole. FTS5 checks them by a kind of write: on the writer."""
-    out: list[Finding] = []
-    for index in SEARCH_INDEXES:
-        try:
-            connection.exec_driver_sql(f"INSERT INTO {index} ({index}) VALUES ('integrity-check')")  # noqa: S608
-        except sa.exc.DatabaseError as error:
-            out.append(Finding(f"the search index {index} is damaged: {error.orig}", _MEND))
-    return out
+    """Whether the full-text indexes are whole."""
+    found = damaged_indexes(connection)
+    return [Finding(f"the search index {index} is damaged: {problem}", _MEND) for index, problem in found.items()]
 
 
 def _read(path: Path) -> sqlite3.Connection:

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from .faults import StoreError, plain_words, translate
 from .gap import Gap
 from .hints import HintingCompiler
+from .indexes import is_of_index, mend_indexes
 from .work import Result, T, Work, apart, caught
 
 log = logging.getLogger(__name__)
@@ -274,7 +275,9 @@ class Database:
                     return work(connection)
             except sa.exc.DBAPIError as error:
                 told = translate(error, self.path)
-                if told is None or told.reason != "busy" or attempt == RETRIES - 1:
+                if attempt == 0 and is_of_index(error):
+                    mend_indexes(self._writer)
+                elif told is None or told.reason != "busy" or attempt == RETRIES - 1:
                     raise told or error from error
         raise AssertionError("unreachable")
 

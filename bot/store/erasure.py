@@ -6,7 +6,9 @@ done plans nothing. Where the words stood in other people's prompts, token ids b
 """
 
 import secrets
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -261,7 +263,14 @@ def index_pages(connection: sa.Connection, index: str) -> int:
 
 
 def rebuild_search_index(connection: sa.Connection, index: str) -> None:
-    """Build a full-text index anew from the messages; what was deleted is not in it."""
+    """Build a full-text index anew from the messages, whatever is in it; what was deleted is not."""
+    made = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = ?", (index,)).scalar_one()
+    with closing(sqlite3.connect(":memory:")) as empty:  # one too damaged to be opened is first made like this one
+        empty.execute(made)
+        for table in (f"{index}_{part}" for part in ("data", "idx", "docsize", "config")):
+            connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608
+            for row in empty.execute(f"SELECT * FROM {table}"):  # noqa: S608
+                connection.exec_driver_sql(f"INSERT INTO {table} VALUES ({','.join('?' * len(row))})", row)  # noqa: S608
     connection.exec_driver_sql(f"INSERT INTO {index} ({index}) VALUES ('delete-all')")  # noqa: S608
     which = "unspaced" if index == "message_trigrams" else "1"
     connection.exec_driver_sql(

@@ -140,9 +140,22 @@ async def test_a_damaged_blob_is_named_and_the_rest_works(
     await store.close()
 
 
+DAMAGE = {
+    "postings": "UPDATE {}_data SET block = zeroblob(length(block)) WHERE id > 10",
+    "structure": "UPDATE {}_data SET block = x'ffffffff' WHERE id = 10",
+    "averages": "UPDATE {}_data SET block = x'00ff' WHERE id = 1",
+    "everything": "DELETE FROM {}_data",
+}
+
+
+def damage(path: Path, index: str, kind: str) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute(DAMAGE[kind].format(index))
+
+
 async def test_a_damaged_search_index_is_mended(made: Path):
+    damage(made, "message_words", "postings")
     with sqlite3.connect(made) as connection:
-        connection.execute("UPDATE message_words_data SET block = zeroblob(length(block)) WHERE id > 10")
         connection.execute("INSERT INTO message_trigrams (message_trigrams) VALUES ('delete-all')")
     assert "search index message_words" in index_findings(made)[0].what
     mend(made)
@@ -151,3 +164,20 @@ async def test_a_damaged_search_index_is_mended(made: Path):
     assert len((await store.search(parse("question"))).hits) == 10
     assert len((await store.search(parse("京タワー"))).hits) == 10
     await store.close()
+
+
+@pytest.mark.parametrize("index", ["message_words", "message_trigrams"])
+@pytest.mark.parametrize("kind", DAMAGE)
+async def test_a_damaged_search_index_keeps_nobody_from_talking(made: Path, index: str, kind: str):
+    damage(made, index, kind)
+    store = await Store.open(made)
+    _, turn, _ = await ask(store, 1, "new words 東京タワー", person=5)
+    assert (await store.turn(turn)).status == "ok"
+    await store.erase_person(5)
+    await ask(store, 1, "last words 大阪京都")
+    for words in ("last", "大阪京都"):
+        assert len((await store.search(parse(words))).hits) == 1
+    assert not (await store.search(parse("new"))).hits
+    await store.close()
+    mend(made)
+    assert index_findings(made) == [] == check(made)

@@ -73,13 +73,13 @@ class SearchIndex(RuleBasedStateMachine):
     @rule(new=st.lists(texts, min_size=1, max_size=4))
     def say(self, new: list[str]) -> None:
         with self.engine.begin() as connection:
-            made = {self.add(connection, text): sessions.storable(text) for text in new}
+            made = {self.add(connection, text): text for text in new}
         self.said |= made
 
     @precondition(lambda self: self.said)
     @rule(number=st.integers(0, 99), text=texts)
     def edit(self, number: int, text: str) -> None:
-        id_, text = self.any_of_them(number), sessions.storable(text)
+        id_ = self.any_of_them(number)
         with self.engine.begin() as connection:
             erasure.apply(connection, [("message", id_, text)])
         self.said[id_] = text
@@ -107,10 +107,10 @@ class SearchIndex(RuleBasedStateMachine):
             savepoint = connection.begin_nested()
             self.add(connection, text)
             if self.said:
-                erasure.apply(connection, [("message", self.any_of_them(number), sessions.storable(other))])
+                erasure.apply(connection, [("message", self.any_of_them(number), other)])
             savepoint.rollback()
             made = self.add(connection, other)
-        self.said[made] = sessions.storable(other)
+        self.said[made] = other
 
     @rule(new=st.lists(texts, min_size=1, max_size=4), room=st.integers(0, 5))
     def fill_the_disk(self, new: list[str], room: int) -> None:
@@ -119,7 +119,7 @@ class SearchIndex(RuleBasedStateMachine):
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + room}")
             try:
-                made = {self.add(connection, text): sessions.storable(text) for text in new}
+                made = {self.add(connection, text): text for text in new}
                 connection.commit()
             except sa.exc.OperationalError as error:
                 assert "full" in str(error)

@@ -17,7 +17,7 @@ def main() -> None:
     settings = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
     run("engine", "--model", str(settings.model), "--rounds", str(settings.rounds))
-    keep("explain", run("explain", str(settings.model)))
+    run("explain", str(settings.model))
     with tempfile.TemporaryDirectory() as folder:
         log = str(Path(folder) / "glasshead.db")
         run("log_generator", log, "--turns", str(settings.log_turns))

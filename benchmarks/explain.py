@@ -1,19 +1,28 @@
-"""What explaining costs, alone and beside running replies: `python benchmarks/explain.py MODEL.gguf`.
+"""What explaining costs, alone and beside running replies: `python -m benchmarks.explain [MODEL.gguf]`.
 
-Prints one line a figure. The slow-down runs alternate between quiet and busy rounds, so that a drifting machine
-weighs on both alike.
+Writes ``benchmarks/results/explain.md`` and ``explain.svg``. The slow-down is read from windows of one long run of
+eight replies: each busy window is set against the quiet ones around it, so that a drifting machine weighs on both.
 """
 
 import argparse
 import asyncio
 import datetime
+import json
+import os
+import platform
+import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from glasshead.explain.explanation import explain
+from glasshead.explain.json import explanation_json
 from glasshead.explain.page import page
 from glasshead.explain.picture_process import PictureProcess
 from glasshead.explain.sheet import sheet
@@ -24,40 +33,91 @@ from glasshead.predict.prompt import Prompt
 from glasshead.predict.render import Renderer
 from glasshead.predict.sampling import Sampling
 from glasshead.store import Store
+from playwright.async_api import async_playwright
+
+from .engine import DEFAULT_MODEL, RESULTS, ROOT
 
 TOKENS = 500
 STORY = "Tell me a long story about a lighthouse, a storm and a cat."
+USABLE = "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
+"""Milliseconds from the start of loading until the page's script has run."""
+WINDOW = 5.0
+PAIRS = 4
+"""Busy windows of each kind."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number beside the one to reach."""
+
+    what: str
+    value: float
+    unit: str
+    limit: float
+    detail: str = ""
+
+    @property
+    def reached(self) -> bool:
+        return self.value <= self.limit
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--rounds", type=int, default=3, help="quiet and busy rounds of 8 replies")
-    arguments = parser.parse_args()
-    model = Model.load(arguments.model)
-    engine = LocalEngine(model, EngineSettings(n_ctx=1024, max_running=8, max_per_user=8))
+    parser.add_argument("model", type=Path, nargs="?", default=DEFAULT_MODEL)
+    path = parser.parse_args().model
+    load = os.getloadavg()[0]
+    model = Model.load(path)
+    engine = LocalEngine(model, EngineSettings(n_ctx=2048, max_running=8, max_per_user=8))
     renderer = Renderer(model.vocabulary, model.template, date=datetime.date.today())
     prompt = renderer.render((Message("user", STORY),), budget=400)
+    ends = tuple((token, -1000.0) for token in range(engine.model.n_vocab) if model.vocabulary.is_end(token))
+    endless = Sampling(max_tokens=TOKENS, logit_bias=ends)
     pictures = PictureProcess()
     with tempfile.TemporaryDirectory() as folder:
         store = await Store.open(Path(folder) / "log.db")
         try:
-            turn = await logged_reply(store, engine, model, prompt)
-            await figures(store, turn, pictures)
-            await slow_down(store, turn, pictures, engine, prompt, arguments.rounds)
+            turn = await logged_reply(store, engine, model, prompt, endless)
+            bench = Bench(store, turn, pictures, engine, prompt, endless)
+            figures = [await oracle(bench, path, Path(folder)), *await alone(bench)]
+            figures += [*await html(bench, Path(folder)), await beside_four(bench), *await slow_down(bench)]
         finally:
             await pictures.aclose()
             await engine.aclose()
             await store.close()
+    text = table(figures, path, load)
+    print(text)
+    (RESULTS / "explain.md").write_text(text)
+    (RESULTS / "explain.svg").write_text(chart(figures))
 
 
-async def logged_reply(store: Store, engine: LocalEngine, model: Model, prompt: Prompt) -> int:
+@dataclass(frozen=True)
+class Bench:
+    """What the measurements run on."""
+
+    store: Store
+    turn: int
+    pictures: PictureProcess
+    engine: LocalEngine
+    prompt: Prompt
+    sampling: Sampling
+
+    async def open(self) -> None:
+        """The data of an explanation, from the log."""
+        explanation = explain(await self.store.turn(self.turn))
+        assert explanation.groups and explanation.whole.tokens == TOKENS
+        explanation.step(0)
+
+    async def panel(self, step: int) -> None:
+        """What a first panel needs: the data, and its picture."""
+        explanation = await asyncio.to_thread(explain, await self.store.turn(self.turn))
+        await self.pictures.draw(await asyncio.to_thread(sheet, explanation, step))
+
+
+async def logged_reply(store: Store, engine: LocalEngine, model: Model, prompt: Prompt, sampling: Sampling) -> int:
     """One turn of 500 tokens: end-of-turn tokens are biased away."""
     await store.save_vocabulary(engine.model, model.vocabulary.pieces())
     session = await store.start_session()
     question = await store.append_message(session, "user", STORY)
-    ends = tuple((token, -1000.0) for token in range(engine.model.n_vocab) if model.vocabulary.is_end(token))
-    sampling = Sampling(max_tokens=TOKENS, logit_bias=ends)
     turn = await store.open_turn(
         session=session,
         prompt_message=question,
@@ -83,75 +143,213 @@ async def logged_reply(store: Store, engine: LocalEngine, model: Model, prompt: 
     return turn
 
 
-async def figures(store: Store, number: int, pictures: PictureProcess) -> None:
-    async def open_data() -> None:
-        explanation = explain(await store.turn(number))
-        assert explanation.groups and explanation.whole.tokens == TOKENS
-        explanation.step(0)
+async def oracle(bench: Bench, model: Path, folder: Path) -> Figure:
+    """What the record says against an independent program that follows its schedule."""
+    record = folder / "turn.json"
+    record.write_text(json.dumps(explanation_json(explain(await bench.store.turn(bench.turn))), allow_nan=False))
+    command = [sys.executable, str(ROOT / "tests" / "oracle.py"), str(model), str(record)]
+    told = await asyncio.to_thread(subprocess.check_output, command, stderr=subprocess.DEVNULL, text=True)
+    report = json.loads(told)
+    worst = 1.0 if report["wrong"] else max(report["worst"].values())
+    detail = f"{report['steps']} steps, {report['bitwise']} rows bitwise, {len(report['wrong'])} disagree"
+    return Figure("recorded numbers against an independent program, worst", worst, "", 1e-3, detail)
 
-    explanation = explain(await store.turn(number))
-    await pictures.warm_up()
+
+async def alone(bench: Bench) -> list[Figure]:
+    await bench.pictures.warm_up()
+    explanation = explain(await bench.store.turn(bench.turn))
     step = iter(range(10**9))
 
     async def draw() -> None:
-        await pictures.draw(sheet(explanation, next(step) * 7 % TOKENS))
+        await bench.pictures.draw(sheet(explanation, next(step) * 7 % TOKENS))
 
-    await timed("open 500 tokens from the log, data", open_data, 60)
-    await timed("picture, warm, another process", draw, 60)
+    opened, drawn = await timed(bench.open, 60), await timed(draw, 60)
+    return [
+        Figure("opening 500 tokens from the log, data, median", statistics.median(opened), "ms", 20, said(opened)),
+        Figure("the picture, another process, warm, p95", p95(drawn), "ms", 200, said(drawn)),
+    ]
+
+
+async def html(bench: Bench, folder: Path) -> list[Figure]:
+    """The page's size, and how soon it can be used in Chromium."""
+    explanation = explain(await bench.store.turn(bench.turn))
     started = time.perf_counter()
-    size = len(page(explanation).encode())
-    print(f"page of 500 tokens: {size:,} bytes, written in {1000 * (time.perf_counter() - started):.0f} ms")
+    data = page(explanation).encode()
+    written = 1000 * (time.perf_counter() - started)
+    path = folder / "turn.html"
+    path.write_bytes(data)
+    figures = [
+        Figure("HTML file of 500 tokens, k = 10", len(data) / 1000, "KB", 500, f"written in {written:.0f} ms")
+    ]
+    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser_path is None:
+        return figures
+    times = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+        for _ in range(5):
+            tab = await browser.new_page()
+            await tab.goto(path.as_uri())
+            await tab.wait_for_selector("html[data-ready]")
+            times.append(
+                await tab.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
+            )
+            await tab.close()
+        await browser.close()
+    usable = statistics.median(times)
+    return [*figures, Figure("the same, interactive in Chromium, median", usable, "ms", 200, said(times))]
 
 
-async def timed(name: str, work: Callable[[], Awaitable[None]], count: int) -> None:
+async def beside_four(bench: Bench) -> Figure:
+    """Data and picture of a panel, from the click on, while four replies are written."""
+    times = []
+    async with Running(bench, 4):
+        for step in range(0, 100, 5):
+            started = time.perf_counter()
+            await bench.panel(step)
+            times.append(1000 * (time.perf_counter() - started))
+            await asyncio.sleep(0.2)
+    return Figure("first panel beside 4 running replies, worst", max(times), "ms", 1000, said(times))
+
+
+async def slow_down(bench: Bench) -> list[Figure]:
+    async def opened() -> None:
+        while True:
+            await bench.open()
+            await asyncio.sleep(0.6)
+
+    async def panels() -> None:
+        for step in range(10**6):
+            await bench.panel(step % TOKENS)
+            await asyncio.sleep(3)
+
+    kinds = {"100 explanations a minute, as data": (opened, 3.0), "20 panels a minute": (panels, 15.0)}
+    slower: dict[str, list[float]] = {name: [] for name in kinds}
+    async with Running(bench, 8) as running:
+        await running.window()
+        before = await running.window()
+        for number in range(len(kinds) * PAIRS):
+            name = list(kinds)[number % len(kinds)]
+            working = asyncio.create_task(kinds[name][0]())
+            busy = await running.window()
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+            after = await running.window()
+            slower[name].append(100 * ((before + after) / 2 / busy - 1))
+            before = after
+    return [
+        Figure(
+            f"slow-down of 8 running replies, {name}",
+            statistics.median(slower[name]),
+            "%",
+            limit,
+            "windows " + ", ".join(f"{value:+.1f}" for value in slower[name]),
+        )
+        for name, (_, limit) in kinds.items()
+    ]
+
+
+class Running:
+    """Replies that go on until the block is left; their tokens are counted."""
+
+    def __init__(self, bench: Bench, count: int) -> None:
+        self._bench = bench
+        self._count = count
+        self._tokens = 0
+        self._begun = [asyncio.Event() for _ in range(count)]
+
+    async def __aenter__(self) -> "Running":
+        self._replies = [asyncio.create_task(self._reply(seed)) for seed in range(self._count)]
+        await asyncio.gather(*(event.wait() for event in self._begun))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for reply in self._replies:
+            reply.cancel()
+        await asyncio.gather(*self._replies, return_exceptions=True)
+
+    async def _reply(self, seed: int) -> None:
+        bench = self._bench
+        sampling = Sampling(max_tokens=1900, logit_bias=bench.sampling.logit_bias)
+        generation = bench.engine.generate(bench.prompt.ids, sampling, seed, user=str(seed))
+        try:
+            async for _ in generation:
+                self._tokens += 1
+                self._begun[seed].set()
+        finally:
+            with suppress(asyncio.CancelledError):
+                await generation.aclose()
+
+    async def window(self) -> float:
+        """Tokens a second over one window."""
+        counted, started = self._tokens, time.perf_counter()
+        await asyncio.sleep(WINDOW)
+        assert not any(reply.done() for reply in self._replies), "a reply ended before the measurement"
+        return (self._tokens - counted) / (time.perf_counter() - started)
+
+
+async def timed(work: Callable[[], Awaitable[None]], count: int) -> list[float]:
     await work()
     times = []
     for _ in range(count):
         started = time.perf_counter()
         await work()
         times.append(1000 * (time.perf_counter() - started))
-    p95 = statistics.quantiles(times, n=20)[-1]
-    print(f"{name}: median {statistics.median(times):.1f} ms, p95 {p95:.1f} ms")
+    return times
 
 
-async def slow_down(
-    store: Store, number: int, pictures: PictureProcess, engine: LocalEngine, prompt: Prompt, rounds: int
-) -> None:
-    """Eight replies, quiet and beside explaining; seconds for all eight."""
+def p95(times: list[float]) -> float:
+    return statistics.quantiles(times, n=20)[-1]
 
-    async def eight() -> float:
-        async def one(seed: int) -> None:
-            async for _ in engine.generate(prompt.ids, Sampling(max_tokens=120), seed, user=str(seed)):
-                pass
 
-        started = time.perf_counter()
-        await asyncio.gather(*(one(seed) for seed in range(8)))
-        return time.perf_counter() - started
+def said(times: list[float]) -> str:
+    return f"median {statistics.median(times):.1f}, worst {max(times):.1f} ms of {len(times)}"
 
-    async def hundred_opened() -> None:
-        for _ in range(100):
-            explain(await store.turn(number)).step(0)
-            await asyncio.sleep(0.05)
 
-    async def twenty_panels_a_minute() -> None:
-        while True:
-            await pictures.draw(sheet(explain(await store.turn(number)), 100))
-            await asyncio.sleep(3)
-
-    await eight()
-    for name, beside in (("100 opened", hundred_opened), ("20 pictures a minute", twenty_panels_a_minute)):
-        quiet, busy = [], []
-        for _ in range(rounds):
-            quiet.append(await eight())
-            working = asyncio.create_task(beside())
-            busy.append(await eight())
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
-        slower = statistics.median(busy) / statistics.median(quiet) - 1
-        print(
-            f"8 replies beside {name}: {100 * slower:+.1f} % "
-            f"(quiet {statistics.median(quiet):.1f} s, beside it {statistics.median(busy):.1f} s)"
+def table(figures: list[Figure], model: Path, load: float) -> str:
+    rows = []
+    for figure in figures:
+        value, limit = (
+            f"{number} {figure.unit}".strip() for number in (f"{figure.value:.3g}", f"≤ {figure.limit:g}")
         )
+        reached = "yes" if figure.reached else "**no**"
+        rows.append(f"| {figure.what} | {value} | {limit} | {reached} | {figure.detail} |")
+    return "\n".join(
+        [
+            "# What explaining costs",
+            "",
+            f"{model.name}, {platform.machine()}, {os.cpu_count()} cores. Load average before: {load:.1f}. "
+            f"Windows of {WINDOW:g} s; a negative slow-down is noise.",
+            "",
+            "| measured | value | to reach | | detail |",
+            "| --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+            "![Each figure as a share of its limit](explain.svg)",
+            "",
+        ]
+    )
+
+
+def chart(figures: list[Figure]) -> str:
+    """A bar for each figure: its share of the limit, which is the line."""
+    height = 46 * len(figures) + 60
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 {height}" font-family="sans-serif" '
+        'font-size="13">',
+        f'<rect width="640" height="{height}" fill="white"/>',
+        '<text x="20" y="24" font-size="15">Each figure as a share of its limit (the line)</text>',
+    ]
+    for number, figure in enumerate(figures):
+        y = 44 + 46 * number
+        share = max(0.0, min(1.25, figure.value / figure.limit))
+        colour = "#0072B2" if figure.reached else "#D55E00"
+        parts += [
+            f'<text x="20" y="{y + 12}">{figure.what}: {figure.value:.3g} {figure.unit}</text>',
+            f'<rect x="20" y="{y + 18}" width="{480 * share:.1f}" height="14" fill="{colour}"/>',
+        ]
+    parts.append(f'<path d="M500 40V{height - 14}" stroke="#555" stroke-dasharray="4 3"/></svg>')
+    return "\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":

@@ -112,6 +112,6 @@ class ModelActions:
             model.close()
             raise UserError(
                 f"turn {turn.id} was made by {turn.model.name} (sha256 {turn.model.sha256[:12]}), "
-                f"the settings name {self._settings.model.name}: a proof needs the same file"
+                f"the settings name {self._settings.model.name}: what is recomputed needs the same file"
             )
         return model

@@ -23,7 +23,7 @@ from ..explain.json import Json, comparison_json, explanation_json, scored_json,
 from ..explain.lines import Line, plain
 from ..explain.loss import Scored, loss_lines, seen_lines
 from ..explain.page import page
-from ..explain.text import full, step_lines
+from ..explain.text import absence, full, step_lines
 from ..explain.tree import tree, tree_lines
 from ..explain.turn import Turn
 from ..store.relatives import relatives
@@ -175,7 +175,8 @@ def check_step(explanation: Explanation, step: int) -> None:
     """Raise UserError for a step that is not there."""
     count = len(explanation.tokens)
     if not count:
-        raise UserError(f"turn {explanation.turn.id} has no steps: no token was recorded")
+        reason = absence(explanation).rstrip(".")
+        raise UserError(f"turn {explanation.turn.id} has no steps: {reason[0].lower()}{reason[1:]}")
     if not 0 <= step < count:
         raise UserError(f"turn {explanation.turn.id} has the steps 0 to {count - 1}, not {step}")
 

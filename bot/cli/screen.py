@@ -31,7 +31,7 @@ from ..explain.contrast import compare_lines
 from ..explain.explanation import Explanation
 from ..explain.lines import Line, plain, reply_lines
 from ..explain.loss import loss_lines, seen_lines
-from ..explain.text import headline, legend, prompt_lines, quoted, step_lines, whole
+from ..explain.text import absence, headline, legend, prompt_lines, quoted, step_lines, whole
 from ..explain.tree import tree, tree_lines
 from ..explain.visible import neutral
 from .screen_state import HELP, Actions, State
@@ -162,7 +162,7 @@ class Screen:
         if state.view == "lines":
             return [("", "\n".join(state.lines))]
         if not state.explanation.tokens:
-            return [("", "No token was recorded.")]
+            return [("", absence(state.explanation))]
         return _joined(step_lines(state.explanation, state.step, self._half()))
 
     def _foot(self) -> StyleAndTextTuples:

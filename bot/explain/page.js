@@ -35,7 +35,7 @@
   });
   const tileOf = new Array(steps.length);
   view.groups.forEach(([first, last], number) => { for (let i = first; i <= last; i++) tileOf[i] = number; });
-  $("reply").append(...tiles);
+  $("reply").append(view.reply, ...tiles);
   $("reply").addEventListener("click", (event) => {
     const tile = event.target.closest("span");
     if (tile) open(+tile.dataset.first);

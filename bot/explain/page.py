@@ -32,6 +32,8 @@ from .visible import neutral, visible
 
 _HERE = Path(__file__).parent
 SHADES = 32
+ERASED = "▒"
+"""Stands for a token whose bytes are gone."""
 _SWATCHES = (0, 4, 8, 15, 32)
 """The shade of each level in the legend."""
 
@@ -93,6 +95,7 @@ def page_data(
             for layer, tiles in layers.items()
         },
         "swatches": _SWATCHES,
+        "reply": "" if explanation.tokens else neutral(turn.reply),
         "whole": " · ".join(whole(explanation)),
         "prompt": _prompt(explanation, scored),
         "loss": "\n".join(loss_lines(scored.loss)) if scored else None,
@@ -187,7 +190,7 @@ def _prompt(
                 token(
                     part.start + offset,
                     number,
-                    visible(piece).replace("⏎", "⏎\n") if part.kind == "marker" else neutral(piece),
+                    visible(piece).replace("⏎", "⏎\n") if part.kind == "marker" else neutral(piece) or ERASED,
                 )
                 for offset, (number, piece) in enumerate(zip(part.ids, part.pieces, strict=True))
             ],

@@ -26,7 +26,7 @@ def require(turn: Turn, model: ModelIdentity | None = None) -> None:
     """Raise CannotVerify unless the turn can be replayed (with this model, once it is known)."""
     name = f"turn {turn.id}"
     trace, recorded = turn.trace, turn.model
-    if not turn.verifiable:
+    if not turn.verifiable and not trace.fault:
         raise CannotVerify(f"{name}: part of what went in was erased: its input cannot be given again")
     if turn.status == "pending":
         raise CannotVerify(f"{name}: is still being written: wait until it ends")

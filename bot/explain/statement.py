@@ -8,7 +8,7 @@ from .certificate import Certificate, Distance, LevelResult, cross_entropy_diffe
 
 FORMAT = 1
 
-_ALIKE = 2.0
+_ALIKE = 3.0
 """Maxima over a few dozen rows that differ by less than this factor are called about as much."""
 
 _TITLES = {

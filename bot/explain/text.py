@@ -1,5 +1,7 @@
 """An explanation as text: for a pipe, for `/explain` in a chat, and as parts of the full screen."""
 
+import textwrap
+
 from .ending import stop_string
 from .explanation import Explanation
 from .lines import Line, plain, reply_lines, width
@@ -91,7 +93,7 @@ def headline(explanation: Explanation) -> list[str]:
         )
     if turn.trace.fault:
         out.append(f"The record is damaged: {neutral(turn.trace.fault)}")
-    if not turn.verifiable:
+    elif not turn.verifiable:
         out.append("Part of what went in was erased: this turn can be read, not replayed.")
     return out
 
@@ -110,11 +112,21 @@ def legend(layer: Layer = "probability") -> str:
     )
 
 
+def absence(explanation: Explanation) -> str:
+    """Why there is no step to show."""
+    turn = explanation.turn
+    if turn.trace.fault:
+        return "No step can be read: the record is damaged."
+    if not turn.verifiable:
+        return "The tokens of this reply were erased."
+    return "No token was recorded yet." if turn.status == "pending" else "No token was recorded."
+
+
 def whole(explanation: Explanation) -> list[str]:
     """The reply in a few numbers."""
     numbers = explanation.whole
     if not numbers.tokens:
-        return ["No token was recorded."]
+        return [absence(explanation)]
     assert numbers.perplexity is not None  # there are tokens
     assert numbers.mean_entropy_bits is not None and numbers.first_choice_share is not None
     speed = f" · {numbers.ms_per_token:.1f} ms a token" if numbers.ms_per_token is not None else ""
@@ -140,13 +152,14 @@ def least_certain(explanation: Explanation) -> list[str]:
 
 def overview(explanation: Explanation, layer: Layer = "probability", columns: int = 80) -> list[Line]:
     """The reply with its marks, its numbers, and where it was least certain."""
-    lines: list[Line] = [[("", text)] for text in headline(explanation)]
-    lines += [[], [("", legend(layer))], []]
-    lines += reply_lines(explanation, layer, columns)
+    lines: list[Line] = [*([("", text)] for text in headline(explanation)), []]
+    if not explanation.tokens:
+        lines_said = neutral(explanation.turn.reply).splitlines()
+        shown = [part for line in lines_said for part in textwrap.wrap(line, columns) or [""]]
+        return [*lines, *([("", text)] for text in (absence(explanation), "", *shown))]
+    lines += [[("", legend(layer))], [], *reply_lines(explanation, layer, columns)]
     lines += [[], *([("", text)] for text in whole(explanation))]
-    if explanation.tokens:
-        lines += [[], [("bold", "Least certain")], *([("", text)] for text in least_certain(explanation))]
-    return lines
+    return [*lines, [], [("bold", "Least certain")], *([("", text)] for text in least_certain(explanation))]
 
 
 def table(explanation: Explanation) -> list[str]:
@@ -269,6 +282,9 @@ def prompt_lines(explanation: Explanation, columns: int = 80) -> list[str]:
         )
     for part in explanation.prompt:
         out += ["", f"[{origin(part)} · {len(part.ids)} tokens from position {part.start}]"]
+        if part.is_erased:
+            out.append("(erased)")
+            continue
         text = b"".join(part.pieces)
         shown = visible(text).replace("⏎", "⏎\n") if part.kind == "marker" else neutral(text)
         out += shown.splitlines()
@@ -288,6 +304,8 @@ def origin(part: PromptPart) -> str:
 
 def full(explanation: Explanation, columns: int = 80) -> str:
     """Everything, for a pipe."""
-    parts = [plain(overview(explanation, columns=columns)), "\n".join(table(explanation))]
+    parts = [plain(overview(explanation, columns=columns))]
+    if explanation.tokens:
+        parts.append("\n".join(table(explanation)))
     parts.append("\n".join(prompt_lines(explanation, columns)))
     return "\n\n".join(parts) + "\n"

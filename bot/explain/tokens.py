@@ -79,6 +79,11 @@ class PromptPart:
     role: Role | None
     message: int | None
 
+    @property
+    def is_erased(self) -> bool:
+        """Nothing is left of it but its length: erasure puts −1 in place of each id."""
+        return bool(self.ids) and max(self.ids) < 0
+
 
 def tokens(turn: Turn) -> tuple[Token, ...]:
     steps = turn.trace.steps

@@ -4,6 +4,7 @@ import math
 import time
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from glasshead.explain.explanation import explain
@@ -165,3 +166,30 @@ def test_a_what_if_says_where_it_goes_on(turn: Turn) -> None:
     said = "\n".join(headline(explain(branch)))
     assert f"after 3 tokens of turn {turn.id}" in said
     assert explain(branch).step(0).draw_index == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault", "reason"),
+    [
+        ({"status": "pending", "finish": None}, None, "No token was recorded yet."),
+        ({}, "the checksum does not match", "No step can be read: the record is damaged."),
+        ({"verifiable": False}, None, "The tokens of this reply were erased."),
+    ],
+)
+def test_what_has_no_steps_says_why_and_shows_the_rest(
+    turn: Turn, fields: dict[str, Any], fault: str | None, reason: str
+) -> None:
+    trace = replace(turn.trace, steps=(), pieces=(), fault=fault)
+    said = full(explain(replace(turn, trace=trace, reply="It was blue.", **fields)))
+    assert reason in said and "It was blue." in said and "What the model saw" in said
+    assert ("was erased" in said) == ("verifiable" in fields)
+
+
+def test_an_erased_part_of_the_prompt_says_so(turn: Turn) -> None:
+    typed = next(span for span in turn.prompt.spans if span.kind == "typed")
+    gone = range(typed.start, typed.end)
+    ids = tuple(-1 if place in gone else token for place, token in enumerate(turn.prompt.ids))
+    pieces = tuple(b"" if place in gone else piece for place, piece in enumerate(turn.prompt_pieces))
+    prompt = replace(turn.prompt, ids=ids)
+    said = full(explain(replace(turn, prompt=prompt, prompt_pieces=pieces, verifiable=False)))
+    assert "(erased)" in said and "Name a colour" not in said

@@ -158,7 +158,7 @@ async def test_a_turn_without_steps_is_no_trap(turn: Turn, keys: PipeInput) -> N
     empty = replace(turn, trace=Trace((), (), 10), status="pending", finish=None, timings=None)
     screen = screen_of(empty, keys)
     await press(screen, keys, "nGgwls")
-    assert "No token was recorded." in shown(screen)
+    assert "No token was recorded yet." in shown(screen)
 
 
 def shown(screen: Screen) -> str:

@@ -22,30 +22,25 @@
   }
   const bits = (nats) => nats / Math.LN2;
   const p = (logprob) => (logprob === null ? 0 : Math.exp(logprob));
+  const thousands = (count) => String(count).replace(/\B(?=(\d{3})+$)/g, ",");
   const name = (id) => (id in view.names ? view.names[id] : "token " + id);
   const quoted = (text) => "“" + text + "”";
 
   // The reply
-  const tiles = view.groups.map(([first, last, text, shown], number) => {
-    const tile = make("span");
-    tile.dataset.first = first;
-    tile.dataset.text = text;
-    tile.dataset.shown = shown;
-    return tile;
-  });
+  const tiles = view.groups.map(([first, , text]) => make("span", { textContent: text, first }));
   const tileOf = new Array(steps.length);
   view.groups.forEach(([first, last], number) => { for (let i = first; i <= last; i++) tileOf[i] = number; });
   $("reply").append(view.reply, ...tiles);
   $("reply").addEventListener("click", (event) => {
     const tile = event.target.closest("span");
-    if (tile) open(+tile.dataset.first);
+    if (tile) open(tile.first);
   });
   let hovering = 0;
   $("reply").addEventListener("mouseover", (event) => {
     const tile = event.target.closest("span");
     if (!tile || !matchMedia("(hover: hover)").matches) return;
     cancelAnimationFrame(hovering);
-    hovering = requestAnimationFrame(() => open(+tile.dataset.first));
+    hovering = requestAnimationFrame(() => open(tile.first));
   });
 
   function tint() {
@@ -58,7 +53,7 @@
     for (const button of $("layers").children) button.ariaPressed = String(button.dataset.layer === layer);
   }
   function write() {
-    for (const tile of tiles) tile.textContent = reveal ? tile.dataset.shown : tile.dataset.text;
+    tiles.forEach((tile, number) => { tile.textContent = view.groups[number][reveal ? 3 : 2]; });
     $("reveal").ariaPressed = String(reveal);
   }
 
@@ -71,7 +66,7 @@
     tile.classList.add("on");
     if (focus) tile.scrollIntoView({ block: "nearest" });
     $("step").replaceChildren(...panel(index));
-    history.replaceState(null, "", "#" + index);
+    if (location.hash !== "#" + index) history.replaceState(null, "", "#" + index);
   }
   function panel(index) {
     const step = steps[index];
@@ -139,7 +134,7 @@
     return make("ol", {}, ...step.stages.map(([stage, survivors]) => {
       const gone = before - survivors;
       before = survivors;
-      return row(stage, `${survivors.toLocaleString("en")} left` + (gone > 0 ? `, ${gone.toLocaleString("en")} removed` : ""));
+      return row(stage, `${thousands(survivors)} left` + (gone > 0 ? `, ${thousands(gone)} removed` : ""));
     }));
   }
 
@@ -158,26 +153,6 @@
     button.addEventListener("click", () => open(index, true));
     $("least").append(button);
   }
-  for (const branch of view.tree) {
-    const here = branch.turn === data.turn;
-    const head = [make("b", { textContent: branch.title + (here ? " (this one)" : "") }),
-      ...[branch.said, branch.met].filter(Boolean).map((text) => make("span", { textContent: text })), make("q", { textContent: branch.next, dir: "auto" })];
-    const side = (number, at) => make("p", { dir: "auto" }, make("small", { textContent: "turn " + number }), " ",
-      ...branch.parts.map((part) => make(part[0] ? "span" : "mark", { textContent: part[at] })));
-    const item = here ? make("div", { className: "here" }, ...head)
-      : make("details", {}, make("summary", {}, ...head), make("span", { textContent: branch.facts }), side(data.turn, 1), side(branch.turn, 2));
-    item.style.marginLeft = 24 * branch.depth + "px";
-    $("tree").append(item);
-  }
-  if (!view.tree.length) $("branches").remove();
-  for (const [title, kind, pieces] of view.prompt) {
-    $("prompt").append(make("h3", { textContent: title }), make("p", { className: kind, dir: "auto" },
-      ...pieces.map(([id, text, note, shade]) => make("span", {
-        textContent: text, className: shade === null ? "" : "t" + shade, title: "token " + id + (note ? ", " + note : "") }))));
-  }
-  if (view.loss) $("loss").append(make("pre", { textContent: view.loss }));
-  else $("loss").remove();
-  for (const [label, value] of view.identity) $("identity").append(make("dt", { textContent: label }), make("dd", { textContent: value }));
   $("save").addEventListener("click", () => {
     const { view: _, ...record } = data;
     const link = make("a", { href: URL.createObjectURL(new Blob([JSON.stringify(record)], { type: "application/json" })), download: `turn-${data.turn}.json` });
@@ -195,9 +170,33 @@
     };
     if (actions[event.key]) { event.preventDefault(); actions[event.key](); }
   });
-  write();
   const asked = /^#\d+$/.test(location.hash) ? +location.hash.slice(1) : view.step;
   open(asked < steps.length ? asked : 0);
   tint();
+  if (!view.tree.length) $("branches").remove();
+  if (!view.loss) $("loss").remove();
+  /** What is folded away: built when the rest can be used. */
+  function fold() {
+    for (const branch of view.tree) {
+      const here = branch.turn === data.turn;
+      const head = [make("b", { textContent: branch.title + (here ? " (this one)" : "") }),
+        ...[branch.said, branch.met].filter(Boolean).map((text) => make("span", { textContent: text })), make("q", { textContent: branch.next, dir: "auto" })];
+      const side = (number, at) => make("p", { dir: "auto" }, make("small", { textContent: "turn " + number }), " ",
+        ...branch.parts.map((part) => make(part[0] ? "span" : "mark", { textContent: part[at] })));
+      const item = here ? make("div", { className: "here" }, ...head)
+        : make("details", {}, make("summary", {}, ...head), make("span", { textContent: branch.facts }), side(data.turn, 1), side(branch.turn, 2));
+      item.style.marginLeft = 24 * branch.depth + "px";
+      $("tree").append(item);
+    }
+    for (const [title, kind, pieces] of view.prompt) {
+      $("prompt").append(make("h3", { textContent: title }), make("p", { className: kind, dir: "auto" },
+        ...pieces.map(([id, text, note, shade]) => make("span", {
+          textContent: text, className: shade === null ? "" : "t" + shade, title: "token " + id + (note ? ", " + note : "") }))));
+    }
+    if (view.loss) $("loss").append(make("pre", { textContent: view.loss }));
+    for (const [label, value] of view.identity) $("identity").append(make("dt", { textContent: label }), make("dd", { textContent: value }));
+    document.documentElement.dataset.whole = "true";
+  }
+  (window.requestIdleCallback || setTimeout)(fold, { timeout: 500 });
   document.documentElement.dataset.ready = "true";
 })();

@@ -44,7 +44,7 @@ def opened(browser: Browser, html: str, path: Path, **context: object) -> tuple[
     shown.on("pageerror", lambda error: noise.append(str(error)))
     shown.on("request", lambda request: noise.append(request.url) if request.url != path.as_uri() else None)
     shown.goto(path.as_uri())
-    shown.wait_for_selector("html[data-ready]")
+    shown.wait_for_selector("html[data-ready][data-whole]")
     return shown, noise
 
 

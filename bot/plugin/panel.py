@@ -8,7 +8,7 @@ import discord
 from ..explain.explanation import Explanation
 from ..explain.lines import plain
 from ..explain.scale import LAYERS, Layer
-from ..explain.text import percent, quoted, step_lines, whole
+from ..explain.text import absence, percent, quoted, step_lines, whole
 from ..explain.visible import visible
 from .display import short_name
 
@@ -195,7 +195,7 @@ def heading(explanation: Explanation, place: Place, note: str) -> str:
 def body(explanation: Explanation, place: Place, *, picture: bool) -> str:
     """The step in words: a line beside the picture, everything without it."""
     if not explanation.tokens:
-        return "No token was recorded."
+        return absence(explanation)
     if picture:
         return f"-# {discord.utils.escape_markdown(spoken(explanation, place))}"
     lines = plain(step_lines(explanation, place.step, columns=COLUMNS))
@@ -205,7 +205,7 @@ def body(explanation: Explanation, place: Place, *, picture: bool) -> str:
 def spoken(explanation: Explanation, place: Place) -> str:
     """The step as a sentence, also for those who cannot see the picture."""
     if not explanation.tokens:
-        return "No token was recorded."
+        return absence(explanation)
     step = explanation.step(place.step)
     others = [c for c in step.candidates if not c.chosen][:3]
     instead = ", ".join(f"{quoted(c.bytes, 14)} {percent(c.p)}" for c in others)

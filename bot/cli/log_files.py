@@ -217,14 +217,15 @@ def check(
             lock.release()
     with _progress("turns") as done:
         findings = backups.check(path, done)
-    if not findings and current_owner(path) is None:
+    alone = current_owner(path) is None
+    if not findings and alone:
         found = writing(config, lambda write: write("check_search_index"))
         findings = [backups.Finding(what, remedy) for what, remedy in found]
     if as_json:
         listed = [{"what": finding.what, "remedy": finding.remedy} for finding in findings]
         print_json({"format": 1, "ok": not findings, "findings": listed})
     elif not findings:
-        print(f"{path}: whole")
+        print(f"{path}: whole" + ("" if alone else "; its search indexes are checked when no bot runs"))
     for finding in findings if not as_json else []:
         print(f"{finding.what}\n    {finding.remedy}")
     if findings:

@@ -8,7 +8,7 @@ import typer
 from ..errors import UserError
 from ..explain.branches import compare as compare_turns
 from ..explain.turn import Turn
-from ..explain.visible import visible
+from ..explain.visible import model_name, visible
 from ..store import Store
 from ..store.clock import DAY_US, now_us
 from ..store.owner import Write
@@ -52,7 +52,8 @@ def compare(
     print(f"the same prompt: {'yes' if found.same_prompt else 'no'}")
     for turn in (left, right):
         settings = turn.sampling
-        print(f"turn {turn.id}: {line(turn.model.name)}, seed {turn.seed}, temperature {settings.temperature:g}, "
+        name = line(model_name(turn.model.name))
+        print(f"turn {turn.id}: {name}, seed {turn.seed}, temperature {settings.temperature:g}, "
               f"top_k {settings.top_k}, top_p {settings.top_p:g}, min_p {settings.min_p:g}")  # fmt: skip
     if found.parts_at is None:
         print("the replies are the same as far as both go")
@@ -167,20 +168,7 @@ def stats(
     if by == "day" and rows:
         print(f"turns   {sparkline([row.turns for row in rows])}  {sum(row.turns for row in rows)}")
         print(f"tokens  {sparkline([row.tokens for row in rows])}  {sum(row.tokens for row in rows)}\n")
-    columns = (
-        by,
-        "turns",
-        "tokens",
-        "TTFT ms",
-        "tok/s",
-        "perplexity",
-        "stopped",
-        "errors",
-        "interrupted",
-        "★",
-        "👍",
-        "👎",
-    )
+    columns = (by, "turns", "tokens", "TTFT ms", "tok/s", "perplex.", "stops", "errors", "cut off", "★", "👍/👎")
     show_table(columns, map(_cells, rows), right=columns[1:])
 
 
@@ -190,6 +178,6 @@ def _cells(row: Sums) -> tuple[object, ...]:
 
     return (
         row.key, row.turns, row.tokens, rounded(row.ttft_ms, 0), rounded(row.tokens_per_second, 1),
-        rounded(row.perplexity, 2), row.stopped, row.errors, row.interrupted, rounded(row.stars, 1), row.thumbs_up,
-        row.thumbs_down,
+        rounded(row.perplexity, 2), row.stopped, row.errors, row.interrupted, rounded(row.stars, 1),
+        f"{row.thumbs_up}/{row.thumbs_down}",
     )  # fmt: skip

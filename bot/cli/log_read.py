@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UserError
-from ..explain.visible import neutral
+from ..explain.visible import model_name, neutral
 from ..store import SessionRow, Store, TurnRow
 from ..store.json import hit_json, marks_json, message_json, session_json, turn_json
 from ..store.marks import Marks
@@ -112,7 +112,7 @@ def _transcript(messages: list[MessageRow], turns: list[TurnRow], marks: dict[in
 
 
 def _turn_line(turn: TurnRow, marks: Marks | None) -> str:
-    facts = [f"turn {turn.id}", line(turn.model), f"{turn.n_out} tokens"]
+    facts = [f"turn {turn.id}", line(model_name(turn.model)), f"{turn.n_out} tokens"]
     if turn.perplexity is not None:
         facts.append(f"perplexity {turn.perplexity:.2f}")
     if turn.status != "ok":

@@ -10,6 +10,10 @@ from ..explain.visible import neutral
 if TYPE_CHECKING:
     from rich.text import Text
 
+SHORT = 16
+"""Columns of a cell that is never cut: a moment, a name."""
+HEADING = 8
+"""Columns of a heading that are never cut."""
 SPARKS = "▁▂▃▄▅▆▇█"
 
 
@@ -30,11 +34,22 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, righ
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    lines = [[cell if isinstance(cell, Text) else Text(line(_plain(cell))) for cell in row] for row in rows]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(name, justify="right" if name in set(right) else "left", overflow="ellipsis", no_wrap=True)
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(line(_plain(cell))) for cell in row))
+    for place, name in enumerate(columns):
+        # What is short stays whole: where there is little room, headings wrap and long texts are cut.
+        longest = max(
+            [min(max(map(len, name.split()), default=0), HEADING), *(row[place].cell_len for row in lines)]
+        )
+        table.add_column(
+            Text(name, no_wrap=False),
+            justify="right" if name in set(right) else "left",
+            overflow="ellipsis",
+            no_wrap=True,
+            min_width=min(longest, SHORT),
+        )
+    for row in lines:
+        table.add_row(*row)
     Console().print(table)
 
 

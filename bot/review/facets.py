@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from ..explain.visible import model_name
 from ..store.tables import model, tag
-from .render import model_name
 
 MANY = 12
 

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse
 
 from ..explain.scale import LAYERS
 from ..explain.tree import continuation, met, said, title
-from ..explain.visible import neutral, visible
+from ..explain.visible import model_name, neutral, visible
 from .markup import parts
 
 HERE = Path(__file__).parent
@@ -47,11 +47,6 @@ def _ms(us: int | None) -> str:
 
 def _number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:,.{digits}f}"
-
-
-def model_name(name: str) -> str:
-    """What people call a model: a file's name without its folder and ending."""
-    return name.rsplit("/", 1)[-1].removesuffix(".gguf")
 
 
 def environment() -> Environment:

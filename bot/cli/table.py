@@ -14,6 +14,8 @@ SHORT = 16
 """Columns of a cell that is never cut: a moment, a name."""
 HEADING = 8
 """Columns of a heading that are never cut."""
+MANY = 8
+"""Columns that stand close together."""
 SPARKS = "▁▂▃▄▅▆▇█"
 
 
@@ -35,7 +37,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, righ
     from rich.text import Text  # noqa: PLC0415
 
     lines = [[cell if isinstance(cell, Text) else Text(line(_plain(cell))) for cell in row] for row in rows]
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1 if len(columns) > MANY else 2, 0, 0))
     for place, name in enumerate(columns):
         # What is short stays whole: where there is little room, headings wrap and long texts are cut.
         longest = max(

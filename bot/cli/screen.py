@@ -29,7 +29,7 @@ from ..errors import UserError
 from ..explain.branches import compare
 from ..explain.contrast import compare_lines
 from ..explain.explanation import Explanation
-from ..explain.lines import Line, plain, reply_lines
+from ..explain.lines import Line, plain, reply_lines, width
 from ..explain.loss import loss_lines, seen_lines
 from ..explain.text import absence, headline, legend, prompt_lines, quoted, step_lines, whole
 from ..explain.tree import tree, tree_lines
@@ -126,7 +126,11 @@ class Screen:
 
     def _head(self) -> StyleAndTextTuples:
         first, settings = headline(self.state.explanation)[:2]
-        return [("bold", first), ("", "  "), ("fg:ansibrightblack", settings)]
+        return [("bold", first), ("fg:ansibrightblack", f"  {settings}" if self._fits() else "")]
+
+    def _fits(self) -> bool:
+        """Whether name and settings of the reply have room on one line."""
+        return width("  ".join(headline(self.state.explanation)[:2])) <= self._columns()
 
     def _reply_lines(self) -> list[Line]:
         """Laid out once for what is to be seen: a frame asks for the lines twice."""
@@ -138,7 +142,12 @@ class Screen:
 
     def _lay_out(self) -> list[Line]:
         state = self.state
-        notes = [*headline(state.explanation)[2:], *whole(state.explanation), "", legend(state.layer)]
+        notes = [
+            *headline(state.explanation)[2 if self._fits() else 1 :],
+            *whole(state.explanation),
+            "",
+            legend(state.layer),
+        ]
         lines = reply_lines(state.explanation, state.layer, self._half(), current=state.step, reveal=state.reveal)
         wrapped = (part for note in notes for part in textwrap.wrap(note, self._half()) or [""])
         return [*lines, [], *([("", part)] for part in wrapped)]
@@ -166,7 +175,7 @@ class Screen:
         return _joined(step_lines(state.explanation, state.step, self._half()))
 
     def _foot(self) -> StyleAndTextTuples:
-        hint = "←→ step  n least certain  / find  l layer  i input  w what if  p prove  ? help  q leave"
+        hint = "←→ step  n least certain  / find  l layer  i input  w what if  v tree  p prove  ? help  q leave"
         return [("bold", self.state.note)] if self.state.note else [("fg:ansibrightblack", hint)]
 
     # What is done

@@ -105,6 +105,7 @@ async def test_layers_help_and_what_the_model_saw(turn: Turn, keys: PipeInput) -
     screen = screen_of(turn, keys)
     await press(screen, keys, "ll?")
     assert screen.state.layer == "entropy"
+    assert "temperature 1.2" in "".join(fragment[1] for fragment in screen._reply())  # no room beside the name
     assert HELP.splitlines()[0] in shown(screen)
     screen = screen_of(turn, keys)
     await press(screen, keys, "i")

@@ -26,7 +26,9 @@ from .streams import Streams
 log = logging.getLogger(__name__)
 
 GAP_S = 0.15
-"""How long a prefill chunk may keep running replies waiting."""
+"""How long it may take from one step of the running replies to the next: a prefill chunk, and the step itself."""
+LEAST_S = 0.05
+"""But so long a chunk may take even where steps are slow: else a newcomer would never get there."""
 ALONE_S = 0.3
 """And how long it may take where nobody waits: a newcomer or a cancellation does."""
 
@@ -66,6 +68,7 @@ class Worker(threading.Thread):
         self._decoding: list[Reply] = []
         self._scores_turn = False
         self._row_s = 0.004
+        self._step_s = 0.0
         self._news = threading.Event()
         self._stopped: EngineError | None = None
 
@@ -148,7 +151,7 @@ class Worker(threading.Thread):
 
     def _limit(self) -> int:
         """Rows of a prefill chunk, by how long they take just now."""
-        seconds = GAP_S if self._decoding else ALONE_S
+        seconds = max(LEAST_S, GAP_S - self._step_s) if self._decoding else ALONE_S
         return min(self._context.n_batch, max(LEAST_CHUNK, int(seconds / self._row_s)))
 
     def _measure(self, rows: int, began: float) -> None:
@@ -241,7 +244,8 @@ class Worker(threading.Thread):
     def _step(self, running: list[Reply]) -> None:
         began = time.monotonic()
         self._context.decode([Place(r.ids[r.computed], r.computed, r.stream, True) for r in running])
-        self._govern(("decode", len(running)), time.monotonic() - began)
+        self._step_s = time.monotonic() - began
+        self._govern(("decode", len(running)), self._step_s)
         streams = [reply.stream for reply in running]
         classes = decode_classes(streams, tells=self._tells)
         ends: list[tuple[Reply, End]] = []

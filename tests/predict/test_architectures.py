@@ -70,7 +70,7 @@ async def test_a_crowd_is_replayed_bitwise(architecture, quantization, made, sta
     engine = await start(path, max_running=9, cache_bytes=200_000, spill_folder=tmp_path)
     replies = await crowd(engine, seed=len(architecture))
     assert [reply.error for reply in replies] == [None] * len(replies)
-    assert any(reply.n_cached for reply in replies)
+    assert architecture not in TRIMMABLE or any(reply.n_cached for reply in replies)
     with Model.load(path) as model:
         for number, reply in enumerate(replies):
             given = (model, reply.ids, len(reply.prompt), reply.schedule)

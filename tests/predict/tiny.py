@@ -77,9 +77,9 @@ def tiny(
 
 
 def weights(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Random weights that let activations through: norms near one, states that decay."""
+    """Random weights that let activations through, and not too large: norms near one, states that decay."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
-    out = rng.normal(0, 0.3, shape[::-1]).astype(np.float32)
+    out = rng.normal(0, 0.15 if "ssm_" in name else 0.3, shape[::-1]).astype(np.float32)
     if "ssm_a" in name:
         return -np.abs(out) - 0.1
     if "norm" in name and name.endswith("weight"):

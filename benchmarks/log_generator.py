@@ -1,12 +1,15 @@
 """Fill a log with invented sessions, as large as wanted: `python -m benchmarks.log_generator FILE --turns 1000000`.
 
 Words follow Zipf's law, so do persons and channels; sessions have 1 to 40 turns over a year; one message in thirty
-is Japanese. Traces come from a pool of replies of 60 to 160 tokens, sampled from invented logits by the program's
-own sampler and encoded by its own codec: every turn has one, and its row says what the trace says. Rows are written
-in bulk, past the program's way of writing; the schema, triggers and indexes are the program's.
+is Japanese. Traces are real: the model writes a pool of replies of up to 160 tokens, recorded as the bot records
+them, and every turn has one of them, with its prompt; its row says what the trace says. Rows are written in bulk,
+past the program's way of writing; the schema, triggers and indexes are the program's.
 """
 
 import argparse
+import asyncio
+import dataclasses
+import datetime
 import random
 import sqlite3
 import time
@@ -14,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from glasshead.predict.draw import draw
 from glasshead.predict.engine import ModelIdentity
+from glasshead.predict.local import EngineSettings, LocalEngine
+from glasshead.predict.message import Message
+from glasshead.predict.model import Model
 from glasshead.predict.prompt import Span
-from glasshead.predict.sampler import sample
+from glasshead.predict.render import Renderer
 from glasshead.predict.sampling import Sampling
-from glasshead.predict.schedule import Run
-from glasshead.predict.step import Step
-from glasshead.store.blocks import BLOCK, PackedPrompt, pack_ids
+from glasshead.store.blocks import PackedPrompt, pack_ids
 from glasshead.store.clock import DAY_US, now_us
 from glasshead.store.codec import encode
 from glasshead.store.database import writer_engine
@@ -30,43 +33,69 @@ from glasshead.store.models import model_id, pack_pieces, sampling_id, save_voca
 from glasshead.store.spans import pack_spans
 from glasshead.store.traces import PART
 
-N_VOCAB = 49_152
+from .engine import DEFAULT_MODEL
+
 SYLLABLES = [a + b for a in "bdfghklmnprstvz" for b in ("a", "e", "i", "o", "u", "an", "er", "is")]
 KANA = "東京都今日明日天気雨晴山川海猫犬本読書話食事朝昼夜時間友達学校先生電車駅道花"
+THINGS = (
+    "a storm",
+    "tea",
+    "the moon",
+    "a lost key",
+    "prime numbers",
+    "bread",
+    "a lighthouse",
+    "jazz",
+    "snow",
+    "bees",
+)
+ASKED = (
+    "Tell me about {}.",
+    "Write a short story with {}.",
+    "Why do people care about {}?",
+    "Give me a list about {}.",
+)
 
 
 @dataclass(frozen=True)
 class PooledReply:
-    """A reply ready for storage."""
+    """A reply ready for storage, and the prompt it answers."""
 
     trace: bytes
     ids: bytes
     n: int
     perplexity: float
     surprisal: float
+    tail: bytes
+    n_prompt: int
+    typed: tuple[int, int]
 
 
-def steps(n: int, seed: int, k: int = 10) -> tuple[Step, ...]:
-    """A reply as a small model makes it: mostly sure, sometimes not."""
-    rng = np.random.default_rng(seed)
-    common = rng.integers(0, N_VOCAB, 600)
-    out: list[Step] = []
-    for t in range(n):
-        row = rng.standard_normal(N_VOCAB).astype(np.float32) * 2
-        row[rng.choice(common, 40)] += rng.gumbel(6, 3, 40).astype(np.float32)
-        out.append(sample(row, Sampling(), [step.id for step in out], draw(seed, t), k))
-    return tuple(out)
+async def pool(path: Path, size: int) -> tuple[list[PooledReply], ModelIdentity, list[bytes]]:
+    """Replies of the model, eight at a time, its identity, and the bytes of its tokens."""
+    model = Model.load(path)
+    engine = LocalEngine(model, EngineSettings(n_ctx=512, max_per_user=size, threads=1))
+    renderer = Renderer(model.vocabulary, model.template, date=datetime.date(2026, 1, 1))
 
-
-def pool(size: int) -> list[PooledReply]:
-    out = []
-    for seed in range(size):
-        n = 60 + (seed * 37) % 101
-        made = steps(n, seed)
+    async def reply(i: int) -> PooledReply:
+        question = ASKED[i % len(ASKED)].format(THINGS[i % len(THINGS)])
+        prompt = renderer.render((Message("user", question, id=0),), budget=250)
+        generation = engine.generate(prompt.ids, Sampling(max_tokens=60 + i * 37 % 101), i)
+        made = tuple([step async for step in generation])
         surprisal = -sum(step.logprob for step in made)
-        trace = encode(made, (Run("many", 120), Run("one", n - 1)), 10)
-        out.append(PooledReply(trace, pack_ids([s.id for s in made]), n, float(np.exp(surprisal / n)), surprisal))
-    return out
+        typed = next((span.start, span.end) for span in prompt.spans if span.kind == "typed")
+        print(f"reply {i + 1} of {size}: {len(made)} tokens", flush=True)
+        return PooledReply(
+            encode(made, generation.schedule, 10), pack_ids([step.id for step in made]), len(made),
+            float(np.exp(surprisal / len(made))), surprisal, PackedPrompt(prompt.ids, b"k" * 32).tail,
+            len(prompt.ids), typed,
+        )  # fmt: skip
+
+    try:
+        made = await asyncio.gather(*(reply(i) for i in range(size)))
+        return list(made), engine.model, list(model.vocabulary.pieces())
+    finally:
+        await engine.aclose()
 
 
 class Words:
@@ -76,34 +105,32 @@ class Words:
         self._rng = rng
         made = ("".join(rng.choices(SYLLABLES, k=1 + i % 3)) + str(i % 7)[: i // 2000] for i in range(2 * size))
         self.words = list(dict.fromkeys(made))[:size]
-        self._weights = np.cumsum([1 / (rank + 3) for rank in range(len(self.words))]).tolist()
+        weights = np.array([1 / (rank + 3) for rank in range(len(self.words))])
+        self._drawn = np.random.default_rng(rng.randrange(2**32)).choice(
+            len(self.words), 4_000_000, p=weights / weights.sum()
+        )
+        self._strings = np.array(self.words, dtype=object)
 
     def text(self, low: int, high: int) -> str:
+        """Some words in a row of four million drawn beforehand."""
         if self._rng.random() < 1 / 30:
             return "".join(self._rng.choices(KANA, k=self._rng.randint(4, 40)))
-        count = self._rng.randint(low, high)
-        return " ".join(self._rng.choices(self.words, cum_weights=self._weights, k=count))
+        start = self._rng.randrange(len(self._drawn) - high)
+        return " ".join(self._strings[self._drawn[start : start + self._rng.randint(low, high)]])
 
 
-def generate(path: Path, turns: int, *, seed: int = 1, pool_size: int = 150) -> None:
+def generate(path: Path, turns: int, *, model: Path = DEFAULT_MODEL, seed: int = 1, pool_size: int = 16) -> None:
     """Add ``turns`` turns to a new log."""
     rng = random.Random(seed)
     migrate(path)
-    replies = pool(pool_size)
+    replies, identity, pieces = asyncio.run(pool(model, pool_size))
     words = Words(rng)
-    prompts = [
-        PackedPrompt([rng.randrange(N_VOCAB) for _ in range(rng.randint(40, BLOCK - 1))], b"k" * 32).tail
-        for _ in range(300)
-    ]
     engine = writer_engine(path)
     with engine.begin() as connection:
-        identities = [
-            ModelIdentity(f"model-{i}", f"{i:064x}", "Q4_1", N_VOCAB, 2048, "c" * 64, "b1") for i in range(3)
-        ]
-        models = [model_id(connection, identity) for identity in identities]
-        packed = pack_pieces([f" {words.words[i % len(words.words)]}".encode() for i in range(N_VOCAB)])
-        for identity in identities:
-            save_vocabulary(connection, identity, *packed)
+        identities = [identity, *(dataclasses.replace(identity, name=name, sha256=name) for name in ("b", "c"))]
+        models = [model_id(connection, each) for each in identities]
+        for each in identities:
+            save_vocabulary(connection, each, *pack_pieces(pieces))
         sampler = sampling_id(connection, Sampling())
     engine.dispose()
     with sqlite3.connect(path, isolation_level=None) as raw:
@@ -111,7 +138,7 @@ def generate(path: Path, turns: int, *, seed: int = 1, pool_size: int = 150) -> 
             raw.execute(f"PRAGMA {pragma}")
         persons = [(i, 10**17 + i, f"person{i}") for i in range(1, 5001)]
         raw.executemany("INSERT INTO person (id, discord_id, name) VALUES (?, ?, ?)", persons)
-        filler = _Filler(raw, rng, words, replies, prompts, models, sampler)
+        filler = _Filler(raw, rng, words, replies, models, sampler)
         begun = time.perf_counter()
         while filler.turn < turns:
             raw.execute("BEGIN IMMEDIATE")
@@ -143,9 +170,9 @@ KEYS = {"model": "model_id", "server": "guild_id", "user": "requester_id"}
 
 
 class _Filler:
-    def __init__(self, raw, rng, words, replies, prompts, models, sampler) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, raw, rng, words, replies, models, sampler) -> None:  # type: ignore[no-untyped-def]
         self.raw, self.rng, self.words = raw, rng, words
-        self.replies, self.prompts, self.models, self.sampler = replies, prompts, models, sampler
+        self.replies, self.models, self.sampler = replies, models, sampler
         self.session_id = self.message = self.turn = 0
         self.part, self.rest = 1, b""
         self.clock = now_us() - 365 * DAY_US
@@ -166,7 +193,11 @@ class _Filler:
             reply, turn = rng.choice(self.replies), self.turn
             question, answer = self.words.text(3, 30), self.words.text(reply.n // 2, reply.n)
             status = rng.choices(("ok", "stopped", "error", "interrupted"), (96, 2, 1, 1))[0]
-            spans = pack_spans((Span(0, 20, "marker", "system"), Span(20, 40, "typed", "user", asked)))
+            first, last = reply.typed
+            spans = pack_spans(
+                (Span(0, first, "marker", "system"), Span(first, last, "typed", "user", asked),
+                 Span(last, reply.n_prompt, "marker", "assistant"))
+            )  # fmt: skip
             self.rows["message"] += (
                 (asked, session, parent, "user", f"person{person}", person, question, None, turn, self.clock,
                  "東" < max(question) < "鿿", 10**18 + asked),
@@ -175,7 +206,7 @@ class _Filler:
             )  # fmt: skip
             self.rows["turn"].append(
                 (turn, session, asked, said, person, rng.choice(self.models), self.sampler, turn, 10, status,
-                 "stop", rng.choice(self.prompts), spans, 120, reply.n, rng.choice((0, 100)), 500,
+                 "stop", reply.tail, spans, reply.n_prompt, reply.n, rng.choice((0, reply.n_prompt - 1)), 500,
                  rng.randrange(50_000, 900_000), reply.n * 12_000, reply.perplexity, self.clock, 0, 0, 0, "0")
             )  # fmt: skip
             self.rows["trace"].append((turn, self.part, len(self.rest), len(reply.trace), reply.n, 10))
@@ -233,10 +264,11 @@ def main() -> None:
     parser.add_argument("path", type=Path)
     parser.add_argument("--turns", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     options = parser.parse_args()
     if options.path.exists():
         raise SystemExit(f"{options.path} exists already")
-    generate(options.path, options.turns, seed=options.seed)
+    generate(options.path, options.turns, model=options.model, seed=options.seed)
     print(f"{options.path.stat().st_size / 1e6:.0f} MB")
 
 

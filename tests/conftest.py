@@ -1,9 +1,13 @@
-"""What the whole suite shares: one real model file."""
+"""What the whole suite shares: one real model file, and examples that are the same in every run."""
 
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile("same")
 
 ROOT = Path(__file__).parent.parent
 DEFAULT_MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -19,8 +19,9 @@ SLOW, STUCK = 1.5, 4.0
 """So many times the expected duration, three times running or only once, calls for a trial."""
 BETTER = 0.92
 """A count wins a trial against more threads if it takes less than this part of their time."""
-HOPELESS, NEEDLESS = 2.0, 1.25
-"""A count is given up if its best step takes so many times as long as another's: in need, out of curiosity."""
+NEEDLESS, HOPELESS = 1.25, 2.0
+"""Fewer threads are given up after one step if it takes so many times as long as another count's best; any count
+after two."""
 RETRY_S, LONGEST_RETRY_S = 4.0, 16.0
 """Until the next trial of more threads (or fewer, if all run); three times as long after each one in vain."""
 
@@ -36,7 +37,7 @@ class Governor:
         self._clock = clock
         self.threads = most
         self._expected: dict[tuple[Key, int], float] = {}
-        self._slow = 0
+        self._slow: list[float] = []
         self._trial: _Trial | None = None
         self._retry_s = RETRY_S
         self._due = clock() + RETRY_S
@@ -57,28 +58,29 @@ class Governor:
     def _watch(self, key: Key, seconds: float) -> None:
         first = not self._expected
         expected = self._expected.get((key, self.threads), seconds)
-        self._slow = self._slow + 1 if seconds > SLOW * expected else 0
+        self._slow = [*self._slow, seconds] if seconds > SLOW * expected else []
         drift = 0.02 * (seconds - expected)  # a longer context takes longer
         self._expected[key, self.threads] = min(seconds, expected + max(0.0, drift))
-        if first or self._slow >= SAMPLES or seconds > STUCK * expected:
+        if first or len(self._slow) >= SAMPLES or seconds > STUCK * expected:
             fewer = [self.threads >> i for i in range(1, self.threads.bit_length())]
             self._begin(key, [*reversed(fewer), self.threads])
         elif self._clock() >= self._due:
             if self.threads < self._most:
                 self._begin(key, [self.threads, min(self._most, 2 * self.threads)])
             else:
-                self._begin(key, [self.threads, self.threads // 2], NEEDLESS)
+                self._begin(key, [self.threads, self.threads // 2])
 
-    def _begin(self, key: Key, counts: list[int], hopeless: float = HOPELESS) -> None:
-        self._slow = 0
-        self._trial = _Trial(key, self.threads, counts, hopeless)
+    def _begin(self, key: Key, counts: list[int]) -> None:
+        self._trial = _Trial(key, self.threads, counts)
+        if self._slow:  # what called for the trial speaks in it
+            self._trial.times[self.threads] = self._slow[-SAMPLES:]
+        self._slow = []
         self.threads = counts[0]
 
     def _judge(self, trial: "_Trial", seconds: float) -> None:
         times = trial.times.setdefault(self.threads, [])
         times.append(seconds)
-        hopeless = min(times) > trial.hopeless * trial.best(but=self.threads)
-        if len(times) < SAMPLES and not hopeless:
+        if len(times) < SAMPLES and not trial.given_up(self.threads):
             return
         trial.left.remove(self.threads)
         if trial.left:
@@ -98,16 +100,18 @@ class Governor:
 class _Trial:
     """Counts tried one after the other on the same kind of work; what is hopeless beside those before ends soon."""
 
-    def __init__(self, key: Key, before: int, left: list[int], hopeless: float) -> None:
+    def __init__(self, key: Key, before: int, left: list[int]) -> None:
         self.key = key
         self.before = before
         self.left = left
-        self.hopeless = hopeless
         self.times: dict[int, list[float]] = {}
 
-    def best(self, but: int) -> float:
-        """The quickest step so far with another count."""
-        return min((min(times) for count, times in self.times.items() if count != but), default=math.inf)
+    def given_up(self, count: int) -> bool:
+        """Whether what was seen of this count is enough to leave it."""
+        others = min((min(times) for other, times in self.times.items() if other != count), default=math.inf)
+        times = self.times[count]
+        patience = NEEDLESS if count < self.before else HOPELESS
+        return len(times) >= (1 if count < self.before else 2) and min(times) > patience * others
 
     def winner(self) -> int:
         """The count with the best median, more threads where it is a draw."""

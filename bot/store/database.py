@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import aiosqlite
 import sqlalchemy as sa
 
-from .faults import StoreError, plain_words, translate
+from .faults import StoreError, in_words, plain_words, translate
 from .gap import Gap
 from .hints import HintingCompiler
 from .indexes import is_of_index, mend_indexes
@@ -210,7 +210,7 @@ class Database:
             if error is None:
                 job.future.set_result(result)
             else:
-                job.future.set_exception(error)
+                job.future.set_exception(in_words(error, self.path))
 
     def _results(self, jobs: list[_Job]) -> list[Result]:
         if len(jobs) > 1 and self._gap is None:

@@ -25,6 +25,8 @@ MERGE_PAGES = 64
 """Pages of a full-text index rewritten in one transaction."""
 PASSES = 5
 """A session is planned again while new turns bring the words back in."""
+AT_ONCE = 3
+"""Sessions gone through side by side: one is read and planned while another's edits are written."""
 
 
 @dataclass(slots=True)
@@ -121,8 +123,18 @@ class Eraser:
         who = await self._database.read(lambda c: c.execute(query).scalar())
         if who is None:
             return
-        for session in await self._database.read(lambda c: edits.sessions_of(c, who)):
-            await self._erase_from(session, receipt, person_id=who)
+        left = iter(await self._database.read(lambda c: edits.sessions_of(c, who)))
+
+        async def take() -> None:
+            for session in left:
+                await self._erase_from(session, receipt, person_id=who)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(AT_ONCE):
+                    group.create_task(take())
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
         receipt.thumbs = await self._database.write(lambda c: edits.forget_person(c, who))
 
     async def _erase_message(self, discord_message_id: int, receipt: Receipt) -> None:
@@ -153,8 +165,14 @@ class Eraser:
             receipt.passages += len(plan.messages) - len(gone)
             receipt.prompts += len(plan.unverifiable - plan.traces)
             receipt.notes += len(plan.notes)
-            for chunk in edits.edits(plan, session):
-                await self._database.write(partial(edits.apply, chunk=chunk))
+            left = edits.edits(plan, session)
+            while left:
+                done = await self._database.write(partial(edits.apply, some=left))
+                left = left[done:]
+            running = any(row.status == "pending" for row in data.turns)
+            seen = max((row.id for row in data.messages), default=0)
+            if not running and await self._database.read(partial(edits.newest, session_id=session)) == seen:
+                return
 
     async def _clean_files(self) -> None:
         """Rewrite the search indexes without what was deleted, empty the WAL, drop derived data."""

@@ -7,7 +7,8 @@ done plans nothing. Where the words stood in other people's prompts, token ids b
 
 import secrets
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,8 +24,8 @@ from .traces import delete_trace
 
 SEARCH_INDEXES = ("message_words", "message_trigrams")
 
-CHUNK = 16
-"""Edits in one transaction: the write lock is held for some tens of milliseconds."""
+BUDGET_S = 0.01
+"""Edits begin in a transaction for so long: a few such share a commit, and the write lock is held under 50 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def places_of(connection: sa.Connection, discord_message_id: int) -> list[tuple[
 def load(connection: sa.Connection, session_id: int) -> SessionData:
     of_session = turn.c.session_id == session_id
     columns = (turn.c.id, turn.c.prompt_message_id, turn.c.reply_message_id, turn.c.requester_id, turn.c.block_id,
-               turn.c.tail, turn.c.spans, turn.c.verifiable)  # fmt: skip
+               turn.c.tail, turn.c.spans, turn.c.verifiable, turn.c.status)  # fmt: skip
     rows = connection.execute(sa.select(prompt_block).where(prompt_block.c.session_id == session_id))
     notes = sa.select(annotation).join(turn, turn.c.id == annotation.c.turn_id).where(of_session)
     return SessionData(
@@ -91,6 +92,12 @@ def load(connection: sa.Connection, session_id: int) -> SessionData:
         blocks={row.id: (row.parent_id, row.ids) for row in rows},
         notes=list(connection.execute(notes)),
     )
+
+
+def newest(connection: sa.Connection, session_id: int) -> int:
+    """The newest message of a session, 0 if it has none."""
+    last = sa.select(sa.func.max(message.c.id)).where(message.c.session_id == session_id)
+    return int(connection.execute(last).scalar() or 0)
 
 
 def plan(
@@ -193,9 +200,9 @@ def _chain(data: SessionData, last: int | None) -> list[int]:
 Edit = tuple[str, int, Any]
 
 
-def edits(made: Plan, session_id: int) -> Iterator[list[Edit]]:
-    """The plan as chunks for one transaction each; the messages themselves come last."""
-    everything: list[Edit] = [
+def edits(made: Plan, session_id: int) -> list[Edit]:
+    """The plan, edit by edit; the messages themselves come last."""
+    return [
         *(("block", id_, ids) for id_, ids in made.blocks.items()),
         *(("tail", id_, ids) for id_, ids in made.tails.items()),
         *(("unverifiable", id_, None) for id_ in made.unverifiable),
@@ -204,30 +211,37 @@ def edits(made: Plan, session_id: int) -> Iterator[list[Edit]]:
         *([("title", session_id, None)] if made.title else []),
         *(("message", id_, text) for id_, text in made.messages.items()),
     ]
-    for at in range(0, len(everything), CHUNK):
-        yield everything[at : at + CHUNK]
 
 
-def apply(connection: sa.Connection, chunk: list[Edit]) -> None:
-    for what, id_, value in chunk:
-        match what:
-            case "block":
-                values = {"ids": value, "hash": secrets.token_bytes(16)}
-                connection.execute(prompt_block.update().where(prompt_block.c.id == id_).values(values))
-            case "tail":
-                connection.execute(turn.update().where(turn.c.id == id_).values(tail=value))
-            case "unverifiable":
-                connection.execute(turn.update().where(turn.c.id == id_).values(verifiable=False))
-            case "trace":
-                delete_trace(connection, id_)
-                connection.execute(feedback.update().where(feedback.c.turn_id == id_).values(note=""))
-            case "note":
-                connection.execute(annotation.delete().where(annotation.c.id == id_))
-            case "title":
-                connection.execute(session.update().where(session.c.id == id_).values(title=""))
-            case "message":
-                values = _blank() if value is None else {"text": value, "unspaced": unspaced(value)}
-                connection.execute(message.update().where(message.c.id == id_).values(values))
+def apply(connection: sa.Connection, some: Sequence[Edit]) -> int:
+    """Make edits, in order, while the time for one transaction lasts; how many."""
+    until = time.perf_counter() + BUDGET_S
+    for done, edit in enumerate(some):
+        if done and time.perf_counter() > until:
+            return done
+        _make(connection, *edit)
+    return len(some)
+
+
+def _make(connection: sa.Connection, what: str, id_: int, value: Any) -> None:
+    match what:
+        case "block":
+            values = {"ids": value, "hash": secrets.token_bytes(16)}
+            connection.execute(prompt_block.update().where(prompt_block.c.id == id_).values(values))
+        case "tail":
+            connection.execute(turn.update().where(turn.c.id == id_).values(tail=value))
+        case "unverifiable":
+            connection.execute(turn.update().where(turn.c.id == id_).values(verifiable=False))
+        case "trace":
+            delete_trace(connection, id_)
+            connection.execute(feedback.update().where(feedback.c.turn_id == id_).values(note=""))
+        case "note":
+            connection.execute(annotation.delete().where(annotation.c.id == id_))
+        case "title":
+            connection.execute(session.update().where(session.c.id == id_).values(title=""))
+        case "message":
+            values = _blank() if value is None else {"text": value, "unspaced": unspaced(value)}
+            connection.execute(message.update().where(message.c.id == id_).values(values))
 
 
 def _blank() -> dict[str, Any]:

@@ -66,15 +66,24 @@ def _is_full(path: Path) -> bool:
         return False
 
 
+def in_words(error: Exception, path: Path) -> Exception:
+    """What is to be raised for ``error``: words for people, where it is about the file or what was asked of it."""
+    if isinstance(error, OverflowError):  # an id from outside; the log's own are far smaller
+        return UserError("the log holds nothing under so large a number")
+    if isinstance(error, UnicodeEncodeError):
+        return UserError(f"no text holds a lone surrogate (character {error.start + 1}): remove it")
+    return translate(error, path) or error
+
+
 @contextmanager
 def plain_words(path: Path) -> Iterator[None]:
     """Raise what SQLite says about the file as a StoreError."""
     try:
         yield
-    except OverflowError:  # an id from outside; the log's own are far smaller
-        raise UserError("the log holds nothing under so large a number") from None
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise in_words(error, path) from None
     except (sa.exc.DBAPIError, sqlite3.Error) as error:
-        told = translate(error, path)
-        if told is None:
+        told = in_words(error, path)
+        if told is error:
             raise
         raise told from error

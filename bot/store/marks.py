@@ -8,7 +8,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from ..errors import UserError
 from .clock import now_us
-from .sessions import person_id, storable
+from .sessions import person_id
 from .statistics import add
 from .tables import annotation, feedback, person, tag, turn
 
@@ -64,7 +64,7 @@ def thumb(connection: sa.Connection, turn_id: int, discord_id: int, value: int, 
     _count(connection, turn_id, mine, -1)
     connection.execute(feedback.delete().where(mine))
     if value:
-        values = {"turn_id": turn_id, "person_id": who, "source": THUMB, "value": value, "note": storable(note)}
+        values = {"turn_id": turn_id, "person_id": who, "source": THUMB, "value": value, "note": note}
         connection.execute(feedback.insert().values(values | {"created_us": now_us()}))
     _count(connection, turn_id, mine, 1)
 
@@ -92,7 +92,7 @@ def remove_tag(connection: sa.Connection, turn_id: int, name: str) -> None:
 
 
 def _tag_name(name: str) -> str:
-    name = storable(name).strip()
+    name = name.strip()
     if not name or len(name) > 64 or any(char.isspace() or char == '"' for char in name):
         raise UserError("a tag is one word of at most 64 characters")
     return name
@@ -114,7 +114,7 @@ def add_note(
         raise UserError(f"turn {turn_id} has the tokens 0 to {n_out - 1}, not {first} to {last}")
     if not text.strip():
         raise UserError("a note needs some text")
-    values = {"turn_id": turn_id, "first": first, "last": last, "note": storable(text), "author": storable(author)}
+    values = {"turn_id": turn_id, "first": first, "last": last, "note": text, "author": author}
     key = connection.execute(annotation.insert().values(values | {"created_us": now_us()})).inserted_primary_key
     assert key is not None
     return int(key[0])

@@ -1,6 +1,5 @@
 """Sessions, persons and messages: plain functions over a connection."""
 
-import re
 import secrets
 import unicodedata
 from typing import Any
@@ -23,7 +22,6 @@ _PERSON = sa.select(person.c.id, person.c.name).where(person.c.discord_id == sa.
 
 PREVIEW = 80
 """Characters of a preview."""
-_LONE = re.compile("[\ud800-\udfff]")
 _UNSPACED = (
     "CJK",
     "HIRAGANA",
@@ -100,7 +98,7 @@ def append_message(
         "role": role,
         "author": author,
         "person_id": person_id(connection, discord_id, author),
-        "text": storable(text),
+        "text": text,
         "unspaced": unspaced(text),
         "discord_message_id": discord_message_id,
         "created_us": now_us(),
@@ -126,11 +124,6 @@ def session_of(connection: sa.Connection, message_id: int) -> int:
     if found is None:
         raise UserError(f"there is no message {message_id}")
     return int(found)
-
-
-def storable(text: str) -> str:
-    """Lone surrogates, which UTF-8 cannot hold, become U+FFFD."""
-    return _LONE.sub("\ufffd", text)
 
 
 _ANCESTORS = sa.text(

@@ -162,7 +162,7 @@ class Store:
         return await self.database.read(lambda c: sessions.message_of_discord(c, discord_message_id))
 
     async def rename_session(self, session: int, title: str) -> None:
-        await self.database.write(lambda c: sessions.update_session(c, session, title=sessions.storable(title)))
+        await self.database.write(lambda c: sessions.update_session(c, session, title=title))
 
     async def session(self, session: int) -> SessionRow:
         return await self.database.read(lambda c: sessions.require_session(c, session))

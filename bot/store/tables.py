@@ -5,7 +5,20 @@ Migrations create them (see migrations/versions); a test holds that both agree.
 
 import sqlalchemy as sa
 
+from .storable import storable
+
 metadata = sa.MetaData()
+
+
+class Text(sa.types.TypeDecorator[str]):
+    """Text as UTF-8 can hold it: lone surrogates become U+FFFD on their way in. NUL is a character like others."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        return value if value is None else storable(value)
+
 
 # Ids are 64-bit everywhere; SQLite wants the word INTEGER for a rowid.
 Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -33,14 +46,14 @@ model = sa.Table(
     metadata,
     _id(),
     sa.Column("identity_sha256", sa.LargeBinary, nullable=False, unique=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("sha256", sa.Text, nullable=False, comment="of the GGUF file"),
-    sa.Column("quantization", sa.Text, nullable=False),
+    sa.Column("name", Text, nullable=False),
+    sa.Column("sha256", Text, nullable=False, comment="of the GGUF file"),
+    sa.Column("quantization", Text, nullable=False),
     sa.Column("n_vocab", sa.Integer, nullable=False),
     sa.Column("n_ctx_train", sa.Integer, nullable=False),
-    sa.Column("template_sha256", sa.Text, nullable=False),
-    sa.Column("llamacpp_build", sa.Text, nullable=False),
-    sa.Column("adapter_sha256", sa.Text),
+    sa.Column("template_sha256", Text, nullable=False),
+    sa.Column("llamacpp_build", Text, nullable=False),
+    sa.Column("adapter_sha256", Text),
     sa.Column("adapter_scale", sa.Float, nullable=False),
     _ref("vocabulary_id", "vocabulary.id"),
     sa.Index("model_sha256", "sha256"),
@@ -51,7 +64,7 @@ sampling = sa.Table(
     metadata,
     _id(),
     sa.Column("sha256", sa.LargeBinary, nullable=False, unique=True),
-    sa.Column("json", sa.Text, nullable=False),
+    sa.Column("json", Text, nullable=False),
 )
 
 person = sa.Table(
@@ -59,16 +72,16 @@ person = sa.Table(
     metadata,
     _id(),
     sa.Column("discord_id", Snowflake, nullable=False, unique=True),
-    sa.Column("name", sa.Text, comment="as last seen"),
+    sa.Column("name", Text, comment="as last seen"),
 )
 
 session = sa.Table(
     "session",
     metadata,
     _id(),
-    sa.Column("public_id", sa.Text, nullable=False, unique=True, comment="the same in every copy of the log"),
-    sa.Column("kind", sa.Text, nullable=False, comment="terminal, channel, thread, direct, import"),
-    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("public_id", Text, nullable=False, unique=True, comment="the same in every copy of the log"),
+    sa.Column("kind", Text, nullable=False, comment="terminal, channel, thread, direct, import"),
+    sa.Column("title", Text, nullable=False),
     sa.Column("guild_id", Snowflake),
     sa.Column("channel_id", Snowflake),
     _ref("person_id", "person.id", delete="SET NULL"),
@@ -90,11 +103,11 @@ message = sa.Table(
     _id(),
     _ref("session_id", "session.id", null=False, delete="CASCADE"),
     _ref("parent_id", "message.id", delete="SET NULL"),
-    sa.Column("role", sa.Text, nullable=False),
-    sa.Column("author", sa.Text),
+    sa.Column("role", Text, nullable=False),
+    sa.Column("author", Text),
     _ref("person_id", "person.id", delete="SET NULL"),
-    sa.Column("text", sa.Text, nullable=False),
-    sa.Column("reasoning", sa.Text, nullable=False, server_default=""),
+    sa.Column("text", Text, nullable=False),
+    sa.Column("reasoning", Text, nullable=False, server_default=""),
     sa.Column("ids", sa.LargeBinary, comment="the token ids it was generated as; NULL if typed"),
     sa.Column("turn_id", Id, comment="the turn that made it, or the newest that answers it"),
     sa.Column("discord_message_id", Snowflake),
@@ -139,12 +152,12 @@ turn = sa.Table(
     sa.Column("k", sa.Integer, nullable=False),
     sa.Column(
         "status",
-        sa.Text,
+        Text,
         sa.CheckConstraint("status IN ('pending', 'ok', 'stopped', 'error', 'interrupted')", name="turn_status"),
         nullable=False,
     ),
-    sa.Column("finish", sa.Text),
-    sa.Column("error", sa.Text),
+    sa.Column("finish", Text),
+    sa.Column("error", Text),
     _ref("block_id", "prompt_block.id", delete="SET NULL"),
     sa.Column("tail", sa.LargeBinary, nullable=False, comment="prompt ids after the last whole block"),
     sa.Column("spans", sa.LargeBinary, nullable=False),
@@ -159,7 +172,7 @@ turn = sa.Table(
     sa.Column("gen_us", sa.BigInteger),
     sa.Column("perplexity", sa.Float),
     sa.Column("verifiable", sa.Boolean, nullable=False, server_default="1"),
-    sa.Column("app_version", sa.Text, nullable=False),
+    sa.Column("app_version", Text, nullable=False),
     sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.Index("turn_session", "session_id", "id"),
     sa.Index("turn_prompt_message", "prompt_message_id"),
@@ -218,9 +231,9 @@ feedback = sa.Table(
     _id(),
     _ref("turn_id", "turn.id", null=False, delete="CASCADE"),
     _ref("person_id", "person.id", delete="CASCADE"),
-    sa.Column("source", sa.Text, nullable=False, comment="discord: a person's thumb; review: a reviewer's rating"),
+    sa.Column("source", Text, nullable=False, comment="discord: a person's thumb; review: a reviewer's rating"),
     sa.Column("value", sa.Integer, nullable=False, comment="discord: -1, 1; review: 1 to 5"),
-    sa.Column("note", sa.Text, nullable=False, server_default=""),
+    sa.Column("note", Text, nullable=False, server_default=""),
     sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.Index("feedback_turn", "turn_id", "source"),
     sa.Index("feedback_value", "source", "value", "turn_id"),
@@ -234,8 +247,8 @@ annotation = sa.Table(
     _ref("turn_id", "turn.id", null=False, delete="CASCADE"),
     sa.Column("first", sa.Integer, comment="first step of the span; NULL: the whole turn"),
     sa.Column("last", sa.Integer),
-    sa.Column("note", sa.Text, nullable=False),
-    sa.Column("author", sa.Text, nullable=False, server_default=""),
+    sa.Column("note", Text, nullable=False),
+    sa.Column("author", Text, nullable=False, server_default=""),
     sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.Index("annotation_turn", "turn_id"),
 )
@@ -244,7 +257,7 @@ tag = sa.Table(
     "tag",
     metadata,
     sa.Column("turn_id", Id, sa.ForeignKey("turn.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("name", Text, primary_key=True),
     sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.Index("tag_name", "name", "turn_id"),
     sqlite_with_rowid=False,
@@ -253,10 +266,10 @@ tag = sa.Table(
 setting = sa.Table(
     "setting",
     metadata,
-    sa.Column("scope", sa.Text, primary_key=True, comment="server, channel, person …"),
+    sa.Column("scope", Text, primary_key=True, comment="server, channel, person …"),
     sa.Column("scope_id", Snowflake, primary_key=True),
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("value", sa.Text, nullable=False, comment="JSON"),
+    sa.Column("name", Text, primary_key=True),
+    sa.Column("value", Text, nullable=False, comment="JSON"),
     sqlite_with_rowid=False,
 )
 
@@ -265,10 +278,10 @@ erasure = sa.Table(
     metadata,
     _id(),
     sa.Column("subject_hmac", sa.LargeBinary, nullable=False),
-    sa.Column("subject", sa.Text, comment="who or what, while it is not done"),
+    sa.Column("subject", Text, comment="who or what, while it is not done"),
     sa.Column("requested_us", sa.BigInteger, nullable=False),
     sa.Column("done_us", sa.BigInteger),
-    sa.Column("receipt", sa.Text, comment="JSON: how many of what"),
+    sa.Column("receipt", Text, comment="JSON: how many of what"),
 )
 
 
@@ -280,7 +293,7 @@ def _sums(name: str, period: str, comment: str) -> sa.Table:
     return sa.Table(
         name,
         metadata,
-        sa.Column("by", sa.Text, primary_key=True, comment="model, server or user"),
+        sa.Column("by", Text, primary_key=True, comment="model, server or user"),
         sa.Column(period, sa.Integer, primary_key=True, comment=comment),
         sa.Column("key", sa.BigInteger, primary_key=True, comment="model.id, guild_id or person.id; 0: none"),
         *(sa.Column(amount, sa.BigInteger, nullable=False, server_default="0") for amount in amounts),

@@ -22,7 +22,7 @@ from .codec import decode, encode
 from .columns import Damaged
 from .models import identity, model_id, sampling_from, sampling_id
 from .records import TurnRow
-from .sessions import INSERT_MESSAGE, person_id, session_of, storable, unspaced
+from .sessions import INSERT_MESSAGE, person_id, session_of, unspaced
 from .spans import unpack_spans
 from .statistics import count_turn
 from .tables import discord_part, message, model, person, sampling, session, turn
@@ -144,8 +144,8 @@ def save_outcome(connection: sa.Connection, turn_id: int, made: Outcome) -> int:
     if row.status != "pending":
         raise UserError(f"turn {turn_id} is already finished")
     said = {
-        "text": storable(made.reply),
-        "reasoning": storable(made.reasoning),
+        "text": made.reply,
+        "reasoning": made.reasoning,
         "ids": made.ids,
         "unspaced": unspaced(made.reply),
     }

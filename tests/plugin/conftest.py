@@ -35,11 +35,17 @@ async def double(pointed: None) -> AsyncIterator[Double]:
 
 @pytest.fixture
 def started(double: Double, tmp_path: Path, model_path: Path) -> Start:
-    """``async with started(discord={…}) as bot:`` runs the bot, from login to a clean end."""
+    """``async with started(discord={…}) as bot:`` runs the bot, from login to a clean end.
+
+    ``paced``: its edits keep the pace they have in life, and the channel its rate limits.
+    """
 
     @asynccontextmanager
-    async def run(*, message_content: bool = True, **sections: Any) -> AsyncIterator[Client]:
-        bot = Client(made_settings(tmp_path, model_path, **sections), message_content=message_content)
+    async def run(*, message_content: bool = True, paced: bool = False, **sections: Any) -> AsyncIterator[Client]:
+        if not paced:
+            double.limits.rules.clear()
+        settings = made_settings(tmp_path, model_path, paced=paced, **sections)
+        bot = Client(settings, message_content=message_content)
         async with logged_in(bot, double):
             yield bot
 
@@ -51,6 +57,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> A
     before = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY, Asset.BASE
     async with Double() as server:
         point(server.url)
+        server.limits.rules.clear()
         bot = Client(made_settings(tmp_path_factory.mktemp("house"), model_path), message_content=True)
         async with logged_in(bot, server):
             yield House(server, bot)

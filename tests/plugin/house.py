@@ -13,9 +13,12 @@ from glasshead.config import Settings
 from glasshead.plugin.client import Client
 from glasshead.plugin.service import Service
 
+HURRIED = 0.05
+"""Seconds between two edits: fewer than config.toml may say, so that tests need not sit out the pace."""
 
-def made_settings(folder: Path, model: Path, /, **sections: Any) -> Settings:
-    """Settings for a test: everything in ``folder``, greedy, short replies."""
+
+def made_settings(folder: Path, model: Path, /, *, paced: bool = False, **sections: Any) -> Settings:
+    """Settings for a test: everything in ``folder``, greedy, short replies, edits at Discord's pace or hurried."""
     usual: dict[str, dict[str, Any]] = {
         "model": {"name": str(model), "context": 2048},
         "engine": {"threads": 1, "streams": 4, "kv_folder": folder / "kv"},
@@ -26,7 +29,9 @@ def made_settings(folder: Path, model: Path, /, **sections: Any) -> Settings:
     }
     for name, values in sections.items():
         usual[name] = usual.get(name, {}) | values
-    return Settings(**usual)  # type: ignore[arg-type]
+    settings = Settings(**usual)  # type: ignore[arg-type]
+    discord = settings.discord if paced else settings.discord.model_copy(update={"edit_interval": HURRIED})
+    return settings.model_copy(update={"discord": discord})
 
 
 @asynccontextmanager

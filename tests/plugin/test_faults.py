@@ -11,6 +11,8 @@ from house import finished, labels
 
 ON_AND_ON = ((0, -100.0), (2, -100.0), (4, -100.0))
 """A bias against every end-of-generation token of the test model: the reply ends at max_tokens only."""
+LONG_WORDS = ((27244, 100.0), (22945, 100.0))
+"""A bias that leaves the test model two words of 18 letters: a long reply in few tokens."""
 SHORT = {"sampling": {"max_tokens": 6, "temperature": 0.0}}
 
 
@@ -48,7 +50,7 @@ async def test_without_the_content_intent_it_works_by_mention(double: Double, st
 
 
 async def test_a_long_reply_is_split_and_every_part_explained(double: Double, started: Any) -> None:
-    async with started(sampling={"max_tokens": 600, "temperature": 1.0, "logit_bias": ON_AND_ON}):
+    async with started(paced=True, sampling={"max_tokens": 180, "temperature": 1.0, "logit_bias": LONG_WORDS}):
         alice = double.person("alice")
         asked = await alice.mention_bot(double.general, "Tell me a long story.")
         last = await double.wait_for(finished, timeout=120)
@@ -64,7 +66,7 @@ async def test_a_long_reply_is_split_and_every_part_explained(double: Double, st
 
 async def test_a_very_long_reply_is_attached(double: Double, started: Any) -> None:
     longest = {"file_above_chars": 2000}
-    sampling = {"max_tokens": 600, "temperature": 1.0, "logit_bias": ON_AND_ON}
+    sampling = {"max_tokens": 180, "temperature": 1.0, "logit_bias": LONG_WORDS}
     async with started(sampling=sampling, discord=longest):
         await double.person("alice").mention_bot(double.general, "Tell me a long story.")
         last = await double.wait_for(finished, timeout=120)

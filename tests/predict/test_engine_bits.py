@@ -41,15 +41,15 @@ def quantized(model_path: Path, tmp_path_factory: pytest.TempPathFactory):
     return make
 
 
-async def crowd(engine, rng: random.Random, n: int = 8, longest: int = 90) -> list[Made]:
+async def crowd(engine, rng: random.Random, n: int = 7, longest: int = 40) -> list[Made]:
     """Replies that arrive, leave and share beginnings in random order."""
-    brief = replace(WILD, max_tokens=14)
+    brief = replace(WILD, max_tokens=10)
     shared = [rng.randrange(5, 49000) for _ in range(longest)]
 
     async def one(number: int) -> list[Made]:
         prompt = (
-            *shared[: rng.choice([0, 20, longest])],
-            *(rng.randrange(5, 49000) for _ in range(rng.choice([1, 6, 40]))),
+            *shared[: rng.choice([0, 16, longest])],
+            *(rng.randrange(5, 49000) for _ in range(rng.choice([1, 6, 24]))),
         )
         made = []
         for _ in range(rng.choice([1, 2])):
@@ -78,24 +78,25 @@ def wrong_rows(model: Model, made: Made, *, threads: int) -> list[int]:
 @pytest.mark.parametrize("name", ["default", "Q4_0", "Q8_0", "Q4_K_M", "F16"])
 async def test_every_row_of_a_crowd_is_replayed_bitwise(name, start, quantized, model_path, tmp_path):
     path = model_path if name == "default" else quantized(name)
-    engine = await start(path, max_running=9, cache_bytes=6 << 20, spill_folder=tmp_path)
+    most = 2 if name == "default" else 1  # threads; the soak runs the others with two
+    engine = await start(path, max_running=9, cache_bytes=3 << 20, spill_folder=tmp_path, threads=most)
     replies = await crowd(engine, random.Random(name))
 
     assert all(made.error is None for made in replies)
     assert any(made.n_cached for made in replies)
     with Model.load(path) as model:
         for number, made in enumerate(replies):
-            assert wrong_rows(model, made, threads=1 + number % 2) == []
+            assert wrong_rows(model, made, threads=1 + number % most) == []
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", ["default", "Q4_0", "Q8_0", "Q4_K_M"])
+@pytest.mark.parametrize("name", ["default", "Q4_0", "Q8_0", "Q4_K_M", "F16"])
 async def test_two_hundred_arrivals_and_long_prompts_are_replayed_bitwise(
     name, start, quantized, model_path, tmp_path
 ):
     path = model_path if name == "default" else quantized(name)
     engine = await start(
-        path, n_ctx=3200, max_running=9, cache_bytes=300 << 20, spill_folder=tmp_path, max_waiting=200
+        path, n_ctx=3200, max_running=9, cache_bytes=300 << 20, spill_folder=tmp_path, max_waiting=200, threads=2
     )
     replies = await crowd(engine, random.Random(name), n=200, longest=3000)
 
@@ -112,8 +113,8 @@ async def test_two_hundred_arrivals_and_long_prompts_are_replayed_bitwise(
 
 async def test_nothing_is_carried_from_token_to_token(start, replay_model):
     engine = await start()
-    prompt = tuple(range(100, 140))
-    short = replace(WILD, max_tokens=12)
+    prompt = tuple(range(100, 130))
+    short = replace(WILD, max_tokens=8)
     first, _ = await asyncio.gather(
         read(prompt, engine.generate(prompt, short, 1)), read(prompt, engine.generate(prompt, short, 2))
     )
@@ -143,10 +144,10 @@ async def test_teacher_forcing_is_near_and_scores_the_same_rows(start, replay_mo
 
 async def test_scores_do_not_depend_on_where_scoring_begins(start):
     engine = await start()
-    ids = [7 * i % 40000 + 5 for i in range(150)]
+    ids = [7 * i % 40000 + 5 for i in range(130)]
     whole = await engine.score(ids)
     assert len(whole) == len(ids) - 1
-    for first in (1, 2, 63, 64, 65, 148, 149):
+    for first in (2, 63, 64, 65, 129):
         assert [s.row_hash for s in await engine.score(ids, first=first)] == [
             s.row_hash for s in whole[first - 1 :]
         ]

@@ -1,3 +1,5 @@
+import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,9 +14,23 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "log.db"
 
 
+@pytest.fixture(scope="session")
+def empty_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log that knows its model and holds nothing else, made once: to migrate takes longer than most tests."""
+    path = tmp_path_factory.mktemp("empty") / "log.db"
+
+    async def make() -> None:
+        store = await Store.open(path)
+        await store.save_vocabulary(MODEL, PIECES)
+        await store.close()
+
+    asyncio.run(make())
+    return path
+
+
 @pytest.fixture
-async def store(path: Path) -> AsyncIterator[Store]:
+async def store(path: Path, empty_log: Path) -> AsyncIterator[Store]:
+    shutil.copy2(empty_log, path)
     store = await Store.open(path)
-    await store.save_vocabulary(MODEL, PIECES)
     yield store
     await store.close()

@@ -179,19 +179,19 @@ async def test_a_restored_older_copy_is_erased_again(path: Path):
 async def test_an_erasure_that_was_cut_short_is_finished_at_the_next_start(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(erasure, "CHUNK", 1)
+    monkeypatch.setattr(erasure, "BUDGET_S", -1)  # one edit a transaction
     whole = erasure.apply
     done = 0
 
     def until(stop: int):
-        def some(connection, chunk):
+        def apply(connection, some):
             nonlocal done
             if done == stop:
                 raise RuntimeError("cut short")
             done += 1
-            whole(connection, chunk)
+            return whole(connection, some)
 
-        return some
+        return apply
 
     for stop in range(0, 10, 2):
         for old in path.parent.glob("log.db*"):

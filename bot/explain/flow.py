@@ -1,6 +1,6 @@
 """Shaped words flowing into rows of a fixed width in pixels, each token's place on its row known."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -80,14 +80,22 @@ class Flow:
         out: list[list[Cell]] = [[]]
         used = 0.0
         for cell in word:
-            for cluster in graphemes(cell.text):
-                length = self.measure(cluster)
+            for text in self._characters(cell.text):
+                length = self.measure(text)
                 if used and used + length > self.width:
                     out.append([])
                     used = 0.0
-                out[-1].append(Cell(cell.group, cluster, False))
+                out[-1].append(Cell(cell.group, text, False))
                 used += length
         return out
+
+    def _characters(self, text: str) -> Iterator[str]:
+        """The visible characters; one that no font has is written as its bytes, and may be wider than a row itself."""
+        for cluster in graphemes(text):
+            if self.measure(cluster) <= self.width:
+                yield cluster
+            else:
+                yield from cluster
 
     def _row(self, row: list[list[Cell]]) -> Row:
         shaped = [self.shape(_text(word)) for word in row]

@@ -57,13 +57,14 @@ def test_joined_letters_are_joined_across_tokens(own_fonts_only: FontBook) -> No
     assert whole.direction == "rtl"
 
 
-def test_every_token_has_a_place_on_some_row(recorder: Recorder, book: FontBook) -> None:
+def test_every_token_has_a_place_on_some_row(recorder: Recorder, book: FontBook, own_fonts_only: FontBook) -> None:
     for sample in CORPUS.values():
         drawn = sheet(explain(recorder.read("Say it.", f"So {sample} it is")))
-        rows = Flow(book, 30, 700).rows([tile.text for tile in drawn.tiles])
-        boxed = {box.group for row in rows for box in row.boxes}
-        assert boxed == {i for i, tile in enumerate(drawn.tiles) if tile.text.strip("\n")}
-        assert all(box.left >= -1e-6 and box.right <= 700 + 1e-6 for row in rows for box in row.boxes)
+        for fonts in (book, own_fonts_only):
+            rows = Flow(fonts, 30, 700).rows([tile.text for tile in drawn.tiles])
+            boxed = {box.group for row in rows for box in row.boxes}
+            assert boxed == {i for i, tile in enumerate(drawn.tiles) if tile.text.strip("\n")}
+            assert all(box.left >= -1e-6 and box.right <= 700 + 1e-6 for row in rows for box in row.boxes)
 
 
 def test_right_to_left_words_stand_right_to_left(own_fonts_only: FontBook) -> None:

@@ -90,7 +90,7 @@ class Flow:
         return out
 
     def _characters(self, text: str) -> Iterator[str]:
-        """The visible characters; one that no font has is written as its bytes, and may be wider than a row itself."""
+        """The visible characters; one that no font has, written as its bytes, may itself be wider than a row."""
         for cluster in graphemes(text):
             if self.measure(cluster) <= self.width:
                 yield cluster
@@ -145,9 +145,11 @@ def _space_apart(word: list[Cell]) -> list[list[Cell]]:
 
 
 def _without_space(word: list[Cell]) -> list[Cell]:
-    """The word without the space that the end of the row above stands for."""
+    """The word without the space that the end of the row above stands for; a token that is all space keeps it."""
     first = word[0]
-    if first.text.startswith(" ") and _text(word).strip(" "):
-        rest = first.text[1:]
-        return [Cell(first.group, rest, first.starts), *word[1:]] if rest else word[1:]
-    return word
+    if not first.text.startswith(" ") or not _text(word).strip(" "):
+        return word
+    rest = first.text[1:]
+    if rest:
+        return [Cell(first.group, rest, first.starts), *word[1:]]
+    return word[1:] if word[1].group == first.group else word

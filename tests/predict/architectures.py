@@ -195,7 +195,7 @@ def mamba2() -> Parts:
 
 
 def rwkv7() -> Parts:
-    """Recurrent, of another family. A head is 64 wide as in every published one: with AVX-512 narrower ones misread."""
+    """Recurrent, of another family. A head is 64 wide as in every published one: AVX-512 misreads narrower ones."""
     low = 16
     hyper = {
         "wkv.head_size": 64,

@@ -37,13 +37,13 @@ def model_choice(settings: Settings, name: str) -> ModelChoice:
     """How the settings run a model; it is fetched if it is not there yet. The adapter is the usual model's."""
     section = settings.model
     catalog = Catalog.load(section.folder)
-    path = catalog.find(name) or catalog.pull(name)
+    path = catalog.ready(name)
     adapter = section.adapter if name == section.name else ""
     return ModelChoice(
         path=path,
         settings=engine_settings(settings, trained=gguf.read(path).n_ctx_train),
         n_gpu_layers=section.gpu_layers,
-        adapter=(catalog.find(adapter) or catalog.pull(adapter)) if adapter else None,
+        adapter=catalog.ready(adapter) if adapter else None,
         adapter_scale=section.adapter_scale,
     )
 

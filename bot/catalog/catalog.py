@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
+from ..predict import gguf
+from ..predict.model import file_sha256
 from .entry import HUB_FILE, Entry, LocalFile, Report, load_entries, parse_source
 from .pull import pull
 
@@ -30,6 +32,8 @@ class Catalog:
         path = Path(name).expanduser()
         if path.is_file():
             return Entry(name, "model", LocalFile(path), path.name)
+        if path.is_dir():
+            raise UserError(f"{name}: is a folder, not a GGUF file")
         if name.startswith("hf:"):
             raise UserError(f"{name}: expected hf:OWNER/REPOSITORY/FILE.gguf")
         if "/" in name or name.endswith(".gguf"):
@@ -45,6 +49,18 @@ class Catalog:
             return entry.source.path
         path = self.folder / entry.file
         return path if path.is_file() else None
+
+    def ready(self, name: str) -> Path:
+        """The file to load for ``name``, fetched if it is not here. Raises UserError for one that is not what the
+        catalog means by that name."""
+        path = self.find(name)
+        if path is None:
+            return self.pull(name)
+        wanted = self.entry(name).sha256
+        if wanted is not None and file_sha256(path) != wanted:
+            gguf.check(path)  # says more, where it is not even whole
+            raise UserError(f"{path}: wrong checksum; get it again with: glasshead model pull {name}")
+        return path
 
     def pull(self, name: str, report: Report | None = None) -> Path:
         """Fetch the file unless it is there and right. Without ``report`` a progress bar is drawn on stderr."""

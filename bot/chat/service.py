@@ -1,7 +1,9 @@
 """The one use case: a message in, a streamed and logged reply out. Every front end goes through here."""
 
 import asyncio
+import datetime
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -9,6 +11,7 @@ from ..errors import UserError
 from ..explain.turn import Turn
 from ..predict.message import Conversation
 from ..predict.prompt import Span
+from ..predict.render import Renderer
 from ..predict.sampling import Sampling
 from ..store import Store, StoreError
 from .making import Opening, make_turn
@@ -102,7 +105,8 @@ class Chat:
         sampling = request.sampling or self.sampling
         speaker = await self.speaker_named(request.model)
         budget = prompt_budget(speaker.engine.n_ctx, sampling)
-        prompt = await asyncio.to_thread(speaker.renderer.render, named(conversation), budget=budget)
+        renderer = await self._renderer(speaker, request.session)
+        prompt = await asyncio.to_thread(renderer.render, named(conversation), budget=budget)
         opening = Opening(
             session=request.session,
             prompt_message=request.message,
@@ -114,6 +118,13 @@ class Chat:
             user=request.user,
         )
         await make_turn(store, speaker, opening, reply)
+
+    async def _renderer(self, speaker: Speaker, session: int) -> Renderer:
+        """The speaker's, telling a template that asks the date on which the session began (0: today)."""
+        if not speaker.renderer.asks_date:
+            return speaker.renderer
+        began = (await self.store.session(session)).created_us / 1e6 if session else time.time()
+        return speaker.renderer.dated(datetime.date.fromtimestamp(began))
 
     async def _branch(self, reply: Reply, request: BranchRequest) -> None:
         turn = await self.store.turn(request.turn)

@@ -16,7 +16,7 @@ from ..wiring import open_chat
 from .commands import HELP, Commands, require_whole
 from .logs import start_logging
 from .sitting import Sitting, check_typed
-from .typed import typed_messages
+from .typed import at_terminal, typed_messages
 
 
 def chat(
@@ -40,7 +40,11 @@ def chat(
 
 
 async def converse(settings: Settings, session: int | None = None, seed: int | None = None) -> None:
-    """A sitting at the terminal, until /quit or the end of input. ``seed`` holds for every reply."""
+    """A sitting at the terminal, until /quit or the end of input. ``seed`` holds for every reply.
+
+    A person reads what went wrong and goes on; of what came through a pipe the exit code tells it, too.
+    """
+    failed = False
     async with open_chat(settings) as chat:
         sitting = await _sit(chat, settings, session)
         typer.echo(f"{chat.speaker.engine.model.name} is ready. {HELP}", err=True)
@@ -49,12 +53,15 @@ async def converse(settings: Settings, session: int | None = None, seed: int | N
             try:
                 if text.startswith("/"):
                     if not await commands.run(text):
-                        return
+                        break
                 else:
                     _check_length(text, settings)
                     await commands.tell(sitting.say(text, seed))
             except UserError as error:
                 _note(f"! {error}")
+                failed = True
+    if failed and not at_terminal():
+        raise typer.Exit(2)
 
 
 async def _once(settings: Settings, text: str, session: int | None, seed: int | None, as_json: bool) -> None:

@@ -13,12 +13,17 @@ FENCE = '"""'
 _CHUNK = 1 << 16
 
 
+def at_terminal() -> bool:
+    """Whether a person types and reads."""
+    return bool(sys.stdin and sys.stdin.isatty() and sys.stdout.isatty())
+
+
 async def typed_messages() -> AsyncIterator[str]:
     """Messages as they come; ends with the input. Between fences a message has many lines.
 
     What was typed can be called back within a sitting and is kept nowhere: only the log holds conversations.
     """
-    source = _from_terminal() if sys.stdin and sys.stdin.isatty() and sys.stdout.isatty() else _from_pipe()
+    source = _from_terminal() if at_terminal() else _from_pipe()
     block: list[str] | None = None
     async for line in source:
         if line.strip() == FENCE:

@@ -1,5 +1,6 @@
 """A loaded model: one llama.cpp model, what it is, and its vocabulary."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -140,4 +141,5 @@ def _keep(path: Path, record: dict[str, Any]) -> None:
         part.write_text(json.dumps(record))
         part.replace(path)
     except OSError:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()

@@ -3,6 +3,7 @@
 import datetime
 from bisect import bisect_right
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import accumulate
@@ -30,8 +31,8 @@ class Renderer:
     and its reply are the beginning of the next prompt's, and a cached prefix is found again.
 
     ``template`` None is for a model that brings none: a plain transcript (``template.PLAIN``). ``date`` is what a
-    template gets when it asks for the time; keep it fixed for a conversation. ``stop`` are the strings that end a
-    reply under this template besides the model's own end tokens, ``tags`` those around a thought.
+    template gets when it asks for the time; ``dated`` gives each conversation its own. ``stop`` are the strings
+    that end a reply under this template besides the model's own end tokens, ``tags`` those around a thought.
     """
 
     def __init__(self, vocabulary: Vocabulary, template: str | None, *, date: datetime.date) -> None:
@@ -47,6 +48,17 @@ class Renderer:
         self._field = thought_field(self._template.source)
         # A reply is the same at every turn that follows it.
         self._said = lru_cache(maxsize=1024)(partial(generated_text, vocabulary=vocabulary, tags=self.tags))
+
+    @property
+    def asks_date(self) -> bool:
+        """Whether a prompt may depend on the date."""
+        return self._template.asks_date
+
+    def dated(self, date: datetime.date) -> "Renderer":
+        """The same for a conversation that began on ``date``: at its later turns the prompt still begins alike."""
+        other = copy(self)
+        other._template = self._template.dated(date)
+        return other
 
     def render(self, conversation: Conversation, *, budget: int) -> Prompt:
         """The prompt, at most ``budget`` tokens long.
@@ -82,9 +94,11 @@ class Renderer:
 
     def opens_thought(self, prompt: Prompt) -> bool:
         """Whether the prompt ends inside a thought that the template has begun."""
-        # Not at the very end: the first tokens of a reply may already stand there.
-        end = next((span.end for span in reversed(prompt.spans) if span.kind == "marker"), 0)
-        tail = self._vocabulary.detokenise(prompt.ids[max(0, end - _OPENING) : end])
+        # Not at the very end: the first tokens of a reply may already stand there. And nothing that was typed.
+        last = next((span for span in reversed(prompt.spans) if span.kind == "marker"), None)
+        if last is None:
+            return False
+        tail = self._vocabulary.detokenise(prompt.ids[max(last.start, last.end - _OPENING) : last.end])
         return tail.decode(errors="replace").rstrip().endswith(self.tags.open)
 
     def _shortened(self, conversation: Conversation, pieces: list[Piece], length: int, budget: int) -> Prompt:

@@ -29,6 +29,9 @@ PLAIN_STOP = ("\nUser:",)
 
 EXHAUSTED = "it computed too long or wanted too much memory"
 
+_DATES = ("strftime_now", "datetime")
+"""What a template can ask the date by."""
+
 _SCRIPT = Path(__file__).with_name("template_process.py")
 _PATIENCE_SECONDS = 60
 
@@ -45,13 +48,20 @@ class ChatTemplate:
 
     def __init__(self, source: str, *, date: datetime.date, bos: str = "", eos: str = "") -> None:
         self.source = source
+        self.asks_date = any(name in source for name in _DATES)
+        """Whether what it writes may depend on the date."""
         self._date = date
+        self._names = {"bos": bos, "eos": eos}
         common = {"bos_token": bos, "eos_token": eos, "add_generation_prompt": True}
         # Templates written for tools are not all content with "none"; some insist on lists.
         self._variables: tuple[dict[str, Any], ...] = (
             {**common, "tools": None, "documents": None},
             {**common, "tools": [], "documents": [], "functions": "[]", "datetime": date.isoformat()},
         )
+
+    def dated(self, date: datetime.date) -> "ChatTemplate":
+        """The same with another date."""
+        return ChatTemplate(self.source, date=date, **self._names)
 
     def render(self, *conversations: Sequence[Mapping[str, Any]]) -> list[str]:
         """The text of each conversation, with the beginning of a reply at its end.

@@ -1,12 +1,15 @@
 """A message in, a streamed and logged reply out: the real model, a real log."""
 
 import asyncio
+import datetime
 import gc
+from dataclasses import replace
 
 import pytest
 from glasshead.chat import Chat, Done, Queued, ReplyRequest, Started, Text, Thought
 from glasshead.errors import UserError
 from glasshead.predict.draw import draw
+from glasshead.predict.render import Renderer
 from glasshead.store import Store
 
 from .conftest import RUNNING, WAITING, speaker_of
@@ -50,6 +53,21 @@ async def test_the_whole_conversation_is_given_again(room: Room) -> None:
         ("generated", first.message),
         ("typed", two.prompt_message),
     ]
+
+
+async def test_a_template_that_asks_the_date_is_told_on_which_the_session_began(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = datetime.datetime(2024, 2, 29, 12).astimezone()
+    monkeypatch.setattr("glasshead.store.sessions.now_us", lambda: int(began.timestamp() * 1e6))
+    session = await room.chat.store.start_session()
+    monkeypatch.undo()
+    speaker = room.chat.speaker
+    template = "{{ strftime_now('%d %b %Y') }}: {{ messages[-1].content }}"
+    renderer = Renderer(speaker.vocabulary, template, date=datetime.date(2026, 11, 22))
+    dated = Room(Chat(room.chat.store, replace(speaker, renderer=renderer), room.chat.sampling), session)
+    turn = await dated.turn((await dated.say("Hi")).done.turn)
+    assert speaker.vocabulary.detokenise(turn.prompt.ids) == b"29 Feb 2024: Hi"
 
 
 async def test_the_same_seed_says_the_same_and_a_fresh_one_is_drawn(room: Room) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from glasshead.store.lock import OwnerLock
 
+from ..predict.tiny import tiny
 from .terminal import BRIEF, Home
 
 ROOM = 40_000
@@ -106,6 +107,17 @@ def test_a_model_that_is_none(home: Home, damaged, kind: str, tmp_path: Path) ->
     home.write_config(BRIEF, model=path)
     line = home.run("chat", "--once", "Hi").line
     assert str(path) in line
+
+
+@pytest.mark.parametrize(("left", "words"), [(1.0, "wrong checksum; get it again with"), (0.5, "is truncated")])
+def test_a_file_that_is_not_the_catalogs_model(home: Home, left: float, words: str) -> None:
+    path = home.folder / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    path.parent.mkdir()
+    whole = tiny(path).read_bytes()
+    path.write_bytes(whole[: int(len(whole) * left)])
+    home.write_config(BRIEF, model=Path("smollm2-135m-instruct"))
+    line = home.run("chat", "--once", "Hi").line
+    assert line.startswith("models/SmolLM2-135M-Instruct.Q4_1.gguf: ") and words in line
 
 
 def test_a_model_nobody_knows(home: Home) -> None:

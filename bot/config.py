@@ -211,7 +211,9 @@ def _file_problems(file: Path, content: Mapping[str, Any]) -> list[str]:
     """Check a TOML document strictly: TOML has types, so a number in quotes is no number."""
     problems = []
     for section, table in content.items():
-        if section not in SECTIONS:
+        if section not in SECTIONS and not isinstance(table, dict) and (places := _places(section)):
+            problems.append(f"{file}: {section}: stands in no section; nearest known: {places[0]}")
+        elif section not in SECTIONS:
             problems.append(f"{file}: [{section}]: no such section{_nearest(section, SECTIONS)}")
         elif not isinstance(table, dict):
             problems.append(f"{file}: {section}: expected a section [{section}], not a value")
@@ -226,7 +228,7 @@ def _file_problems(file: Path, content: Mapping[str, Any]) -> list[str]:
 def _environment_problems(environ: Mapping[str, str]) -> list[str]:
     problems = []
     for name in sorted(environ):
-        if not name.upper().startswith(PREFIX) or name.upper() in OTHER_NAMES:
+        if name.upper() in OTHER_NAMES or not (name.upper().startswith(PREFIX) or _is_meant_for_us(name.upper())):
             continue
         if name.upper() not in ENV_NAMES:
             known = [*ENV_NAMES, OTHER_NAMES[0]]
@@ -243,6 +245,16 @@ def _environment_problems(environ: Mapping[str, str]) -> list[str]:
         if problem:
             problems.append(f"environment: {name}: {problem}")
     return problems
+
+
+def _is_meant_for_us(name: str) -> bool:
+    """Whether a name is one of ours but for a slip in the prefix."""
+    return "__" in name and bool(difflib.get_close_matches(name, ENV_NAMES, n=1, cutoff=0.9))
+
+
+def token_under_another_name(environ: Mapping[str, str]) -> str | None:
+    """The name of a variable that looks as if DISCORD_TOKEN were meant."""
+    return next(iter(difflib.get_close_matches("DISCORD_TOKEN", environ, n=1, cutoff=0.85)), None)
 
 
 def _problem(section: str, key: str, value: object, *, strict: bool) -> str | None:
@@ -293,6 +305,15 @@ def _described(kind: Any, limits: list[Any]) -> str:  # noqa: PLR0911 - one line
             return "a list of " + ", ".join(f'"{choice}"' for choice in get_args(item)) + " in any order, each once"
         return f"a list of items like: {_described(item, [])}"
     return "a path in quotes" if kind is Path else "text in quotes"
+
+
+def _places(key: str) -> list[str]:
+    """Where this key, or the one most like it, is known."""
+    keys = {known for model in SECTIONS.values() for known in model.model_fields}
+    near = difflib.get_close_matches(key, sorted(keys), n=1)
+    return [
+        f"[{name}] {found}" for name, model in SECTIONS.items() for found in near if found in model.model_fields
+    ]
 
 
 def _nearest(name: str, known: Any) -> str:

@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 
 import pytest
-from glasshead.config import SECTIONS, Settings, load_settings
+from glasshead.config import SECTIONS, Settings, load_settings, token_under_another_name
 from glasshead.errors import UserError
 from glasshead.predict.sampling import Sampling
 from pydantic import SecretStr
@@ -86,6 +86,8 @@ def test_the_file_is_found_by_argument_by_environment_and_here(
     [
         ("[sampling]\ntop_pp = 1", ["config.toml: [sampling] top_pp: no such key; nearest known: top_p"]),
         ("[samplin]\ntop_p = 1", ["config.toml: [samplin]: no such section; nearest known: sampling"]),
+        ("top_p = 1", ["config.toml: top_p: stands in no section; nearest known: [sampling] top_p"]),
+        ("tokn = 1", ["config.toml: tokn: stands in no section; nearest known: [discord] token"]),
         ("[log]\nqqq = 1", ["config.toml: [log] qqq: no such key; known: level"]),
         ('[sampling]\ntop_k = "40"', ['[sampling] top_k: expected a whole number from 0 to 1000000, not "40"']),
         ("[sampling]\ntop_k = 2.5", ["expected a whole number from 0 to 1000000, not 2.5"]),
@@ -118,6 +120,7 @@ def test_a_wrong_file_is_explained(text: str | bytes, said: list[str]) -> None:
         ("GLASSHEAD_SAMPLNG__TOP_P", "1", "no such setting; nearest known: GLASSHEAD_SAMPLING__TOP_P"),
         ("GLASSHEAD_SAMPLING_TOP_P", "1", "no such setting; nearest known: GLASSHEAD_SAMPLING__TOP_P"),
         ("GLASSHEAD_SAMPLING__TOP_P__X", "1", "no such setting; nearest known: GLASSHEAD_SAMPLING__TOP_P"),
+        ("GLASHEAD_SAMPLING__TOP_P", "1", "no such setting; nearest known: GLASSHEAD_SAMPLING__TOP_P"),
         ("GLASSHEAD_CONFG", "x", "no such setting; nearest known: GLASSHEAD_CONFIG"),
         ("glasshead_sampling__top_q", "1", "no such setting; nearest known: GLASSHEAD_SAMPLING__TOP_"),
         ("GLASSHEAD_SAMPLING__TOP_P", "high", 'expected a number from 0 to 1, not "high"'),
@@ -203,3 +206,9 @@ class TestToken:
         assert complaint() == "[discord] token_file: is empty"
         Path("secret").write_bytes(b"\xff\xfe")
         assert complaint() == "[discord] token_file: holds no text"
+
+
+def test_a_token_under_another_name_is_noticed() -> None:
+    assert token_under_another_name({"DISCORD_BOT_TOKEN": "x", "PATH": "/bin"}) == "DISCORD_BOT_TOKEN"
+    assert token_under_another_name({"DISCORD_TOKN": "x"}) == "DISCORD_TOKN"
+    assert token_under_another_name({"DISCORD_URL": "x", "TOKEN": "y", "GITHUB_TOKEN": "z"}) is None

@@ -1,12 +1,13 @@
 """`glasshead run`: Discord with a token, the terminal without."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..config import load_settings
+from ..config import load_settings, token_under_another_name
 from .chat import converse
 from .logs import start_logging
 
@@ -23,5 +24,9 @@ def run(
 
         asyncio.run(serve(settings))
         return
-    typer.echo("No DISCORD_TOKEN: the bot talks here in the terminal. /help lists what it can do.", err=True)
+    other = token_under_another_name(os.environ)
+    meant = f" ({other} is set: was that meant?)" if other else ""
+    typer.echo(
+        f"No DISCORD_TOKEN{meant}: the bot talks here in the terminal. /help lists what it can do.", err=True
+    )
     asyncio.run(converse(settings))

@@ -125,7 +125,7 @@ def _cost(turn: Turn, level: Level, step: int) -> float:
 
 def threads_here(asked: int = 0) -> int:
     """How many threads to replay with: as asked, or as many processors as this process may use."""
-    return asked or len(os.sched_getaffinity(0))
+    return asked or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def cpu_name() -> str:

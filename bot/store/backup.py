@@ -22,6 +22,7 @@ from .indexes import damaged_indexes
 from .lock import OwnerLock
 from .migrate import RESTORING, REVISIONS, migrate, sweep, version
 from .models import unpack_pieces
+from .readonly import read_only
 from .spans import unpack_spans
 from .traces import PART
 
@@ -238,8 +239,7 @@ def search_index_findings(connection: sa.Connection) -> list[Finding]:
 
 
 def _read(path: Path) -> sqlite3.Connection:
-    uri = str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    return sqlite3.connect(f"file:{uri}?mode=ro", uri=True, isolation_level=None)
+    return sqlite3.connect(read_only(path), uri=True, isolation_level=None)
 
 
 def _sync(path: Path) -> None:

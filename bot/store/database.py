@@ -23,6 +23,7 @@ from .faults import StoreError, in_words, plain_words, translate
 from .gap import Gap
 from .hints import HintingCompiler
 from .indexes import is_of_index, mend_indexes
+from .readonly import read_only
 from .work import Result, T, Work, apart, caught
 
 log = logging.getLogger(__name__)
@@ -75,9 +76,8 @@ def writer_engine(path: Path) -> sa.Engine:
 
 def reader_engine(path: Path) -> sa.Engine:
     """An engine over read-only connections, one for each thread."""
-    uri = str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     engine = sa.create_engine(
-        f"sqlite:///file:{uri}?mode=ro&uri=true",
+        f"sqlite:///{read_only(path)}&uri=true",
         connect_args={"isolation_level": None},
         poolclass=sa.pool.SingletonThreadPool,
         pool_size=READERS,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from glasshead.store.lock import OwnerLock
+from predict.tiny import tiny
 
-from ..predict.tiny import tiny
 from .terminal import BRIEF, Home
 
 ROOM = 40_000

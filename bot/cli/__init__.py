@@ -32,10 +32,14 @@ def main() -> None:
         _forget_output()
         sys.exit(0)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            _forget_output()
+            said = "the disk is full: make room, nothing already logged is lost"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
+            said = f"{error.filename}: {error.strerror}"
+        else:
             raise
-        _forget_output()
-        print("glasshead: the disk is full: make room, nothing already logged is lost", file=sys.stderr)
+        print(f"glasshead: {said}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -1,7 +1,7 @@
 """Token ids in, distributions out. Knows llama.cpp; no Discord, no database.
 
 A ``Model`` has a ``Vocabulary``; a ``Renderer`` turns a ``Conversation`` into a ``Prompt``; an ``Engine`` turns a
-prompt into ``Step``s; ``TextStream`` and ``ReasoningStream`` turn their tokens into text.
+prompt into ``Step``s; ``TextStream`` and ``ReasoningSplitter`` turn their tokens into text.
 """
 
 import os

@@ -1,5 +1,6 @@
 """Bad input: one clear line on standard error, exit code 2, nothing lost."""
 
+import errno
 import os
 import resource
 import sqlite3
@@ -214,6 +215,14 @@ def test_a_full_disk_loses_nothing(home: Home) -> None:
     assert home.run("explain", str(first["turn"]), "--json").json["reply"] == first["reply"]
     again = home.run("chat", "--once", "And now?", "--session", "1", "--json").json
     assert (again["session"], again["error"]) == (first["session"], None)
+
+
+def test_what_may_not_be_touched_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "models/mine.gguf")
+
+    monkeypatch.setattr("glasshead.cli.model.locate", refuse)
+    assert home.run("model", "info").line == "models/mine.gguf: Permission denied"
 
 
 @pytest.mark.parametrize("arguments", [("explain", "1", "--json"), ("chat", "--once", "Hello again")])

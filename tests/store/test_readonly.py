@@ -1,6 +1,7 @@
 """A log on media that nobody can write: it is read, and nothing is made beside it."""
 
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,8 +11,8 @@ from glasshead.store.readonly import read_only
 
 
 @pytest.fixture
-async def log(tmp_path: Path) -> Path:
-    path = tmp_path / "log.db"
+async def log(path: Path, empty_log: Path) -> Path:
+    shutil.copy2(empty_log, path)
     store = await Store.open(path)
     await store.append_message(await store.start_session(), "user", "Hello")
     await store.close()

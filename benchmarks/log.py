@@ -163,7 +163,7 @@ async def writing(path: Path, report: Report, seconds: float) -> None:
                     seed=1, requester=person_id, k=10,
                 )  # fmt: skip
                 parent = await store.finish_turn(
-                    opened, steps=made[count[0] % 4], schedule=(Run("many", 200),), reply="so it is " * 40,
+                    opened, steps=made[count[0] % 4], schedule=(Run("tile", 200),), reply="so it is " * 40,
                     finish="stop", status="ok", timings=Timings(1, 2, 3),
                 )  # fmt: skip
                 waits.append((time.perf_counter() - begun) * 1000)

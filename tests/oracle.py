@@ -24,25 +24,26 @@ import xxhash
 TOLERANCE = 1e-3
 MASS_TOLERANCE = 3e-4
 """At the border of top_p, where the order of summing decides."""
-COMPANY = {"one": 0, "few": 1, "block": 3, "wide": 7, "tail": 8}
+COMPANY = {"one": 0, "split": 0, "few": 1, "block": 3, "wide": 7, "tail": 8}
 """Rows of other sequences beside the last one that give it this kernel class."""
-CHUNK = 64
+CHUNKS = {"some": (8, 60), "tile": (64, 256)}
+"""The smallest and the largest prefill chunk of a class, in rows."""
 
 
 def rows(model: Any, turn: dict[str, Any]) -> Iterator[np.ndarray]:
     """The row that predicts each step, each position computed once, in its logged class."""
     ids = turn["prompt_ids"] + [step["id"] for step in turn["steps"]]
-    classes = [run["rows"] for run in turn["schedule"] for _ in range(run["count"])]
-    streams = 1 + max(COMPANY.get(name, 0) for name in classes)
+    classes = [(run["rows"], run.get("threads", 1)) for run in turn["schedule"] for _ in range(run["count"])]
+    streams = 1 + max(COMPANY.get(name, 0) for name, _ in classes)
     params = llama_cpp.llama_context_default_params()
-    params.n_ctx = streams * (len(ids) // 256 + 1) * 256
+    params.n_ctx = streams * ((len(ids) + 64) // 256 + 1) * 256
     params.n_seq_max = streams
     params.n_threads = params.n_threads_batch = 1
-    params.flash_attn_type = 0
+    params.flash_attn_type = 1
     params.kv_unified = False
     context = llama_cpp.llama_init_from_model(model, params)
     memory = llama_cpp.llama_get_memory(context)
-    batch = llama_cpp.llama_batch_init(CHUNK + 8, 0, 1)
+    batch = llama_cpp.llama_batch_init(256, 0, 1)
     n_vocab = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
     own = streams - 1
     first = len(turn["prompt_ids"]) - 1
@@ -58,13 +59,15 @@ def rows(model: Any, turn: dict[str, Any]) -> Iterator[np.ndarray]:
         return np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(context, i), (n_vocab,)).copy()
 
     at = 0
-    for name, run in groupby(classes[: len(ids) - 1]):
+    for (name, threads), run in groupby(classes[: len(ids) - 1]):
         end = at + len(list(run))
-        if name == "many":
+        llama_cpp.llama_set_n_threads(context, threads, threads)
+        if name in CHUNKS:
+            least, most = CHUNKS[name]
             start = at
             while start < end:
-                stop = end if end - start <= CHUNK else start + CHUNK - 8  # no rest too small to be a chunk
-                filled = start + max(8, -(-(stop - start) // 4) * 4)  # whole blocks of four, eight at least
+                stop = end if end - start <= most else start + most - least  # no rest too small to be a chunk
+                filled = start + max(least, -(-(stop - start) // 4) * 4)  # whole blocks of four
                 decode([(ids[i] if i < stop else ids[0], i, own) for i in range(start, filled)], range(first, stop))
                 for i in range(max(start, first), stop):
                     yield row(i - start)

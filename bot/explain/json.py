@@ -55,7 +55,10 @@ def explanation_json(explanation: Explanation) -> Json:
         "steps": [_step_json(explanation, index) for index in range(len(explanation.tokens))],
         "groups": [[group.first, group.last] for group in explanation.groups],
         "whole": whole_json(explanation),
-        "schedule": [{"rows": run.rows, "count": run.count} for run in turn.schedule],
+        "schedule": [
+            {"rows": run.rows, "count": run.count} | ({"threads": run.threads} if run.threads else {})
+            for run in turn.schedule
+        ],
         "timings": None
         if turn.timings is None
         else {

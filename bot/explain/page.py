@@ -210,7 +210,7 @@ def _identity(explanation: Explanation) -> list[tuple[str, str]]:
         ("chat template, SHA-256", model.template_sha256),
         *([("adapter, SHA-256", model.adapter_sha256)] if model.adapter_sha256 else []),
         ("seed", str(turn.seed)),
-        ("schedule", " ".join(f"{run.count}×{run.rows}" for run in turn.schedule)),
+        ("schedule", " ".join(f"{run.count}×{run.rows}{run.threads or ''}" for run in turn.schedule)),
         ("prompt token ids", " ".join(map(str, turn.prompt.ids))),
         ("reply token ids", " ".join(str(token.id) for token in explanation.tokens)),
         ("Glasshead", turn.app_version),

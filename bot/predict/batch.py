@@ -1,20 +1,26 @@
 """Batches: which rows go into one decode, and the kernel classes they get there.
 
 Kernels change with the number of rows: at 2, 4 and 8, with blocks of four multiplied together and the rest done
-singly. Prefill therefore goes in chunks of whole blocks, 8 rows and more, so that the chunking never shows; for
-decode steps the schedule's classes say what happened.
+singly, and flash attention goes by tiles from 64 rows of one sequence on. Prefill therefore goes in chunks of whole
+blocks, 8 rows and more, so that the chunking shows nowhere but in the tiles; the schedule's classes say what
+happened.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .gguf import Header
-from .schedule import Rows
+from .schedule import Rows, Run
 
 BLOCK = 4
 LEAST_CHUNK = 8
 """Prefill chunks have at least so many rows, and a multiple of BLOCK."""
-
+TILE = 64
+"""From so many rows of one sequence on, flash attention goes by tiles."""
+PAGE = 256
+"""Attention runs over the cells of whole pages, empty ones masked."""
+SPLIT_CELLS = 512
+"""From so many cells on, the attention of a row alone is split over the threads."""
 
 _BLIND_TYPES = {2, 3, 6, 7, 8}
 
@@ -25,6 +31,11 @@ class Chunk:
 
     rows: int
     padding: int
+
+    @property
+    def kind(self) -> Rows:
+        """The class its positions are computed in."""
+        return "tile" if self.rows + self.padding >= TILE else "some"
 
 
 def chunk(left: int, limit: int, room: int) -> Chunk | None:
@@ -51,27 +62,35 @@ def tells_rows(header: Header) -> bool:
     return any(len(tensor.shape) > 1 and tensor.type not in _BLIND_TYPES for tensor in header.tensors)
 
 
-def decode_classes(streams: Sequence[int], *, tells: bool) -> list[Rows]:
-    """The class of each row of a decode step with one row of each stream, streams ascending.
+def decode_classes(places: Sequence[tuple[int, int]], *, tells: bool, threads: int) -> list[Run]:
+    """The class of each row of a decode step: a run of one for each (stream, position), streams ascending.
 
     llama.cpp computes neighbouring streams together and cuts where a number is missing, recurrent or not.
     ``tells``: whether the model has weights whose kernels tell how many rows there are.
     """
-    if not tells:
-        return ["one"] * len(streams)
-    classes: list[Rows] = []
+    classes: list[Run] = []
     start = 0
-    for i, stream in enumerate(streams):
-        if i + 1 == len(streams) or streams[i + 1] != stream + 1:
-            classes += _group(i + 1 - start)
+    for i, (stream, position) in enumerate(places):
+        if i + 1 == len(places) or places[i + 1][0] != stream + 1:
+            n = i + 1 - start
+            classes += [_alone(position, threads)] if n == 1 else _together(n, tells=tells)
             start = i + 1
     return classes
 
 
-def _group(n: int) -> list[Rows]:
-    if n == 1:
-        return ["one"]
+def is_split(position: int, threads: int) -> bool:
+    """Whether threads share the attention of a row alone in its batch at this position."""
+    cells = (position // PAGE + 1) * PAGE
+    return cells >= SPLIT_CELLS and threads > 1
+
+
+def _alone(position: int, threads: int) -> Run:
+    return Run("split", 1, threads) if is_split(position, threads) else Run("one", 1)
+
+
+def _together(n: int, *, tells: bool) -> list[Run]:
+    if not tells:
+        return [Run("one", 1)] * n
     whole = n // BLOCK * BLOCK
-    block: Rows = "wide" if n >= 2 * BLOCK else "block"
-    rest: Rows = "tail" if n >= 2 * BLOCK else "few"
+    block, rest = (Run("wide", 1), Run("tail", 1)) if n >= 2 * BLOCK else (Run("block", 1), Run("few", 1))
     return [block] * whole + [rest] * (n - whole)

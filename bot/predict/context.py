@@ -1,7 +1,7 @@
 """A llama_context with one KV stream per sequence: the only file that decodes, reads rows and moves KV.
 
-The cache is not unified and flash attention is off: in this layout a reply's numbers do not depend on who else is
-served. Everything is checked before llama.cpp sees it, because its assertions end the process. One thread owns a
+The cache is not unified: in this layout a reply's numbers depend on who else is served only as far as its schedule
+says. Everything is checked before llama.cpp sees it, because its assertions end the process. One thread owns a
 Context.
 """
 
@@ -41,7 +41,10 @@ class DecodeFailed(EngineError):
 class Context:
     """``streams`` sequences of up to ``n_ctx`` positions each, all on one loaded model."""
 
-    def __init__(self, model: Model, *, n_ctx: int, streams: int, threads: int, n_batch: int) -> None:
+    def __init__(
+        self, model: Model, *, n_ctx: int, streams: int, threads: int, n_batch: int, flash: bool = True
+    ) -> None:
+        """``flash``: with flash attention, as replies are made; without, as the oldest records were."""
         if not 1 <= streams <= MAX_STREAMS:
             raise EngineError("bad_settings", f"{streams} streams asked for: 1 to {MAX_STREAMS} are possible")
         cells = 256 * math.ceil(n_ctx / 256)
@@ -50,7 +53,9 @@ class Context:
         params.n_seq_max = streams
         params.n_batch = params.n_ubatch = n_batch
         params.n_threads = params.n_threads_batch = threads
-        params.flash_attn_type = llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        params.flash_attn_type = (
+            llama.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        )
         params.kv_unified = False
         params.swa_full = True  # a sliding window's cache would forget what a trimmed prefix needs
         params.no_perf = True
@@ -67,6 +72,7 @@ class Context:
         self.cells = int(llama.llama_n_ctx_seq(self._context))
         self.streams = streams
         self.n_batch = n_batch
+        self.threads = threads
         self.n_vocab = int(llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model.pointer)))
         self._row_type: Any = ctypes.c_float * self.n_vocab
         self._memory = llama.llama_get_memory(self._context)
@@ -188,7 +194,8 @@ class Context:
             self.restore(stream, data, length)
 
     def set_threads(self, threads: int) -> None:
-        """Use so many threads from the next decode on; this changes no bits."""
+        """Use so many threads from the next decode on; this changes the bits of a ``split`` only."""
+        self.threads = threads
         llama.llama_set_n_threads(self._context, threads, threads)
 
     def close(self) -> None:

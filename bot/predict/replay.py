@@ -6,11 +6,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from itertools import pairwise
 from typing import NamedTuple
 
 from ..errors import UserError
-from .batch import BLOCK, LEAST_CHUNK
+from .batch import BLOCK, LEAST_CHUNK, TILE, is_split
 from .context import Context, Place
 from .logits import Logits
 from .model import Model
@@ -22,9 +21,14 @@ SPREAD = 16
 """and this many of the others."""
 
 _N_BATCH = 256
-_MOST_FLAGGED = 64
-_COMPANY: dict[Rows, int] = {"one": 1, "few": 2, "block": 4, "wide": 8, "tail": 9}
+_COMPANY: dict[Rows, int] = {"one": 1, "split": 1, "few": 2, "block": 4, "wide": 8, "tail": 9}
 """The smallest decode step, in rows, in which the last row is of this class."""
+_CHUNKS: dict[Rows, tuple[int, int]] = {
+    "some": (LEAST_CHUNK, TILE - BLOCK),
+    "tile": (TILE, _N_BATCH),
+    "many": (LEAST_CHUNK, _N_BATCH),
+}
+"""The smallest and the largest prefill chunk of a class, in rows."""
 
 
 class StepRow(NamedTuple):
@@ -52,18 +56,14 @@ def again(
 
 
 def forced(model: Model, ids: Sequence[int], first: int, *, threads: int) -> Iterator[StepRow]:
-    """Level C: teacher forcing, one pass over everything, all positions in class ``many``."""
-    last = len(ids) - 2
-    border = (first - 1) // BLOCK * BLOCK
-    border = border if border >= LEAST_CHUNK else 0
-    context = Context(model, n_ctx=len(ids) + LEAST_CHUNK, streams=1, threads=threads, n_batch=_N_BATCH)
-    with closing(context):
-        for start, stop in pairwise(_cuts(border, _N_BATCH)):
-            context.decode([Place(ids[i], i, 0, False) for i in range(start, stop)])
-        for start, stop in pairwise(border + cut for cut in _cuts(last + 1 - border, _MOST_FLAGGED)):
-            # The last chunk is filled up to whole blocks; nothing comes after it.
-            filled = start + max(LEAST_CHUNK, -(-(stop - start) // BLOCK) * BLOCK)
-            context.decode([Place(ids[i] if i < stop else ids[0], i, 0, True) for i in range(start, filled)])
+    """Level C: teacher forcing, one pass over everything, all positions in class ``tile``."""
+    end = len(ids) - 1
+    with closing(Context(model, n_ctx=end + TILE, streams=1, threads=threads, n_batch=TILE)) as context:
+        for start in range(0, end, TILE):
+            stop = min(start + TILE, end)  # the last chunk is filled up; nothing comes after it
+            filled = [*ids[start:stop], *[ids[0]] * (start + TILE - stop)]
+            flagged = stop >= first
+            context.decode([Place(token, start + i, 0, flagged) for i, token in enumerate(filled)])
             for i in range(max(start, first - 1), stop):
                 yield StepRow(i - first + 1, context.row(i - start).copy())
 
@@ -81,7 +81,7 @@ def estimate(first: int, schedule: Schedule, steps: Sequence[int], *, one_s: flo
     """Seconds level B takes for ``steps``: a decode step takes ``one_s``, a prefilled position ``many_s``."""
     costs = [0.0]
     for run in schedule:
-        each = many_s if run.rows == "many" else one_s
+        each = many_s if run.rows in _CHUNKS else one_s
         costs += [costs[-1] + each * (i + 1) for i in range(run.count)]
     return sum(costs[first + step] for step in steps)
 
@@ -95,11 +95,16 @@ class _Walk:
         if length(schedule) < len(ids) - 1:
             raise UserError(f"the schedule covers {length(schedule)} positions, the reply has {len(ids) - 1}")
         self._ids = ids
-        self._classes: list[Rows] = [run.rows for run in schedule for _ in range(run.count)]
-        self._own = max(_COMPANY.get(rows, 1) for rows in self._classes) - 1
-        self._can_trim = not model.is_recurrent
+        self._classes = [run for run in schedule for _ in range(run.count)]
+        self._own = max(_COMPANY.get(run.rows, 1) for run in self._classes) - 1
+        self._threads = threads
         self._context = Context(
-            model, n_ctx=len(ids) + LEAST_CHUNK, streams=self._own + 1, threads=threads, n_batch=_N_BATCH
+            model,
+            n_ctx=len(ids) + TILE,
+            streams=self._own + 1,
+            threads=threads,
+            n_batch=_N_BATCH,
+            flash=not any(run.rows == "many" for run in schedule),
         )
 
     def close(self) -> None:
@@ -114,7 +119,7 @@ class _Walk:
         """Compute up to ``position`` and return a copy of its row."""
         row = -1
         while (at := self._context.length(self._own)) <= position:
-            if self._classes[at] == "many":
+            if self._classes[at].rows in _CHUNKS:
                 row = self._many(at, position)
             else:
                 row = self._alone(at, flagged=at == position)
@@ -122,11 +127,14 @@ class _Walk:
 
     def _many(self, start: int, position: int) -> int:
         """A chunk of the run ``start`` is in; filled up to whole blocks where the run or the walk ends."""
+        rows = self._classes[start].rows
         stop = start
-        while stop <= position and self._classes[stop] == "many":
+        while stop <= position and self._classes[stop].rows == rows:
             stop += 1
-        stop = start + _cuts(stop - start, _N_BATCH)[1]
-        filled = start + max(LEAST_CHUNK, -(-(stop - start) // BLOCK) * BLOCK)
+        self._context.set_threads(self._threads)
+        least, most = _CHUNKS[rows]
+        stop = start + _first_cut(stop - start, least, most)
+        filled = start + max(least, -(-(stop - start) // BLOCK) * BLOCK)
         self._context.decode(
             [
                 Place(self._ids[i] if i < stop else self._ids[0], i, self._own, i == position)
@@ -139,7 +147,11 @@ class _Walk:
 
     def _alone(self, position: int, *, flagged: bool) -> int:
         """A decode step, in the company its class calls for."""
-        company = range(self._own + 1 - _COMPANY[self._classes[position]], self._own)
+        run = self._classes[position]
+        company = range(self._own + 1 - _COMPANY[run.rows], self._own)
+        # A row that had company was not split; alone it is not with one thread.
+        unsplit = 1 if not company and is_split(position, self._threads) else self._threads
+        self._context.set_threads(run.threads or unsplit)
         rows = [Place(self._ids[0], 0, stream, flagged) for stream in company]
         self._context.decode([*rows, Place(self._ids[position], position, self._own, flagged)])
         for stream in company:
@@ -147,9 +159,8 @@ class _Walk:
         return len(rows)
 
 
-def _cuts(n: int, limit: int) -> list[int]:
-    """0 … n in pieces of at most ``limit``, none of them too small a chunk if that can be had."""
-    cuts = [0]
-    while (left := n - cuts[-1]) > limit:
-        cuts.append(cuts[-1] + (limit - LEAST_CHUNK if left - limit < LEAST_CHUNK else limit))
-    return [*cuts, n] if n else cuts
+def _first_cut(n: int, least: int, most: int) -> int:
+    """How many of ``n`` rows go in the first chunk, so that no rest is too small for one if that can be had."""
+    if n <= most:
+        return n
+    return most - least if n - most < least else most

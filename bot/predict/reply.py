@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from .engine import EngineError, Finish, Timings
 from .sampling import Sampling
-from .schedule import Rows, Run, Schedule, join
+from .schedule import Run, Schedule, join
 from .step import Step
 
 
@@ -53,14 +53,10 @@ class Reply:
     first_us: int = 0
     last_us: int = 0
 
-    def count(self, rows: Rows, n: int) -> None:
-        """``n`` more positions were computed."""
-        self.computed += n
-        last = self.schedule[-1] if self.schedule else None
-        if last is not None and last.rows == rows:
-            self.schedule = (*self.schedule[:-1], Run(rows, last.count + n))
-        else:
-            self.schedule = join((*self.schedule, Run(rows, n)))
+    def count(self, run: Run) -> None:
+        """More positions were computed."""
+        self.computed += run.count
+        self.schedule = (*self.schedule[:-1], *join((*self.schedule[-1:], run)))
 
     def stamp(self) -> None:
         """A step was made just now."""

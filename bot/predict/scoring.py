@@ -3,14 +3,14 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from .batch import BLOCK, LEAST_CHUNK
+from .batch import BLOCK, LEAST_CHUNK, TILE
 from .context import Context, Place
 from .engine import EngineError
 from .logits import Scratch, score
 from .step import Score
 
-MOST_FLAGGED = 64
-"""Rows with logits in one decode: 2,000 of them would take 475 MB."""
+MOST_ROWS = TILE - BLOCK
+"""Rows in one decode: never a tile, so that all scores are of one kernel class, ``some``."""
 
 
 @dataclass(slots=True, eq=False)
@@ -43,7 +43,7 @@ class Scorer:
         end = len(job.ids) - 1  # the last token's own prediction is not asked for
         # Rows are flagged from a block's border on, so that what they share a kernel with is always the same.
         border = (job.first - 1) // BLOCK * BLOCK
-        most = max(LEAST_CHUNK, min(limit, MOST_FLAGGED) // BLOCK * BLOCK)
+        most = max(LEAST_CHUNK, min(limit, MOST_ROWS) // BLOCK * BLOCK)
         start = job.computed
         stop = min(start + most, end, border if start + LEAST_CHUNK <= border else end)
         rows = stop - start

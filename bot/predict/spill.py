@@ -18,11 +18,11 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from .schedule import Run, Schedule, length
+from .schedule import Run, Schedule, length, plain
 
 log = logging.getLogger(__name__)
 
-MAGIC = b"glasshead kv 2\n"
+MAGIC = b"glasshead kv 3\n"
 _SUM = 16
 _MOST_HEAD = 64 << 20
 
@@ -100,8 +100,7 @@ class Spill:
         self._writer.shutdown()
 
     def _write(self, ids: tuple[int, ...], schedule: Schedule, data: NDArray[np.uint8]) -> Spilled | None:
-        runs = [[run.rows, run.count] for run in schedule]
-        head = json.dumps({"key": self._key, "ids": ids, "schedule": runs, "size": data.size}).encode()
+        head = json.dumps({"key": self._key, "ids": ids, "schedule": plain(schedule), "size": data.size}).encode()
         name = xxhash.xxh3_128_hexdigest(np.asarray(ids, "<i4").tobytes())
         path = self._folder / f"{self._name}-{name}.kv"
         part = path.with_suffix(f".{os.getpid()}.part")
@@ -136,7 +135,7 @@ class Spill:
         if head["key"] != self._key:
             return None
         ids = tuple(head["ids"])
-        schedule = tuple(Run(rows, count) for rows, count in head["schedule"])
+        schedule = tuple(Run(*run) for run in head["schedule"])
         if path.stat().st_size != start + head["size"] + _SUM or length(schedule) != len(ids):
             raise Damaged("it is not whole")
         return Spilled(path, ids, schedule, start, head["size"])

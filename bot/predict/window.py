@@ -25,7 +25,7 @@ class Unknown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """One cache of a state: ``cells`` by row, ``keys`` of each layer by cell, ``values`` by element, then cell."""
+    """One cache of a state: ``cells`` by row, ``keys`` and ``values`` of each layer by cell."""
 
     streams: tuple[int, int]
     """How many there are, and which one this is."""
@@ -42,7 +42,7 @@ class Cache:
         """As llama.cpp writes it."""
         count, own = self.streams
         parts = [struct.pack("<I", count) + bytes(4 * own) + struct.pack("<I", len(self.cells))]
-        parts += [self.cells.tobytes(), struct.pack("<II", 1, len(self.keys))]
+        parts += [self.cells.tobytes(), struct.pack("<II", 0, len(self.keys))]
         parts += [part for head, rows in (*self.keys, *self.values) for part in (head, rows.tobytes())]
         parts.append(bytes(4 * (count - own - 1)))
         return np.frombuffer(b"".join(parts), np.uint8)
@@ -68,17 +68,15 @@ def window(state: Bytes) -> Cache:
 def join(state: Bytes, start: int, windows: Sequence[Cache]) -> Bytes:
     """The state with ``windows``, oldest first, instead of its own last one. Raises Unknown."""
 
-    def side_by_side(
-        parts: Sequence[tuple[tuple[bytes, Bytes], ...]], axis: int
-    ) -> tuple[tuple[bytes, Bytes], ...]:
+    def one_after_another(parts: Sequence[tuple[tuple[bytes, Bytes], ...]]) -> tuple[tuple[bytes, Bytes], ...]:
         layers = zip(*parts, strict=True)
-        return tuple((layer[0][0], np.concatenate([rows for _, rows in layer], axis)) for layer in layers)
+        return tuple((layer[0][0], np.concatenate([rows for _, rows in layer])) for layer in layers)
 
     whole = Cache(
         windows[0].streams,
         np.concatenate([part.cells for part in windows]),
-        side_by_side([part.keys for part in windows], 0),
-        side_by_side([part.values for part in windows], 1),
+        one_after_another([part.keys for part in windows]),
+        one_after_another([part.values for part in windows]),
     )
     positions = whole.cells[:, :4].copy().view("<i4").ravel()
     if not np.array_equal(positions, np.arange(len(positions))):
@@ -109,19 +107,16 @@ class _Reader:
 
     def cache(self, streams: tuple[int, int], n: int) -> Cache:
         cells = self._take(n * _CELL).reshape(n, _CELL)
-        if (cells[:, 4:8].copy().view("<u4") != 1).any() or self.number("<I") != 1:
+        if (cells[:, 4:8].copy().view("<u4") != 1).any() or self.number("<I") != 0:  # values are not transposed
             raise Unknown
-        keys, values = [], []
         layers = self.number("<I")
-        for _ in range(layers):
-            head = self._take(12).tobytes()  # type, bytes of a row
-            size = struct.unpack("<Q", head[4:])[0]
-            keys.append((head, self._take(n * size).reshape(n, size)))
-        for _ in range(layers):
-            head = self._take(12).tobytes()  # type, bytes of an element, elements
-            size, elements = struct.unpack("<II", head[4:])
-            values.append((head, self._take(n * size * elements).reshape(elements, n * size)))
+        keys, values = ([self._rows(n) for _ in range(layers)] for _ in range(2))
         return Cache(streams, cells, tuple(keys), tuple(values))
+
+    def _rows(self, n: int) -> tuple[bytes, Bytes]:
+        head = self._take(12).tobytes()  # type, bytes of a row
+        size = struct.unpack("<Q", head[4:])[0]
+        return head, self._take(n * size).reshape(n, size)
 
     def number(self, layout: str) -> int:
         value: int = struct.unpack(layout, self._take(struct.calcsize(layout)).tobytes())[0]

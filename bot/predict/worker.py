@@ -20,6 +20,7 @@ from .prefix import PrefixCache
 from .queue import FairQueue
 from .reply import End, Reply, now_us
 from .sampler import sample
+from .schedule import Run
 from .scoring import ScoreJob, Scorer
 from .streams import Streams
 
@@ -210,7 +211,7 @@ class Worker(threading.Thread):
         self._measure(len(rows), began)
         if len(rows) >= 64 and not self._decoding:
             self._govern(("prefill", 0), (time.monotonic() - began) / len(rows))
-        reply.count("many", part.rows)
+        reply.count(Run(part.kind, part.rows))
         if part.padding:
             self._context.trim(reply.stream, stop)  # the logits stay
         if not last:
@@ -242,15 +243,15 @@ class Worker(threading.Thread):
         return True
 
     def _step(self, running: list[Reply]) -> None:
+        places = [(reply.stream, reply.computed) for reply in running]
+        classes = decode_classes(places, tells=self._tells, threads=self._context.threads)
         began = time.monotonic()
         self._context.decode([Place(r.ids[r.computed], r.computed, r.stream, True) for r in running])
         self._step_s = time.monotonic() - began
         self._govern(("decode", len(running)), self._step_s)
-        streams = [reply.stream for reply in running]
-        classes = decode_classes(streams, tells=self._tells)
         ends: list[tuple[Reply, End]] = []
-        for i, (reply, rows) in enumerate(zip(running, classes, strict=True)):
-            reply.count(rows, 1)
+        for i, (reply, run) in enumerate(zip(running, classes, strict=True)):
+            reply.count(run)
             if reply.computed == len(reply.ids) and (end := self._sample(reply, i)):
                 ends.append((reply, end))
         for reply, end in ends:  # not before: streams move when one is freed

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..predict.sampling import DEFAULT_STAGES
-from ..predict.schedule import Rows, Run, Schedule
+from ..predict.schedule import Rows, Run, Schedule, plain
 from ..predict.step import Candidate, Stage, Step
 from .columns import Damaged, Ints, Reader, Writer, f32, f32_bits, planes, squeeze, unsqueeze, unzigzag, zigzag
 
@@ -58,7 +58,7 @@ def encode(steps: Sequence[Step], schedule: Schedule, k: int) -> bytes:
         "k": k,
         "width": width,
         "stages": [[_STAGES.index(name) + 1 for name in names] for names in lists],
-        "schedule": [[_ROWS.index(run.rows), run.count] for run in schedule],
+        "schedule": [[_ROWS.index(rows), *numbers] for rows, *numbers in plain(schedule)],
     }
     body = Writer()
     body.put_sized(json.dumps(head, separators=(",", ":")).encode())
@@ -84,7 +84,7 @@ def decode(blob: bytes) -> tuple[tuple[Step, ...], Schedule, int]:
     reader = Reader(data)
     try:
         head = json.loads(reader.take_sized())
-        schedule = tuple(Run(_ROWS[code], count) for code, count in head["schedule"])
+        schedule = tuple(Run(_ROWS[code], *numbers) for code, *numbers in head["schedule"])
         steps = _steps(head, reader) if head["n"] else ()
         reader.end()
     except (KeyError, IndexError, TypeError, ValueError, struct.error) as error:

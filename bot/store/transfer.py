@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..explain.turn import Turn
 from ..predict.engine import ModelIdentity, Timings
 from ..predict.prompt import Prompt, Span
-from ..predict.schedule import Run, Schedule
+from ..predict.schedule import Run, Schedule, plain
 from ..predict.step import Candidate, Stage, Step
 from . import marks as marking
 from . import models, sessions, turns
@@ -75,7 +75,7 @@ def turn_line(made: Turn, requester: int | None, marks: Marks | None, discord: l
         "budget": made.prompt.budget,
         "reply_ids": [step.id for step in made.trace.steps],
         "steps": [step_json(step) for step in made.trace.steps] if traces else None,
-        "schedule": [[run.rows, run.count] for run in made.schedule],
+        "schedule": plain(made.schedule),
         "n_cached": made.n_cached,
         "timings": None if timings is None else asdict(timings),
         "surprisal": -sum(step.logprob for step in made.trace.steps),
@@ -142,7 +142,7 @@ def prepare(lines: list[Json]) -> Prepared:
         for line in made:
             steps = tuple(map(step_from, line["steps"] or ()))
             if steps:
-                schedule: Schedule = tuple(Run(rows, count) for rows, count in line["schedule"])
+                schedule: Schedule = tuple(Run(*run) for run in line["schedule"])
                 traces[line["turn"]] = encode(steps, schedule, len(steps[0].top))
         return Prepared(
             head=lines[0],

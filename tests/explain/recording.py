@@ -137,7 +137,7 @@ class Recorder:
             seed=seed,
             first_step=0,
             trace=Trace(tuple(steps), pieces, k, {token: self.piece(token) for token in listed}),
-            schedule=(Run("many", len(prompt.ids)), Run("one", max(0, len(steps) - 1))),
+            schedule=(Run("tile", len(prompt.ids)), Run("one", max(0, len(steps) - 1))),
             status="ok",
             finish=finish,
             error=None,

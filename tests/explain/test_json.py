@@ -18,7 +18,7 @@ def test_the_contract_s_fields_are_there_and_say_what_was_recorded(turn: Turn) -
     assert out["model"]["name"] == turn.model.name and out["model"]["sha256"] == turn.model.sha256
     assert out["prompt_ids"] == list(turn.prompt.ids)
     assert out["spans"][1] == {"start": 14, "end": 24, "kind": "typed", "role": "user", "message": 7}
-    assert out["schedule"][0] == {"rows": "many", "count": len(turn.prompt.ids)}
+    assert out["schedule"][0] == {"rows": "tile", "count": len(turn.prompt.ids)}
     assert len(out["steps"]) == len(turn.trace.steps)
     for shown, step, piece in zip(out["steps"], turn.trace.steps, turn.trace.pieces, strict=True):
         assert bytes.fromhex(shown["bytes"]) == piece

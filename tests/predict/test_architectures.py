@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from glasshead.predict import replay, window
 from glasshead.predict.context import Context, Place
-from glasshead.predict.logits import hash_row
+from glasshead.predict.logits import Scratch, hash_row, log_sum_exp
 from glasshead.predict.model import Model
 
 from .architectures import ARCHITECTURES, CONTEXT, HYBRID, RECURRENT
@@ -94,8 +94,12 @@ async def test_a_cache_is_used_as_far_as_the_model_can(architecture, made, start
         assert model.is_recurrent == (architecture not in TRIMMABLE)
         assert ("cannot be taken back" in model.limits[0]) == model.is_recurrent
         assert rows_of(replay.follow(model, branch.ids, len(back), branch.schedule, threads=1)) == branch.hashes
-        forced = rows_of(replay.forced(model, branch.ids, len(back), threads=1))
-    assert forced == [score.row_hash for score in await engine.score(branch.ids, first=len(back))]
+        forced = list(replay.forced(model, branch.ids, len(back), threads=1))
+    scores = await engine.score(branch.ids, first=len(back))
+    assert [step for step, _ in forced] == list(range(len(scores)))
+    scratch = Scratch(engine.model.n_vocab)
+    for (_, row), score in zip(forced, scores, strict=True):
+        assert float(row[score.id]) - log_sum_exp(row, scratch) == pytest.approx(score.logprob, abs=0.05)
 
 
 @pytest.mark.parametrize("size", [0, 11, 4000, -1])

@@ -11,6 +11,7 @@ import pytest
 from glasshead.predict import replay
 from glasshead.predict.logits import hash_row
 from glasshead.predict.model import Model
+from glasshead.predict.schedule import Run
 
 from .replies import WILD, Made, read
 
@@ -111,6 +112,19 @@ async def test_two_hundred_arrivals_and_long_prompts_are_replayed_bitwise(
                 assert [hash_row(row) for _, row in rows] == [made.hashes[step] for step in steps]
 
 
+async def test_attention_split_over_threads_is_replayed_bitwise(start, replay_model):
+    engine = await start(threads=2, n_ctx=512)
+    prompt = tuple(5 + 7 * i % 40_000 for i in range(250))
+    made = await read(prompt, engine.generate(prompt, WILD, 1))
+
+    assert sum(run.count for run in made.schedule if run.rows == "split") > 0 or made.error
+    for threads in (1, 2):
+        assert wrong_rows(replay_model, made, threads=threads) == []
+    last = len(made.steps) - 1
+    (row,) = replay.again(replay_model, made.ids, len(prompt), made.schedule, [last], threads=1)
+    assert hash_row(row.row) == made.hashes[last]
+
+
 async def test_nothing_is_carried_from_token_to_token(start, replay_model):
     engine = await start()
     prompt = tuple(range(100, 130))
@@ -128,15 +142,23 @@ async def test_nothing_is_carried_from_token_to_token(start, replay_model):
     assert [hash_row(row) for _, row in rows] == made.hashes
 
 
-async def test_teacher_forcing_is_near_and_scores_the_same_rows(start, replay_model):
+async def test_teacher_forcing_is_near_and_a_score_is_of_one_class(start, replay_model):
     engine = await start()
     prompt = tuple(range(100, 170))
     made = await read(prompt, engine.generate(prompt, WILD, 1))
     scores = await engine.score(made.ids, first=len(prompt))
 
-    rows = list(replay.forced(replay_model, made.ids, len(prompt), threads=2))
-    assert [step for step, _ in rows] == list(range(len(made.steps)))
+    some = (Run("some", len(made.ids) - 1),)
+    rows = replay.follow(replay_model, made.ids, len(prompt), some, threads=2)
     assert [hash_row(row) for _, row in rows] == [score.row_hash for score in scores]
+    forced = [
+        [(step, hash_row(row)) for step, row in replay.forced(replay_model, made.ids, len(prompt), threads=n)]
+        for n in (1, 2)
+    ]
+    assert forced[0] == forced[1]
+    assert [step for step, _ in forced[0]] == list(range(len(made.steps)))
+    for step, row in replay.forced(replay_model, made.ids, len(prompt), threads=2):
+        assert abs(float(row[made.steps[step].id]) - made.steps[step].logprob - made.steps[step].log_normaliser) < 5
     assert [score.id for score in scores] == [step.id for step in made.steps]
     for score, step in zip(scores, made.steps, strict=True):
         assert score.logprob == pytest.approx(step.logprob, abs=2.0)

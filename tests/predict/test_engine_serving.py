@@ -141,7 +141,7 @@ async def test_shutdown_ends_all_with_a_reason_and_keeps_what_was_made(start):
     reading = [asyncio.create_task(read(PROMPT, reply)) for reply in replies]
     scoring = asyncio.create_task(engine.score(tuple(range(300)) * 1))
     while not all(reply.timings.gen_us for reply in replies[:8]):
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.005)  # a loop that spins would keep the interpreter from the engine
     await engine.aclose()
     made = await asyncio.gather(*reading)
     assert {(m.finish, m.error.reason) for m in made} == {("error", "engine_closed")}

@@ -18,7 +18,7 @@ def sequence(*parts: int) -> tuple[int, ...]:
 
 def put(cache: PrefixCache, ids: tuple[int, ...], size: int = 1000) -> None:
     data = np.full(size, sum(ids) % 251, np.uint8)
-    cache.put(ids, (Run("many", len(ids)),), data)
+    cache.put(ids, (Run("tile", len(ids)),), data)
 
 
 def cache(

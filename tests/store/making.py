@@ -70,7 +70,7 @@ async def ask(
     said = await store.finish_turn(
         turn,
         steps=steps(n, seed),
-        schedule=(Run("many", 5), Run("one", n)),
+        schedule=(Run("tile", 5), Run("one", n)),
         reply=reply,
         finish="stop",
         status=status,

@@ -32,13 +32,13 @@ async def test_a_turn_comes_back_whole(store: Store):
     )  # fmt: skip
     made = steps(20)
     said = await store.finish_turn(
-        turn, steps=made, schedule=(Run("many", 600), Run("one", 19)), reply="So it is", reasoning="hm",
+        turn, steps=made, schedule=(Run("tile", 600), Run("one", 19)), reply="So it is", reasoning="hm",
         finish="stop", status="ok", n_cached=512, timings=TIMINGS,
     )  # fmt: skip
     back = await store.turn(turn)
     assert back.prompt == prompt
     assert (back.model, back.sampling, back.seed, back.timings) == (MODEL, SAMPLING, 2**53 - 1, TIMINGS)
-    assert back.schedule == (Run("many", 600), Run("one", 19))
+    assert back.schedule == (Run("tile", 600), Run("one", 19))
     assert (back.reply, back.reasoning, back.status, back.finish) == ("So it is", "hm", "ok", "stop")
     assert (back.prompt_message, back.reply_message, back.n_cached) == (message, said, 512)
     assert back.prompt_pieces[:2] == (PIECES[1], PIECES[2])

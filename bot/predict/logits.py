@@ -11,6 +11,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from .engine import EngineError
+from .exponentials import exponentials
 from .step import Candidate, Score
 
 Logits = NDArray[np.float32]
@@ -18,7 +19,7 @@ Ids = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _BLOCKS = 64
-_FLOOR = -87.0  # exp of it is the smallest normal f32: below, exp would be slow (denormal) and add nothing
+_FAR = -1000.0  # exp of it is 0 in f32, and 0 times it is 0: -inf would make NaN
 
 
 class BadLogits(EngineError):
@@ -63,9 +64,14 @@ def capture(logits: Logits, k: int, scratch: Scratch | None = None) -> Row:
     """
     scratch = scratch or Scratch(logits.size)
     row_hash = hash_row(logits)
-    finite = logits.size if logits.min() > -np.inf else int(np.count_nonzero(logits > -np.inf))
+    least = float(logits.min())
+    finite = logits.size if least > -np.inf else int(np.count_nonzero(logits > -np.inf))
     shift, total = _exponentials(logits, scratch)
-    weighted = np.multiply(scratch.shifted, scratch.exponentials, out=scratch.shifted)
+    with np.errstate(over="ignore"):  # -3e38 - 3e38
+        shifted = np.subtract(logits, np.float32(shift), out=scratch.shifted)
+    if least - shift < _FAR:  # rare, and looking is cheaper than flooring
+        np.maximum(shifted, np.float32(_FAR), out=shifted)
+    weighted = np.multiply(shifted, scratch.exponentials, out=shifted)
     entropy = math.log(total) - float(weighted.sum()) / total
     ids = largest(logits, k)
     return Row(row_hash, finite, shift + math.log(total), max(entropy, 0.0), ids, logits[ids].astype(np.float64))
@@ -83,18 +89,11 @@ def log_sum_exp(logits: Logits, scratch: Scratch) -> float:
 
 
 def _exponentials(logits: Logits, scratch: Scratch) -> tuple[float, float]:
-    """The row's maximum and Σ exp(logit - maximum); both arrays stay in ``scratch``."""
+    """The row's maximum and Σ exp(logit - maximum); the exponentials stay in ``scratch``."""
     shift = float(logits.max())
     if not math.isfinite(shift):
         raise BadLogits("NaN" if math.isnan(shift) else "+inf" if shift > 0 else "nothing finite")
-    if float(logits.min()) - shift > _FLOOR:
-        np.subtract(logits, np.float32(shift), out=scratch.shifted)
-    else:  # rare, and looking is cheaper than flooring
-        with np.errstate(over="ignore"):  # -3e38 - 3e38 is -inf, and floored
-            np.subtract(logits, np.float32(shift), out=scratch.shifted)
-        np.maximum(scratch.shifted, np.float32(_FLOOR), out=scratch.shifted)
-    np.exp(scratch.shifted, out=scratch.exponentials)
-    return shift, float(scratch.exponentials.sum())
+    return shift, exponentials(logits, shift, scratch.exponentials)
 
 
 def largest(logits: Logits, n: int) -> Ids:

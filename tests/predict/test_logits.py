@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import xxhash
+from glasshead.predict.exponentials import by_numpy, exponentials
 from glasshead.predict.logits import BadLogits, Logits, Scratch, capture, largest, rank, score
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,19 @@ def by_sorting(row: Logits, n: int) -> list[int]:
 
 def gaussian(n: int, seed: int = 0) -> Logits:
     return np.random.default_rng(seed).normal(0, 3, n).astype(np.float32)
+
+
+@pytest.mark.parametrize("way", [exponentials, by_numpy])
+@given(rows, st.data())
+@settings(deadline=None)
+def test_exponentials_are_those_of_f64(way, row: Logits, data: st.DataObject) -> None:
+    row[data.draw(st.integers(0, row.size - 1))] = data.draw(st.sampled_from([row[0], -np.inf, -90.0]))
+    shift, out = float(row.max()), np.empty_like(row)
+    if not np.isfinite(shift):
+        return
+    exact = np.exp(row.astype(np.float64) - shift)
+    assert way(row, shift, out) == pytest.approx(exact.sum(), rel=3e-6)
+    np.testing.assert_allclose(out, exact, rtol=1e-5, atol=2e-38)  # row - shift is rounded, too
 
 
 @given(rows, st.integers(0, 60))

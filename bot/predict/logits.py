@@ -19,6 +19,7 @@ Ids = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _BLOCKS = 64
+_NEAR = 500.0  # logits so far from 0 at most lose nothing to speak of where the shift is taken out of a sum
 _FAR = -1000.0  # exp of it is 0 in f32, and 0 times it is 0: -inf would make NaN
 
 
@@ -60,21 +61,31 @@ class Row:
 def capture(logits: Logits, k: int, scratch: Scratch | None = None) -> Row:
     """Read a row, with its ``k`` likeliest tokens. Raises BadLogits.
 
-    The normaliser and the entropy are good to about 1e-6 nats: f32 exponentials, summed pairwise.
+    The normaliser and the entropy are good to about 1e-6 nats: f32 exponentials, summed in blocks.
     """
     scratch = scratch or Scratch(logits.size)
     row_hash = hash_row(logits)
     least = float(logits.min())
     finite = logits.size if least > -np.inf else int(np.count_nonzero(logits > -np.inf))
     shift, total = _exponentials(logits, scratch)
+    mean = _weighted(logits, shift, total, least, scratch) / total
+    ids = largest(logits, k)
+    entropy = max(math.log(total) - mean, 0.0)
+    return Row(row_hash, finite, shift + math.log(total), entropy, ids, logits[ids].astype(np.float64))
+
+
+def _weighted(logits: Logits, shift: float, total: float, least: float, scratch: Scratch) -> float:
+    """Σ (logit - shift) exp(logit - shift), the exponentials and their ``total`` being there."""
+    weights = scratch.exponentials
+    if max(abs(least), abs(shift)) < _NEAR:
+        whole = logits.size // _BLOCKS * _BLOCKS
+        blocks = np.vecdot(logits[:whole].reshape(_BLOCKS, -1), weights[:whole].reshape(_BLOCKS, -1))
+        rest = np.vecdot(logits[whole:], weights[whole:])
+        return float(blocks.sum(dtype=np.float64)) + float(rest) - shift * total
     with np.errstate(over="ignore"):  # -3e38 - 3e38
         shifted = np.subtract(logits, np.float32(shift), out=scratch.shifted)
-    if least - shift < _FAR:  # rare, and looking is cheaper than flooring
-        np.maximum(shifted, np.float32(_FAR), out=shifted)
-    weighted = np.multiply(shifted, scratch.exponentials, out=shifted)
-    entropy = math.log(total) - float(weighted.sum()) / total
-    ids = largest(logits, k)
-    return Row(row_hash, finite, shift + math.log(total), max(entropy, 0.0), ids, logits[ids].astype(np.float64))
+    np.maximum(shifted, np.float32(_FAR), out=shifted)
+    return float(np.multiply(shifted, weights, out=shifted).sum())
 
 
 def hash_row(logits: Logits) -> int:
@@ -108,10 +119,14 @@ def largest(logits: Logits, n: int) -> Ids:
         return np.empty(0, np.int64)
     if n > width:
         bound = np.partition(logits, logits.size - n)[logits.size - n]
+        ids = np.flatnonzero(logits >= bound)
     else:
-        maxima = logits[: _BLOCKS * width].reshape(_BLOCKS, width).max(axis=0)
+        parts, rest = logits[: _BLOCKS * width].reshape(_BLOCKS, width), logits[_BLOCKS * width :]
+        maxima = parts.max(axis=0)
         bound = np.partition(maxima, width - n)[width - n]
-    ids = np.flatnonzero(logits >= bound)
+        columns = np.flatnonzero(maxima >= bound)  # only there can be any
+        row, column = np.nonzero(parts.take(columns, axis=1) >= bound)
+        ids = np.concatenate([row * width + columns[column], _BLOCKS * width + np.flatnonzero(rest >= bound)])
     if ids.size > 2 * n:
         ids = np.union1d(np.flatnonzero(logits > bound), np.flatnonzero(logits == bound)[:n])
     order = np.argsort(-logits[ids], kind="stable")  # ids ascend, so equals stay by id

@@ -28,7 +28,8 @@ class Catalog:
         if name in self.entries:
             return self.entries[name]
         if HUB_FILE.fullmatch(name):
-            return Entry(name, "model", parse_source(name), name.rpartition("/")[2])
+            # Many repositories call their file the same.
+            return Entry(name, "model", parse_source(name), name.removeprefix("hf:").replace("/", "--"))
         path = Path(name).expanduser()
         if path.is_file():
             return Entry(name, "model", LocalFile(path), path.name)

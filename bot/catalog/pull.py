@@ -26,6 +26,10 @@ _SPARE = 64 << 20  # bytes left free beside the model: the log has to live too
 def pull(entry: Entry, folder: Path, report: Report = lambda done, total: None) -> Path:
     """Bring the entry's file into ``folder`` unless it is there and right; return its path. Raises UserError."""
     target = folder / entry.file
+    if target.is_file() and isinstance(entry.source, LocalFile):
+        if file_sha256(target) != file_sha256(entry.source.path):
+            raise UserError(f"{target}: another file of this name is there already: rename one of them")
+        return target
     if target.is_file() and (entry.sha256 is None or file_sha256(target) == entry.sha256):
         gguf.check(target)
         return target

@@ -31,7 +31,8 @@ def test_a_name_a_hub_file_or_a_path_is_found(tmp_path: Path) -> None:
     find = Catalog.load(tmp_path).entry
     assert find("qwen3-0.6b").source == HubFile("Qwen/Qwen3-0.6B-GGUF", "Qwen3-0.6B-Q8_0.gguf")
     entry = find("hf:a-b/c.d/sub/x.gguf")
-    assert (entry.source, entry.file, entry.sha256) == (HubFile("a-b/c.d", "sub/x.gguf"), "x.gguf", None)
+    assert (entry.source, entry.sha256) == (HubFile("a-b/c.d", "sub/x.gguf"), None)
+    assert entry.file == "a-b--c.d--sub--x.gguf" != find("hf:a-b/other/sub/x.gguf").file
     file = tmp_path / "mine.gguf"
     file.touch()
     assert find(str(file)).source == LocalFile(file)

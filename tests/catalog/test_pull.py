@@ -155,6 +155,15 @@ class TestFromAPath:
         assert copy.stat().st_size == model_path.stat().st_size
         assert names(tmp_path) == [model_path.name]
 
+    def test_another_file_of_the_same_name_is_neither_taken_for_it_nor_replaced(self, tmp_path: Path) -> None:
+        here, models = tmp_path / "x.gguf", tmp_path / "models"
+        here.write_bytes(CONTENT)
+        mine = Entry("mine", "model", LocalFile(here), "x.gguf")
+        assert pull(mine, models) == pull(mine, models) == models / "x.gguf"
+        (models / "x.gguf").write_bytes(b"another")
+        assert "another file of this name" in complaint(mine, models)
+        assert (models / "x.gguf").read_bytes() == b"another"
+
     @pytest.mark.parametrize(
         ("content", "said"),
         [

@@ -93,9 +93,8 @@ class Sitting:
         async for event in reply:
             match event:
                 case Started(dropped_turns=turns, dropped_tokens=tokens, budget=budget) if turns:
-                    self._note(
-                        f"{turns} oldest turns ({tokens} tokens) left out: there is room for {budget} tokens"
-                    )
+                    which = "the oldest turn" if turns == 1 else f"the {turns} oldest turns"
+                    self._note(f"{which} ({tokens} tokens) left out: there is room for {budget} tokens")
                 case Queued(place=place) if place:
                     self._note(f"waiting: number {place} in the queue")
                 case Text(text=text) | Thought(text=text):

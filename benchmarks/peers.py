@@ -28,7 +28,7 @@ def words(seed: int, n: int) -> list[int]:
 class Bare:
     """A decode loop over the low-level bindings: no capture, no sampling but the argmax, nothing else to serve."""
 
-    def __init__(self, model: Path, *, flash: bool) -> None:
+    def __init__(self, model: Path, *, flash: bool = True, unified: bool = False) -> None:
         import ctypes
 
         import llama_cpp.llama_cpp as llama
@@ -40,10 +40,10 @@ class Bare:
         llama.llama_backend_init()
         self.model = llama.llama_model_load_from_file(str(model).encode(), llama.llama_model_default_params())
         params = llama.llama_context_default_params()
-        params.n_ctx, params.n_seq_max, params.n_batch, params.n_ubatch = 16 * 1024, 16, 512, 512
+        params.n_ctx, params.n_seq_max, params.n_batch, params.n_ubatch = 16 * 2048, 16, 512, 512
         params.n_threads = params.n_threads_batch = 2
         params.flash_attn_type = 1 if flash else 0
-        params.kv_unified = flash
+        params.kv_unified = unified
         self.context = llama.llama_init_from_model(self.model, params)
         self.batch = llama.llama_batch_init(512, 0, 1)
         self.n_vocab = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(self.model))
@@ -57,9 +57,10 @@ class Bare:
         if self.llama.llama_decode(self.context, batch) != 0:
             raise RuntimeError("llama_decode failed")
 
-    def prefill(self, n: int) -> float:
+    def prefill(self, n: int, seed: int) -> float:
+        """Prompt tokens a second."""
         self.llama.llama_memory_clear(self.llama.llama_get_memory(self.context), True)
-        ids, began = words(1, n), time.perf_counter()
+        ids, began = words(seed, n), time.perf_counter()
         for start in range(0, n, 512):
             self.decode([(t, start + i, 0, start + i == n - 1) for i, t in enumerate(ids[start : start + 512])])
         self.llama.llama_get_logits_ith(self.context, -1)
@@ -147,6 +148,12 @@ class Glasshead(Streaming):
             ids.append(step.id)
             times.append(time.perf_counter())
         return ids, times, len(prompt) - generation.n_cached
+
+    async def prefill(self, n: int, seed: int) -> float:
+        """Prompt tokens a second, from asking to the first token of the reply."""
+        prompt, began = words(seed, n), time.perf_counter()
+        _, times, _ = await self.reply(prompt, 1, seed)
+        return n / (times[0] - began)
 
     async def restart(self, n: int) -> dict[str, Any]:
         """Seconds to the first token of a conversation, cold and after a restart."""
@@ -249,8 +256,9 @@ class Server(Streaming):
 
 SYSTEMS = {
     "glasshead": Glasshead,
-    "bare": lambda model: Bare(model, flash=False),
-    "bare-flash": lambda model: Bare(model, flash=True),
+    "bare": Bare,
+    "bare, unified": lambda model: Bare(model, unified=True),
+    "bare, no flash": lambda model: Bare(model, flash=False),
     "llama": HighLevel,
     "server": Server,
 }

@@ -3,17 +3,27 @@
 import re
 
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
-_MASKED = re.compile(r"\[([^\]\n]+)\]\(<?(https?://[^\s)>]+)>?(?:\s+\"[^\"\n]*\")?\)")
+_MASKED = re.compile(r"\[([^\[\]\n]+)\]\(<?(https?://[^\s)>\[]+)>?(?:\s+\"[^\"\n\[]*\")?\)")
+_LEFT = re.compile(r"\](?=\(\s*<?\s*[a-z][a-z0-9+.\\-]*:)", re.IGNORECASE)
+"""What may still be read as a masked link: brackets in brackets, other schemes, what looked like code."""
+_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+"""Bidirectional controls that turn what follows them around: an address could be shown backwards."""
 
 
 def open_links(text: str) -> str:
-    """Masked links with their address in the open: ``[words](address)`` could hide where it leads."""
+    """Masked links with their address in the open: ``[words](address)`` could hide where it leads.
+
+    In code they are only kept apart by a space of no width, since what is code is Discord's to say: markers around
+    it, quotes and escapes may make it none.
+    """
+    text = _TURNING.sub("", text)
     out: list[str] = []
     position = 0
     for code in _CODE.finditer(text):
         out += [_MASKED.sub(r"\1 (<\2>)", text[position : code.start()]), code.group()]
         position = code.end()
-    return "".join(out) + _MASKED.sub(r"\1 (<\2>)", text[position:])
+    out.append(_MASKED.sub(r"\1 (<\2>)", text[position:]))
+    return _LEFT.sub("]\u200b", "".join(out))
 
 
 def spoiler(text: str) -> str:

@@ -2,7 +2,9 @@
 
 import re
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 
 _INLINE = re.compile(r"(?<!\\)(\|\||\*\*|__|~~|`)")
 _FENCE = "```"
@@ -28,6 +30,8 @@ class Markup:
         fences = _fences(text)
         self.spans = sorted([*fences, *_inline(text, fences), *_quotes(text, fences)], key=lambda s: s.start)
         self._starts = [span.start for span in self.spans]
+        self._reach = list(accumulate((span.end for span in self.spans), max))
+        """How far the spans up to each one go at most."""
         self._glued = bytearray(len(text) + 2)
         for match in _WHOLE.finditer(text):
             self._glue(match.start() + 1, match.end())
@@ -36,7 +40,13 @@ class Markup:
 
     def open_at(self, position: int) -> list[Span]:
         """What a cut before ``position`` would break, outermost first."""
-        return [s for s in self.spans[: bisect_right(self._starts, position)] if s.start < position < s.end]
+        out: list[Span] = []
+        at = bisect_right(self._starts, position)
+        while at and self._reach[at - 1] > position:
+            at -= 1
+            if self.spans[at].start < position < self.spans[at].end:
+                out.append(self.spans[at])
+        return out[::-1]
 
     def glued(self, position: int) -> bool:
         """Whether a cut there would go through a link, a mention, a marker or a character of several code points,
@@ -73,6 +83,9 @@ def _fences(text: str) -> list[Span]:
     out: list[Span] = []
     position = text.find(_FENCE)
     while position >= 0:
+        if position and text[position - 1] == "\\":
+            position = text.find(_FENCE, position + 1)
+            continue
         body = position + len(_FENCE)
         language = _LANGUAGE.match(text, body)
         opener = f"{_FENCE}{language.group() if language else ''}\n"
@@ -83,14 +96,26 @@ def _fences(text: str) -> list[Span]:
     return out
 
 
+def _within(fences: list[Span]) -> Callable[[int], bool]:
+    """Whether a position is in one of them; they are in order and apart."""
+    starts = [fence.start for fence in fences]
+
+    def within(position: int) -> bool:
+        at = bisect_right(starts, position)
+        return at > 0 and position < fences[at - 1].end
+
+    return within
+
+
 def _inline(text: str, fences: list[Span]) -> list[Span]:
     """Pairs of markers outside of code blocks; a marker without a partner is only text."""
     out: list[Span] = []
     waiting: dict[str, int] = {}
     code_until = -1
+    fenced = _within(fences)
     for match in _INLINE.finditer(text):
         at, marker = match.start(), match.group()
-        if at < code_until or any(f.start <= at < f.end for f in fences):
+        if at < code_until or fenced(at):
             continue
         if marker == "`":
             end = text.find("`", at + 1)
@@ -107,8 +132,9 @@ def _inline(text: str, fences: list[Span]) -> list[Span]:
 def _quotes(text: str, fences: list[Span]) -> list[Span]:
     """Each quoted line, and the quote to the end that ``>>>`` begins."""
     out: list[Span] = []
+    fenced = _within(fences)
     for match in re.finditer(r"^(>>> |> )(.*)$", text, re.MULTILINE):
-        if any(f.start < match.start() < f.end for f in fences):
+        if fenced(match.start()):
             continue
         if match[1] == ">>> ":
             out.append(Span(match.start(), len(text) + 1, ">>> ", ""))

@@ -81,12 +81,12 @@ def _end(markup: Markup, start: int, room: int) -> int:
 
 def _last_cut(markup: Markup, pattern: re.Pattern[str], earliest: int, furthest: int, most: int) -> int | None:
     """The last match of ``pattern`` after which a cut fits; ``most``: where the closers must have ended."""
-    found = None
-    for match in pattern.finditer(markup.text, earliest, furthest + 1):  # one more, for the look ahead
-        cut = match.end()
+    ahead = furthest + 1  # a pattern looks at what follows
+    cuts = [match.end() for match in pattern.finditer(markup.text, earliest, ahead)]
+    for cut in reversed(cuts):
         if cut <= furthest and not markup.glued(cut) and cut + _cost(markup.open_at(cut)) <= most:
-            found = cut
-    return found
+            return cut
+    return None
 
 
 def _cost(opened: list[Span]) -> int:

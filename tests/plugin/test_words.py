@@ -80,13 +80,28 @@ def test_plea_names_what_is_missing() -> None:
         ("[bank](https://evil.example)", "bank (<https://evil.example>)"),
         ("[bank](<https://evil.example>)", "bank (<https://evil.example>)"),
         ('[bank](https://evil.example "title")', "bank (<https://evil.example>)"),
-        ("`[bank](https://evil.example)`", "`[bank](https://evil.example)`"),
-        ("```\n[a](https://b.c)\n``` [a](https://b.c)", "```\n[a](https://b.c)\n``` a (<https://b.c>)"),
+        ("`[bank](https://evil.example)`", "`[bank]\u200b(https://evil.example)`"),
+        ("```\n[a](https://b.c)\n``` [a](https://b.c)", "```\n[a]\u200b(https://b.c)\n``` a (<https://b.c>)"),
+        ("> ```\n[bank](https://evil.example) ```", "> ```\n[bank]\u200b(https://evil.example) ```"),
+        ("\\`[bank](https://evil.example)\\`", "\\`[bank]\u200b(https://evil.example)\\`"),
+        ("[a [b]](https://evil.example)", "[a [b]]\u200b(https://evil.example)"),
+        ("[a\nb]( <HTTPS:evil.example>)", "[a\nb]\u200b( <HTTPS:evil.example>)"),
+        ("[bank](https\\://evil.example)", "[bank]\u200b(https\\://evil.example)"),
+        ("[bank](discord://-/channels/1)", "[bank]\u200b(discord://-/channels/1)"),
+        ("\u202ehttps://moc.knab\u202c", "https://moc.knab"),
+        ("f[0](x) and [note](see below)", "f[0](x) and [note](see below)"),
         ("a[0](x) and https://plain.example", "a[0](x) and https://plain.example"),
     ],
 )
 def test_open_links(text: str, shown: str) -> None:
     assert open_links(text) == shown
+
+
+@given(st.text(alphabet="[]()<>`\\ \n*|>#ab:/", max_size=60))
+def test_no_link_is_masked_whatever_stands_around_it(around: str) -> None:
+    half = len(around) // 2
+    shown = open_links(f"{around[:half]}[bank](https://evil.example){around[half:]}")
+    assert "](https:" not in shown and "](<https:" not in shown
 
 
 @given(st.text())

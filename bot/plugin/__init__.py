@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from discord.ext import commands
 
 from ..config import Settings, load_settings
+from ..errors import UserError
 from ..wiring import open_chat
 from .asking import Asking
 from .explaining import Explaining
@@ -50,7 +51,9 @@ async def load(bot: commands.Bot, settings: Settings) -> Service:
     async with AsyncExitStack() as stack:
         chat = await stack.enter_async_context(open_chat(settings))
         service = Service(chat, settings, await Preferences.load(chat.store))
-        for cog in cogs(bot, service):
+        every = cogs(bot, service)
+        _refuse_doubles(bot, every)
+        for cog in every:
             await bot.add_cog(cog)
             stack.push_async_callback(bot.remove_cog, cog.qualified_name)
         _loaded[id(bot)] = service, stack.pop_all()
@@ -61,6 +64,15 @@ async def unload(bot: commands.Bot) -> None:
     """What `teardown` does, for a bot that called `load` itself."""
     if id(bot) in _loaded:
         await teardown(bot)
+
+
+def _refuse_doubles(bot: commands.Bot, every: list[commands.Cog]) -> None:
+    """Raise UserError if the bot has a command of a name that one of ours has: Discord knows a name once."""
+    for command in (command for cog in every for command in cog.get_app_commands()):
+        if bot.tree.get_command(command.name) is not None:
+            raise UserError(
+                f"this bot has a command /{command.name} of its own: rename it, Glasshead brings one, too"
+            )
 
 
 def cogs(bot: commands.Bot, service: Service) -> list[commands.Cog]:

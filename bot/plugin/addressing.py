@@ -59,3 +59,6 @@ class Once:
         if len(self._seen) > self._remembered:
             self._seen.popitem(last=False)
         return True
+
+    def __contains__(self, id: int) -> bool:
+        return id in self._seen

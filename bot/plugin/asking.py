@@ -10,7 +10,9 @@ from discord.ext import commands
 
 from ..chat import ReplyRequest
 from ..errors import UserError
-from .cog import PATIENCE, ServiceCog, tell
+from ..store import StoreError
+from .cog import PATIENCE, ServiceCog, answering, tell
+from .display import open_links
 from .explaining import EVERYWHERE, INSTALLS
 from .history import History
 from .interaction_surface import InteractionSurface, is_member
@@ -64,7 +66,7 @@ class Asking(ServiceCog, name="Glasshead asking"):
         thread: bool = False,
     ) -> None:
         await interaction.response.defer(thinking=True)
-        self.check(interaction)
+        self.service.check(interaction)
         if thread:
             await self.answer(interaction, text, None, await self._thread(interaction, text))
             return
@@ -92,15 +94,14 @@ class Asking(ServiceCog, name="Glasshead asking"):
         await tell(interaction, HELP)
 
     async def _continue(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
-        try:
-            turn = await asyncio.wait_for(self.service.turn_shown(message.id, message.channel.id), PATIENCE)
-        except TimeoutError:
-            await tell(interaction, "I am still writing here; please try again in a moment.")
-            return
-        if turn is None:
-            await tell(interaction, "I did not write that: reply to it and mention me instead.")
-            return
-        await interaction.response.send_modal(Continue(self, turn))
+        async with answering(interaction):
+            try:
+                turn = await asyncio.wait_for(self.service.turn_shown(message.id, message.channel.id), PATIENCE)
+            except TimeoutError:
+                raise UserError("I am still writing here; please try again in a moment.") from None
+            if turn is None:
+                raise UserError("I did not write that: reply to it and mention me instead.")
+            await interaction.response.send_modal(Continue(self, turn))
 
     async def _thread(self, interaction: discord.Interaction[Any], text: str) -> discord.Thread:
         """A thread of ours, below what was said. In it nobody needs to mention the bot."""
@@ -111,14 +112,6 @@ class Asking(ServiceCog, name="Glasshead asking"):
             raise UserError("I lack **Create Public Threads** or **Send Messages in Threads** in this channel")
         said = await interaction.edit_original_response(content=quoted(text), allowed_mentions=NOBODY)
         return await channel.create_thread(name=" ".join(text.split())[:90], message=discord.Object(said.id))
-
-    def check(self, interaction: discord.Interaction[Any]) -> None:
-        """Raise UserError if this person may not ask here, or not now."""
-        if not self.service.may_talk(interaction.user, interaction.channel, interaction.guild):
-            raise UserError("the people who run this server have not let me talk with you here")
-        wait = self.service.wait(interaction.user.id, interaction.guild_id)
-        if wait:
-            raise UserError(f"that is a lot at once: please ask again in {max(1, round(wait))} seconds")
 
     async def answer(
         self,
@@ -145,19 +138,25 @@ class Asking(ServiceCog, name="Glasshead asking"):
             requester=interaction.user.id,
             model=self.service.model(interaction.channel, interaction.guild_id),
         )
+        notes: list[str] = []
         if self.service.private(interaction.user.id, interaction.channel):
             reply = self.service.chat.unlogged(self.history.single(text, interaction.channel), request)
         else:
-            logged = await self.history.add_text(interaction, text, before, thread)
-            reply = self.service.chat.reply(replace(request, session=logged.session, message=logged.message))
+            try:
+                logged = await self.history.add_text(interaction, text, before, thread)
+                notes += await self.service.welcome(interaction.guild_id)
+            except StoreError as gap:
+                reply = self.service.chat.unlogged(self.history.single(text, interaction.channel), request, gap)
+            else:
+                reply = self.service.chat.reply(replace(request, session=logged.session, message=logged.message))
         place = thread.id if thread else interaction.channel_id or 0
         running = Running(reply, interaction.user.id, place, ends_at=ends_at)
-        await self.service.spawn(present(self.service, running, surface))
+        await self.service.spawn(present(self.service, running, surface, tuple(notes)))
 
 
 def quoted(text: str) -> str:
     """The question as one quoted line, where no message of the person shows it."""
-    line = " ".join(discord.utils.escape_markdown(text).split())
+    line = " ".join(open_links(discord.utils.escape_markdown(text)).split())
     return f"> {line[:180]}{'…' if len(line) > 180 else ''}"
 
 
@@ -173,10 +172,8 @@ class Continue(discord.ui.Modal, title=MENU):
         self.add_item(discord.ui.Label(text="What do you say after this reply?", component=self._text))
 
     async def on_submit(self, interaction: discord.Interaction[Any]) -> None:
-        await interaction.response.defer(thinking=True)
-        try:
-            self._asking.check(interaction)
+        async with answering(interaction):
+            await interaction.response.defer(thinking=True)
+            self._asking.service.check(interaction)
             before = await self._asking.history.end_of_turn(self._turn)
             await self._asking.answer(interaction, self._text.value, before)
-        except UserError as error:
-            await tell(interaction, str(error))

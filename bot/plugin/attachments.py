@@ -46,12 +46,13 @@ def decoded(data: bytes) -> str | None:
 
 def quoted(name: str, text: str) -> str:
     """A file as part of a message."""
-    return f"[file {_plain(name)}]\n{text.strip()}\n[end of {_plain(name)}]"
+    return f"[file {plain(name)}]\n{text.strip()}\n[end of {plain(name)}]"
 
 
 def mentioned(name: str) -> str:
-    return f"[attached: {_plain(name)}, not readable here]"
+    return f"[attached: {plain(name)}, not readable here]"
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A file's name that is nothing but a name."""
     return "".join(c if c.isprintable() and c not in "[]" else "_" for c in name)[:80]

@@ -1,8 +1,11 @@
 """`glasshead run` on Discord: a bot of our own that does nothing but load the plugin."""
 
 import asyncio
+import contextlib
 import logging
 import signal
+from collections.abc import Callable
+from typing import Any
 
 import discord
 from discord.ext import commands
@@ -11,9 +14,20 @@ from ..config import Settings
 from ..errors import UserError
 from . import load, sync_if_changed, unload
 from .service import NOBODY, Service
-from .transient import TROUBLE
+from .transient import TROUBLE, passing
 
 log = logging.getLogger(__name__)
+
+REFUSED = "Discord refuses the token: check DISCORD_TOKEN or [discord] token_file"
+CLOSED = {
+    4004: REFUSED,
+    4010: "Discord refuses the shard: this bot runs on one",
+    4011: "Discord wants this bot sharded: it is in too many servers for one connection",
+    4013: "Discord does not know an intent this bot asks for: a newer version may",
+}
+"""Close codes after which there is no coming back."""
+LOGIN_AGAIN = 5.0, 60.0
+"""Seconds before the second try to log in, and at most before any."""
 
 SYNC_AGAIN = (60.0, 600.0, 3600.0)
 """Seconds before each further try."""
@@ -33,12 +47,16 @@ class Client(commands.Bot):
             max_messages=1000,
             chunk_guilds_at_startup=False,
         )
+        parsers = self._connection.parsers
+        parsers.update({name: _survived(name, parse) for name, parse in parsers.items()})
         self._settings = settings
+        self._loading: asyncio.Future[Service] | None = None
         self._syncing: asyncio.Task[None] | None = None
         self.service: Service | None = None
 
     async def setup_hook(self) -> None:
-        self.service = await load(self, self._settings)
+        self._loading = asyncio.ensure_future(load(self, self._settings))
+        self.service = await asyncio.shield(self._loading)
         if not await self._synced():
             self._syncing = asyncio.create_task(self._sync_later())
 
@@ -62,42 +80,76 @@ class Client(commands.Bot):
 
     async def close(self) -> None:
         self.service = None
+        if self._loading is not None:  # a model half loaded cannot be put away
+            await asyncio.wait({self._loading})
         if self._syncing is not None:
             self._syncing.cancel()
         await unload(self)
         await super().close()
 
 
+def _survived(name: str, parse: Callable[[Any], object]) -> Callable[[Any], None]:
+    """An event that discord.py cannot read costs that event; by itself it would end the bot."""
+
+    def parsed(data: Any) -> None:
+        try:
+            parse(data)
+        except Exception as error:
+            log.warning("Discord sent a %s that cannot be read: %s: %s", name, type(error).__name__, error)
+
+    return parsed
+
+
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Replies being written are stopped, shown and logged before it ends."""
-    try:
-        await _serve(settings, message_content=True)
-    except discord.PrivilegedIntentsRequired:
-        log.warning(
-            "The message-content intent is off in Discord's developer portal: I answer where I am mentioned and in "
-            "direct messages; threads, always-answer channels and replies without a mention stay unread."
-        )
-        await _serve(settings, message_content=False)
-
-
-async def _serve(settings: Settings, *, message_content: bool) -> None:
-    client = Client(settings, message_content=message_content)
-    loop = asyncio.get_running_loop()
-    asked_to_end = asyncio.Event()
-    running = asyncio.create_task(client.start(settings.discord.token.get_secret_value()))
-    ending = asyncio.create_task(asked_to_end.wait())
+    loop, asked_to_end = asyncio.get_running_loop(), asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, asked_to_end.set)
+    try:
+        await _serve_on(settings, asked_to_end)
+    finally:
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(name)
+
+
+async def _serve_on(settings: Settings, asked_to_end: asyncio.Event) -> None:
+    """Past an intent that is not granted, and until a Discord or a network that is away is there again."""
+    message_content, wait = True, LOGIN_AGAIN[0]
+    while not asked_to_end.is_set():
+        try:
+            return await _serve(settings, asked_to_end, message_content=message_content)
+        except discord.PrivilegedIntentsRequired:
+            log.warning(
+                "The message-content intent is off in Discord's developer portal: I answer where I am mentioned "
+                "and in direct messages; threads, always-answer channels and replies without a mention stay unread."
+            )
+            message_content = False
+        except discord.LoginFailure:
+            raise UserError(REFUSED) from None
+        except discord.ConnectionClosed as closed:
+            usual = f"Discord closed the connection for good, code {closed.code}"
+            raise UserError(CLOSED.get(closed.code, usual)) from None
+        except (discord.DiscordException, *TROUBLE) as error:
+            if not passing(error):
+                raise UserError(f"Discord does not let this bot in: {error}") from None
+            why = str(error) or type(error).__name__
+            log.warning("Discord cannot be reached, trying again in %.0f s: %s", wait, why)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asked_to_end.wait(), wait)
+            wait = min(LOGIN_AGAIN[1], wait * 2)
+    return None
+
+
+async def _serve(settings: Settings, asked_to_end: asyncio.Event, *, message_content: bool) -> None:
+    client = Client(settings, message_content=message_content)
+    running = asyncio.create_task(client.start(settings.discord.token.get_secret_value()))
+    ending = asyncio.create_task(asked_to_end.wait())
     try:
         await asyncio.wait({running, ending}, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()
-    except discord.LoginFailure:
-        raise UserError("Discord refuses the token: check DISCORD_TOKEN or [discord] token_file") from None
     finally:
         await client.close()
         for task in (running, ending):
             task.cancel()
         await asyncio.gather(running, ending, return_exceptions=True)
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(name)

@@ -1,7 +1,9 @@
 """What all cogs have in common: the bot, the service, and an answer to every command, in time."""
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import AsyncIterator
 from typing import Any
 
 import discord
@@ -9,6 +11,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from ..errors import UserError
+from ..store import StoreError
 from .service import NOBODY, Service
 from .transient import TROUBLE
 
@@ -40,14 +43,37 @@ class ServiceCog(commands.Cog):
     async def cog_app_command_error(
         self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError
     ) -> None:
-        cause = getattr(error, "original", error)
-        if isinstance(cause, UserError):
-            await tell(interaction, str(cause))
+        if isinstance(error, app_commands.CheckFailure):  # whoever checked has said so
             return
-        name = interaction.command.qualified_name if interaction.command else "a command"
-        log.error("/%s failed", name, exc_info=cause)
-        if not isinstance(cause, discord.HTTPException):
+        async with answering(interaction):
+            raise getattr(error, "original", error)
+
+
+@contextlib.asynccontextmanager
+async def answering(interaction: discord.Interaction[Any]) -> AsyncIterator[None]:
+    """What goes wrong inside is told to the person: their mistake by its name, ours without its details."""
+    try:
+        try:
+            yield
+        except UserError as error:
+            await tell(interaction, in_words(error))
+        except (discord.HTTPException, *TROUBLE):
+            raise
+        except Exception:
+            log.exception("%s failed", _named(interaction))
             await tell(interaction, "Something went wrong here; it is in my operator's log.")
+    except (discord.HTTPException, *TROUBLE) as error:
+        log.warning("%s could not be answered: %s", _named(interaction), error)
+
+
+def in_words(error: UserError) -> str:
+    """For people who have nothing to do with the machine the bot runs on."""
+    return f"My log cannot be used now: {error.in_short}." if isinstance(error, StoreError) else str(error)
+
+
+def _named(interaction: discord.Interaction[Any]) -> str:
+    command, data = interaction.command, dict(interaction.data or {})
+    return f"/{command.qualified_name}" if command else str(data.get("custom_id", "a press"))
 
 
 async def _acknowledge_late(interaction: discord.Interaction[Any]) -> None:

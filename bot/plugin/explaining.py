@@ -17,7 +17,7 @@ from ..explain.picture_process import PictureProcess
 from ..explain.scale import LAYERS, Layer
 from ..explain.sheet import sheet
 from ..explain.turn import Turn
-from .cog import ServiceCog, tell
+from .cog import ServiceCog, answering, tell
 from .panel import FOR_OPENER, PICTURE, TEMPLATE, Panel, Place, PlainPanel, Verb, moved
 from .probes import Probes
 from .service import NOBODY, Service
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 MENU = "Explain this reply"
 BAD_REQUEST = 400
+RECENT = 10
+"""Replies offered to choose from."""
 _LINK = re.compile(r"(?:https?://\S+/channels/(?:\d+|@me)/\d+/)?(\d{1,20})/?$")
 EVERYWHERE = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True)
 INSTALLS = app_commands.AppInstallationType(guild=True, user=True)
@@ -137,9 +139,23 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
         await interaction.response.defer(ephemeral=True, thinking=True)
         await self._show_first(interaction, await self._named(interaction, message), step)
 
+    @explain.autocomplete("message")
+    async def _recent(self, interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
+        """The latest replies there, by their first words."""
+        store = self.service.chat.store
+        found: list[app_commands.Choice[str]] = []
+        for session in await store.sessions(channel_id=interaction.channel_id, limit=RECENT):
+            for row in reversed(await store.turns(session.id)):
+                words = " ".join(row.reply.split())
+                if words and typed.lower() in words.lower() and (shown := await store.discord_messages(row.id)):
+                    found.append(app_commands.Choice(name=words[:100], value=str(shown[0])))
+                if len(found) == RECENT:
+                    return found
+        return found
+
     async def _from_menu(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
-        await interaction.response.defer(ephemeral=True, thinking=True)
-        try:
+        async with answering(interaction):
+            await interaction.response.defer(ephemeral=True, thinking=True)
             turn = await self.service.turn_shown(message.id, message.channel.id)
             if turn is None:
                 mine = self.bot.user is not None and message.author.id == self.bot.user.id
@@ -149,16 +165,12 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
                     else "I did not write that: nothing to explain"
                 )
             await self._show_first(interaction, turn, None)
-        except UserError as error:
-            await tell(interaction, str(error))
 
     async def open(self, interaction: discord.Interaction[Any], turn: int) -> None:
         """From the button under a reply."""
-        await interaction.response.defer(ephemeral=True, thinking=True)
-        try:
+        async with answering(interaction):
+            await interaction.response.defer(ephemeral=True, thinking=True)
             await self._show_first(interaction, turn, None)
-        except UserError as error:
-            await tell(interaction, str(error))
 
     async def pressed(self, interaction: discord.Interaction[Any], verb: Verb, place: Place) -> None:
         if verb in FOR_OPENER and interaction.user.id != place.opener:
@@ -166,24 +178,20 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
                 interaction, "Only the person who opened this panel can run that; `/explain` opens your own."
             )
             return
-        try:
+        async with answering(interaction):
             if verb == "share":
                 await self._share(interaction, place)
-            elif verb in ("saw", "loss", "prove", "whatif", "tree", "file"):
+            elif verb in ("saw", "loss", "prove", "whatif", "tree", "file", "thought"):
                 await self.probes.run(interaction, verb, place, self.show)
             else:
                 await interaction.response.defer()
                 explanation = await self._explanation(place.turn)
                 await self.show(interaction, explanation, moved(place, verb, explanation))
-        except UserError as error:
-            await tell(interaction, str(error))
 
     async def go(self, interaction: discord.Interaction[Any], place: Place) -> None:
-        await interaction.response.defer()
-        try:
+        async with answering(interaction):
+            await interaction.response.defer()
             await self.show(interaction, await self._explanation(place.turn), place)
-        except UserError as error:
-            await tell(interaction, str(error))
 
     async def show(
         self, interaction: discord.Interaction[Any], explanation: Explanation, place: Place, note: str = ""

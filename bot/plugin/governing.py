@@ -35,6 +35,7 @@ class Governing(ServiceCog, name="Glasshead administration"):
         return False
 
     @admin.command(name="user", description="Block somebody here, or let them talk to me again.")
+    @app_commands.describe(user="Who.", action="Whether I answer them in this server.")
     async def user(
         self, interaction: discord.Interaction[Any], user: discord.User, action: Literal["block", "allow"]
     ) -> None:
@@ -43,6 +44,7 @@ class Governing(ServiceCog, name="Glasshead administration"):
         await self._set(interaction, f"{user.mention}: {action}ed.", blocked_users=changed)
 
     @admin.command(name="channel", description="Block a channel, allow it, or answer everything in it.")
+    @app_commands.describe(channel="Where.", action="Whether I answer nothing there, what is meant for me, or all.")
     async def channel(
         self,
         interaction: discord.Interaction[Any],
@@ -54,6 +56,7 @@ class Governing(ServiceCog, name="Glasshead administration"):
         await self._set(interaction, f"{channel.mention}: {action}.", blocked_channels=changed)
 
     @admin.command(name="role", description="Only people with an allowed role may talk to me (none: everybody).")
+    @app_commands.describe(role="Whose members.", action="Whether it is one of those that may talk to me.")
     async def role(
         self, interaction: discord.Interaction[Any], role: discord.Role, action: Literal["allow", "remove"]
     ) -> None:
@@ -62,6 +65,7 @@ class Governing(ServiceCog, name="Glasshead administration"):
         await self._set(interaction, f"May talk to me: {who}.", allowed_roles=changed)
 
     @admin.command(name="model", description="Which models may be chosen here (none listed: all).")
+    @app_commands.describe(name="One of those I have.", action="Whether people may choose it.")
     async def model(
         self, interaction: discord.Interaction[Any], name: str, action: Literal["allow", "remove"]
     ) -> None:

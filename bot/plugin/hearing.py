@@ -8,7 +8,7 @@ from discord.ext import commands
 
 from .addressing import Heard
 from .service import Service
-from .transient import TROUBLE
+from .transient import TROUBLE, passing
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ class Hearing:
         self._bot = bot
         self._service = service
         self._places: dict[int, discord.abc.Messageable] = {}
-        """Channels that arrived unknown, as fetched; those that cannot be fetched as they came."""
+        """Channels that arrived unknown, as fetched; those that Discord does not show as they came."""
 
     async def heard(self, message: discord.Message, us: discord.ClientUser) -> Heard:
         if isinstance(message.channel, discord.PartialMessageable):
@@ -41,7 +41,8 @@ class Hearing:
             replies_to_us=replies_to == us.id,
             replies_to_other=replies_to not in (None, us.id),
             in_own_thread=isinstance(channel, discord.Thread) and channel.owner_id == us.id,
-            in_always=channel.id in always or self._service.set_here(channel).always,
+            in_always=bool({channel.id, getattr(channel, "parent_id", None)} & {*always})
+            or self._service.set_here(channel).always,
         )
 
     async def _locate(self, message: discord.Message) -> None:
@@ -50,8 +51,10 @@ class Hearing:
         if id not in self._places:
             try:
                 self._places[id] = await self._bot.fetch_channel(id)  # type: ignore[assignment]
-            except (discord.DiscordException, *TROUBLE) as error:
+            except (discord.DiscordException, *TROUBLE, KeyError) as error:
                 log.info("channel %d cannot be looked up: %s", id, error)
+                if passing(error):
+                    return
                 self._places[id] = message.channel
         message.channel = self._places[id]  # type: ignore[assignment]
         message.guild = message.guild or getattr(message.channel, "guild", None)
@@ -68,10 +71,10 @@ class Hearing:
         above = reference.resolved or reference.cached_message
         if isinstance(above, discord.Message):
             return above.author.id
-        if isinstance(above, discord.DeletedReferencedMessage):
-            return 0
         if await self._service.chat.store.turn_of_discord_message(reference.message_id) is not None:
             return self._bot.user.id if self._bot.user else 0
+        if isinstance(above, discord.DeletedReferencedMessage):
+            return 0
         try:
             above = await message.channel.fetch_message(reference.message_id)
         except (discord.HTTPException, *TROUBLE):

@@ -15,24 +15,24 @@ import discord
 from ..predict.message import Conversation, Message, Role
 from ..store import Store
 from ..store.records import MessageRow
-from .attachments import MOST_FILES, Offered, decoded, mentioned, quoted, why_not
-from .hearing import mentioned_users
-from .names import Known, readable, speaker
-from .service import Service
+from .names import speaker
+from .reading import beginning, replied_to, says_something, text_of, words_of
+from .service import Service, guild_of
 from .transient import TROUBLE
 
 log = logging.getLogger(__name__)
 
-MOST_HISTORY = 100
+MOST_HISTORY = 300
 """Messages read that were not addressed to the bot, and steps up a chain of replies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """Where a message stands in the log."""
+    """Where a message stands in the log; ``cut``: older ones, not in the log, were too many to be read."""
 
     session: int
     message: int
+    cut: bool = False
 
 
 Before = tuple[int, int | None]
@@ -65,6 +65,7 @@ class History:
         self._service = service
         self._store: Store = service.chat.store
         self._us = us
+        self._cut = False
 
     async def add(self, message: discord.Message, text: str) -> Logged:
         """Log a message meant for the bot, as ``text``, behind what it continues."""
@@ -75,7 +76,7 @@ class History:
         elif before[1] is not None:
             before = before[0], await self._as_it_now_reads(before[0], before[1], message.channel)
         session, parent = before
-        return Logged(session, await self._append(session, parent, message, text))
+        return Logged(session, await self._append(session, parent, message, text), self._cut)
 
     async def add_text(
         self,
@@ -120,7 +121,7 @@ class History:
 
     async def _before(self, message: discord.Message) -> Before | None:
         """Session and message that this one follows; None: it begins a conversation."""
-        if message.reference is not None and message.reference.message_id is not None:
+        if _replies(message):
             found = await self._referenced(message)
             if found is not None:
                 return found
@@ -143,12 +144,12 @@ class History:
             return await self.end_of_turn(turn)
         logged = await self._logged(target)
         if logged is not None:
-            return logged
+            return await self._here(message, logged)
         chain = await self._unlogged_chain(message)
         if not chain:
             return None
         first = chain[0]
-        before = await self._referenced(first) if first.reference is not None else None
+        before = await self._referenced(first) if _replies(first) else None
         if before is None:
             session = await self._start(message)
             before = session, await self._root(session, message.channel)
@@ -158,12 +159,35 @@ class History:
             parent = await self._append(session, parent, each, text)
         return session, parent
 
+    async def _here(self, message: discord.Message, logged: tuple[int, int]) -> Before:
+        """``logged``, or its line copied into a session of the place where ``message`` is: what was said in a
+        channel may begin a thread."""
+        if (await self._store.session(logged[0])).channel_id == message.channel.id:
+            return logged
+        session = await self._start(message)
+        return session, await self._copied(session, logged[1])
+
+    async def _copied(self, session: int, leaf: int) -> int | None:
+        """The line of the log that ends with ``leaf``, in another session. The system prompt is the new one's."""
+        rows = [
+            await self._store.message(each.id)
+            for each in await self._store.conversation(leaf)
+            if each.id is not None
+        ]
+        parent: int | None = None
+        for row in rows:
+            shown = None
+            if row.turn is not None and row.role == "assistant":
+                shown = next(iter(await self._store.discord_messages(row.turn)), None)
+            parent = await self._store.copy_message(row.id, parent=parent, session=session, discord_id=shown)
+        return parent
+
     async def _unlogged_chain(self, message: discord.Message) -> list[discord.Message]:
         """The people's messages above ``message`` that the log does not hold, oldest first."""
         chain: list[discord.Message] = []
         current = message
         while len(chain) < MOST_HISTORY and current.reference is not None:
-            above = await _resolved(current)
+            above = await replied_to(current)
             if above is None or not self._counts(above) or await self._logged(above.id) is not None:
                 break
             chain.append(above)
@@ -175,11 +199,13 @@ class History:
         latest = await self._latest(message.channel.id)
         if latest is None:
             session = await self._start(message)
-            latest = session, await self._root(session, message.channel)
+            latest = session, await self._above_thread(session, message.channel)
         session, parent = latest
         after = await self._last_read(parent)
+        reading = message.channel.history(limit=MOST_HISTORY, before=message, after=after, oldest_first=False)
         try:
-            said = [m async for m in message.channel.history(limit=MOST_HISTORY, before=message, after=after)]
+            said = [m async for m in reading]
+            self._cut = len(said) == MOST_HISTORY
         except (discord.DiscordException, *TROUBLE) as error:
             log.info("what was said before cannot be read: %s", error)
             said = []
@@ -188,6 +214,19 @@ class History:
                 text, _ = await self.text(each)
                 parent = await self._append(session, parent, each, text)
         return session, parent
+
+    async def _above_thread(self, session: int, channel: object) -> int | None:
+        """What a new session begins with: the system prompt, and in a thread what that was opened on."""
+        first = await beginning(channel)
+        turn = await self._store.turn_of_discord_message(first.id) if first is not None else None
+        if turn is not None:
+            end = await self.end_of_turn(turn)
+            return await self._copied(session, end[1]) if end is not None else await self._root(session, channel)
+        parent = await self._root(session, channel)
+        if first is not None and self._counts(first):
+            text, _ = await self.text(first)
+            parent = await self._append(session, parent, first, text)
+        return parent
 
     async def _last_read(self, message: int | None) -> discord.Object | None:
         """The newest Discord message of a line of the log."""
@@ -233,7 +272,7 @@ class History:
     def _counts(self, message: discord.Message) -> bool:
         """Whether what somebody else said may be read as part of a conversation."""
         person = not message.author.bot and not message.is_system() and message.webhook_id is None
-        return person and bool(message.content or message.attachments) and not self.private(message)
+        return person and says_something(message) and not self.private(message)
 
     def private(self, message: discord.Message) -> bool:
         """Of a person or in a channel that wants nothing kept."""
@@ -262,7 +301,7 @@ class History:
             if said.row is None:
                 parent = await self._store.append_message(session, said.role, said.text, parent=parent)
             else:
-                parent = await self._store.copy_message(said.row, parent=parent)
+                parent = await self._store.copy_message(said.row, parent=parent, session=session)
         return parent
 
     async def _newest(self, row: MessageRow) -> Said:
@@ -276,7 +315,7 @@ class History:
     async def edited(self, message: discord.Message) -> None:
         """A logged message reads differently now: the log gets it as another version."""
         found = await self._store.message_of_discord(message.id)
-        if found is None or message.author.id == self._us.id:
+        if found is None or message.author.id == self._us.id or self.private(message):
             return
         row = await self._store.message(found)
         text, _ = await self.text(message)
@@ -291,13 +330,13 @@ class History:
         return self._service.settings.chat.system_prompt if own is None else own
 
     async def _start(self, message: discord.Message) -> int:
-        kind = "direct" if message.guild is None else "channel"
+        kind = "channel" if guild_of(message) else "direct"
         if isinstance(message.channel, discord.Thread):
             kind = "thread"
         return await self._store.start_session(
-            title=" ".join(self._words(message).split())[:80],
+            title=" ".join(words_of(message, self._us.id).split())[:80],
             kind=kind,
-            guild_id=message.guild.id if message.guild else None,
+            guild_id=guild_of(message),
             channel_id=message.channel.id,
             person=message.author.id,
         )
@@ -312,50 +351,18 @@ class History:
             "user",
             text,
             parent=parent,
-            author=speaker(message.author.display_name, message.author.id) if message.guild else None,
+            author=speaker(message.author.display_name, message.author.id) if guild_of(message) else None,
             person=message.author.id,
             discord_message_id=message.id,
         )
 
     async def text(self, message: discord.Message) -> tuple[str, tuple[str, ...]]:
-        """What a message says in words, its readable files included, and which files were not read."""
-        parts = [self._words(message)]
-        declined: list[str] = []
-        for place, file in enumerate(message.attachments):
-            reason = why_not(Offered(file.filename, file.size, file.content_type))
-            reason = "too many files" if place >= MOST_FILES else reason
-            text = None
-            if reason is None:
-                try:
-                    text = decoded(await file.read())
-                except (discord.DiscordException, *TROUBLE):
-                    reason = "could not be fetched"
-            if text is not None:
-                parts.append(quoted(file.filename, text))
-            else:
-                declined.append(f"{file.filename} ({reason or 'not a text file'})")
-                parts.append(mentioned(file.filename))
-        return "\n\n".join(part for part in parts if part), tuple(declined)
-
-    def _words(self, message: discord.Message) -> str:
-        """What was typed, with names in place of ids."""
-        known = Known(
-            users={user.id: user.display_name for user in mentioned_users(message)},
-            roles={role.id: role.name for role in getattr(message, "role_mentions", ())},
-            channels={c.id: getattr(c, "name", "channel") for c in message.channel_mentions},
-        )
-        return readable(message.content, known, us=self._us.id).strip()
+        """What a message says, and which of its files were not read."""
+        return await text_of(message, self._us.id)
 
 
-async def _resolved(message: discord.Message) -> discord.Message | None:
-    """The message that ``message`` replies to."""
-    assert message.reference is not None
-    resolved = message.reference.cached_message or message.reference.resolved
-    if isinstance(resolved, discord.Message):
-        return resolved
-    if isinstance(resolved, discord.DeletedReferencedMessage) or message.reference.message_id is None:
-        return None
-    try:
-        return await message.channel.fetch_message(message.reference.message_id)
-    except (discord.DiscordException, *TROUBLE):
-        return None
+def _replies(message: discord.Message) -> bool:
+    """Not: forwards one, tells of a pin."""
+    reference = message.reference
+    reply = discord.MessageReferenceType.reply
+    return reference is not None and reference.message_id is not None and reference.type is reply

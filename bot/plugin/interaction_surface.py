@@ -1,5 +1,6 @@
 """A reply as the answer to an interaction: through its token while that lives, then as messages."""
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -7,26 +8,33 @@ from typing import Any
 import discord
 
 from .service import NOBODY
-from .surface import Attached, Surface, as_file
+from .surface import Attached, Gone, Surface, as_file
+
+log = logging.getLogger(__name__)
 
 TOKEN_SECONDS = 15 * 60
 MARGIN = 45.0
 MOST_FOLLOW_UPS = 5
 """Of an app that only a person has installed."""
+UNKNOWN_MESSAGE = 10008
+FULL_ENOUGH = 1500
+"""Characters that a message holds at least when a long reply is split."""
 
 
 class InteractionSurface(Surface):
     """Begins in the deferred response. ``ends_at`` (monotonic) is when a reply that cannot move must be cut."""
 
-    def __init__(self, interaction: discord.Interaction[Any]) -> None:
-        channel = interaction.channel
-        assert isinstance(channel, discord.abc.Messageable)
-        super().__init__(channel, name=str(interaction.id))
+    def __init__(self, interaction: discord.Interaction[Any], messages: Sequence[discord.Message] = ()) -> None:
+        """``messages``: the one whose button was pressed, to be written over."""
+        super().__init__(place_of(interaction), name=str(interaction.id), messages=messages)
         self._interaction = interaction
+        self._pressed = bool(messages)
         self._expires = time.monotonic() + TOKEN_SECONDS - MARGIN
         self._moved = False
         self.only_here = not is_member(interaction)
         """The bot is not a member there: it has the interaction and nothing else."""
+        if self.only_here:
+            self.most_chars = MOST_FOLLOW_UPS * FULL_ENOUGH
 
     @property
     def ends_at(self) -> float | None:
@@ -42,7 +50,14 @@ class InteractionSurface(Surface):
             texts = texts[: MOST_FOLLOW_UPS + 1]
         if not self.only_here and time.monotonic() > self._expires and not self._moved:
             self._move()
-        await super().show(texts, view, file=file, view_on=view_on)
+        try:
+            await super().show(texts, view, file=file, view_on=view_on)
+        except (Gone, discord.HTTPException) as error:
+            if self.only_here or self._moved or not _dead(error):
+                raise
+            log.info("the answer to a command goes on as messages: %s", error)
+            self._move()
+            await super().show(texts, view, file=file, view_on=view_on)
 
     def _move(self) -> None:
         """From here on by the bot's own right: what the token made can still be edited as messages of a member."""
@@ -69,6 +84,32 @@ class InteractionSurface(Surface):
             sent = await self._guarded(further)
         self.messages.append(sent)
         return True
+
+    async def _edit(self, place: int, text: str, view: discord.ui.View | None, file: Attached) -> None:
+        if place or not self._pressed:
+            await super()._edit(place, text, view, file)
+            return
+        more: dict[str, Any] = {"attachments": [as_file(*file)]} if file is not None else {}
+        await self._guarded(
+            self._interaction.edit_original_response(content=text, view=view, allowed_mentions=NOBODY, **more)
+        )
+
+
+def _dead(error: Gone | discord.HTTPException) -> bool:
+    """Whether Discord has forgotten the interaction, and not just the message."""
+    cause = error.__cause__ if isinstance(error, Gone) else error
+    if not isinstance(cause, discord.HTTPException) or cause.code == UNKNOWN_MESSAGE:
+        return False
+    return cause.status in (401, 404)
+
+
+def place_of(interaction: discord.Interaction[Any]) -> discord.abc.Messageable:
+    """Where it came from, as far as Discord says; good for nothing but the interaction where it does not."""
+    channel = interaction.channel
+    if isinstance(channel, discord.abc.Messageable):
+        return channel
+    client: discord.Client = interaction.client
+    return client.get_partial_messageable(interaction.channel_id or 0, guild_id=interaction.guild_id)
 
 
 def is_member(interaction: discord.Interaction[Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import discord
 from discord import app_commands
 
+from ..config import StoreSection
 from ..store.clock import now_us
 from ..store.export import markdown, turns_found
 from ..store.json import snowflake
@@ -25,9 +26,18 @@ PRIVACY = """\
 every token I wrote, what was predicted and drawn. It is what makes every reply explainable.
 **Where**: in one database file on the machine I run on. No part of it is sent anywhere: the model runs there too.
 **Who sees it**: whoever runs this bot. In Discord, a reply can be explained by those who can read it.
-**How long**: until it is erased. A message you delete goes from the log too. `/forget` erases everything of yours.
+**How long**: {how_long}. A message you delete goes from the log too. `/forget` erases everything of yours.
 **You may opt out**: `/privacy mine:keep nothing`. I then answer each message on its own, keep nothing, and \
 nothing you say is context for others."""
+
+
+def how_long(kept: StoreSection, guild: int | None) -> str:
+    """The retention of [store], in words."""
+    here = next(((days, mb) for server, days, mb in kept.keep_servers if server == guild), None)
+    days, megabytes = here or (kept.keep_days, kept.keep_mb)
+    limits = [f"{counted(days, 'day')} after it was last gone on with"] if days else []
+    limits += [f"while all of it is less than {megabytes} MB, the oldest going first"] if megabytes else []
+    return ", and ".join(limits) or "until it is erased"
 
 
 class Keeping(ServiceCog, name="Glasshead keeping"):
@@ -46,6 +56,7 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
             await tell(interaction, f"Session {row.id}: *{title}*, {replies}, begun {since}{ended}.")
 
     @session.command(name="rename", description="Give the latest conversation here a title.")
+    @app_commands.describe(title="What it is to be called.")
     async def rename(self, interaction: discord.Interaction[Any], title: app_commands.Range[str, 1, 100]) -> None:
         row = await self._latest(interaction)
         if row is not None and not await self._refused(interaction, row):
@@ -112,7 +123,8 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
             said.append(f"Of what you say, anywhere: {mine}.{more}")
         if not said:
             out = self.service.private(interaction.user.id, interaction.channel)
-            said = [PRIVACY, f"**Now**: {'nothing of this is kept' if out else 'what you say here is kept'}."]
+            kept = PRIVACY.format(how_long=how_long(self.service.settings.store, interaction.guild_id))
+            said = [kept, f"**Now**: {'nothing of this is kept' if out else 'what you say here is kept'}."]
         await tell(interaction, "\n".join(said))
 
     @app_commands.command(description="Erase everything of yours from the log.")

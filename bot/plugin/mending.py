@@ -10,6 +10,7 @@ from .cog import ServiceCog
 from .presenter import final_texts
 from .service import Service
 from .surface import Gone, Surface
+from .transient import TROUBLE
 from .views import finished_view
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Mending(ServiceCog, name="Glasshead mending"):
         for turn in self.service.chat.store.interrupted:
             try:
                 await self._mend(turn)
-            except (Gone, discord.HTTPException) as error:
+            except (Gone, discord.DiscordException, *TROUBLE) as error:
                 log.info("turn %d stays as it is in Discord: %s", turn, error)
 
     async def _mend(self, turn: int) -> None:

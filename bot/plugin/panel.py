@@ -35,6 +35,7 @@ Verb = Literal[
     "tree",
     "share",
     "file",
+    "thought",
 ]
 
 STEPPING: dict[Verb, str] = {"first": "⏮", "back": "◀", "next": "▶", "last": "⏭"}
@@ -46,6 +47,8 @@ ASKING: dict[Verb, str] = {
     "tree": "Tree",
 }
 GIVING: dict[Verb, str] = {"share": "Share", "file": "File"}
+THINKING: dict[Verb, str] = {"thought": "What it thought"}
+"""Only where it did: the reply is shown without."""
 FOR_OPENER: tuple[Verb, ...] = ("prove", "whatif", "loss")
 """What costs the machine something: on a shared panel only for whoever opened it."""
 
@@ -123,7 +126,7 @@ def _rows(explanation: Explanation, place: Place) -> list[discord.ui.ActionRow[A
     count = len(explanation.tokens)
     moving = [_stepping(place, count), _jump(explanation, place), _layers(place)] if count else []
     asking = _row(place, ASKING, disabled=() if count else ("loss", "prove", "whatif"))
-    return [*moving, asking, _row(place, GIVING)]
+    return [*moving, asking, _row(place, GIVING | THINKING if explanation.turn.reasoning else GIVING)]
 
 
 def _row(place: Place, verbs: dict[Verb, str], disabled: tuple[Verb, ...] = ()) -> discord.ui.ActionRow[Any]:

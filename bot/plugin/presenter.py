@@ -8,17 +8,20 @@ import discord
 
 from ..chat import Done, Queued, Started, Text, Thought
 from ..errors import UserError
+from .cog import in_words
 from .display import open_links, small, spoiler
 from .pacing import NOTICEABLE
 from .service import Running, Service
 from .splitting import LIMIT, split
-from .surface import Gone, Surface
+from .surface import Attached, Gone, Surface
 from .transient import TROUBLE, passing, seconds_to_wait
 from .views import finished_view, running_view
 
 log = logging.getLogger(__name__)
 
 TYPING_EVERY = 8.0
+LATER = (60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
+"""Seconds before each further try to show the end of a reply."""
 LONGEST_THOUGHT = 1500
 ROOM_FOR_NOTES = 700
 
@@ -40,6 +43,7 @@ class Presenter:
         self._text = ""
         self._place = 0
         self._thinking = False
+        self._longest = min(service.settings.discord.file_above_chars, surface.most_chars)
         self._fresh = asyncio.Event()
         self._ended = False
 
@@ -52,7 +56,7 @@ class Presenter:
         try:
             done = await self._consume()
         except UserError as error:
-            self._notes.insert(0, str(error))
+            self._notes.insert(0, in_words(error))
         finally:
             self._service.running.discard(self._running)
             self._ended = True
@@ -123,7 +127,8 @@ class Presenter:
 
     async def _show_now(self) -> None:
         if self._text.strip():
-            texts = [part.text for part in split(self._surface.heading + open_links(self._text))]
+            so_far = self._text[: self._longest]  # what is longer will be a file
+            texts = [part.text for part in split(self._surface.heading + open_links(so_far))]
         elif self._thinking:
             texts = [small("Thinking …")]
         elif self._place:
@@ -141,13 +146,33 @@ class Presenter:
         view = None
         if done is not None and done.logged and done.turn:
             view = await finished_view(self._service.chat.store, done.turn)
+        turn = done.turn if done is not None and done.logged else None
+        if not await self._show_all(texts, view, file, turn):
+            log.warning("the end of a reply cannot be shown yet: tried again until Discord takes it")
+            self._service.later(self._show_later(texts, view, file, turn))
+
+    async def _show_later(
+        self, texts: list[str], view: discord.ui.View | None, file: Attached, turn: int | None
+    ) -> None:
+        """An outage that lasts: the reply is in the log, and stands in Discord when that is over."""
+        for wait in LATER:
+            await asyncio.sleep(wait)
+            if await self._show_all(texts, view, file, turn):
+                return
+        log.error("the end of a reply could not be shown")
+
+    async def _show_all(
+        self, texts: list[str], view: discord.ui.View | None, file: Attached, turn: int | None
+    ) -> bool:
+        """False if Discord is out of order for longer than anybody else's edits can wait."""
+        shown = True
         async with self._service.turnstile(self._running.channel):
             try:
-                await self._surface.finish(texts, view, file)
+                shown = await self._surface.finish(texts, view, file)
             except (Gone, discord.DiscordException) as error:
                 log.warning("the end of a reply has no place: %s", error)
-            logged = done.turn if done is not None and done.logged else None
-            await self._surface.settle(self._service.chat.store, logged)
+            await self._surface.settle(self._service.chat.store, turn)
+        return shown
 
     def _final(self, done: Done | None) -> tuple[list[str], tuple[str, str] | None]:
         """The texts of the finished reply, and a file if it is too long to be read as messages."""
@@ -161,7 +186,7 @@ class Presenter:
             text,
             spoiler(thought[:LONGEST_THOUGHT]) if self._service.settings.discord.reasoning == "spoiler" else "",
             notes,
-            self._service.settings.discord.file_above_chars,
+            self._longest,
             self._surface.heading,
         )
 
@@ -174,11 +199,11 @@ def final_texts(
     shown = heading + open_links(text) if text.strip() else ""
     if len(text) > file_above:
         file = ("reply.md", text)
-        shown = split(shown, LIMIT - ROOM_FOR_NOTES)[0].text
+        shown = split(shown[: 2 * LIMIT], LIMIT - ROOM_FOR_NOTES)[0].text
         notes = [f"The whole reply ({len(text)} characters) is attached.", *notes]
     texts = [part.text for part in split(shown)] if shown.strip() else []
     if hidden:
-        texts = [part.text for part in split(f"{hidden}\n{shown}")] if len(hidden) < LIMIT else [hidden, *texts]
+        texts = [part.text for part in split(f"{hidden}\n{shown}")]
     print_ = "\n".join(small(note)[:300] for note in notes)
     if print_ and texts and len(texts[-1]) + 1 + len(print_) <= LIMIT:
         texts[-1] += "\n" + print_
@@ -200,6 +225,6 @@ def endings(done: Done) -> list[str]:
         out.append("Stopped.")
     elif done.finish == "length":
         out.append("Cut at the length limit.")
-    if not done.logged:
-        out.append("⚠ This reply could not be logged: it cannot be explained.")
+    if done.gap:
+        out.append(f"⚠ Not in the log: {done.gap}.")
     return out

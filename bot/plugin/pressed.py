@@ -9,7 +9,8 @@ from discord.ext import commands
 
 from ..chat import ReplyRequest
 from ..errors import UserError
-from .cog import ServiceCog, tell
+from .cog import ServiceCog, answering, tell
+from .interaction_surface import InteractionSurface, is_member, place_of
 from .presenter import final_texts, present
 from .rights import manages
 from .service import Running
@@ -52,8 +53,8 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
         self.bot.remove_dynamic_items(ReplyButton)
 
     async def pressed(self, interaction: discord.Interaction[Any], action: str, turn: int) -> None:
-        await interaction.response.defer()
-        try:
+        async with answering(interaction):
+            await interaction.response.defer()
             if action in ("up", "down"):
                 await self._thumb(interaction, turn, 1 if action == "up" else -1)
             elif not await self._may(interaction, turn):
@@ -64,8 +65,6 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
                 await self._retry(interaction, turn)
             else:
                 await self._version(interaction, turn)
-        except UserError as error:
-            await tell(interaction, str(error))
 
     async def _may(self, interaction: discord.Interaction[Any], turn: int) -> bool:
         if manages(interaction, "manage_messages"):
@@ -78,6 +77,7 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
         return next(row.requester for row in rows if row.id == turn) in (None, interaction.user.id)
 
     async def _thumb(self, interaction: discord.Interaction[Any], turn: int, value: int) -> None:
+        self.service.check_kept(interaction)
         await self.service.chat.store.set_feedback(turn, person=interaction.user.id, value=value)
         await tell(interaction, "Thank you, noted: 👍" if value > 0 else "Thank you, noted: 👎")
 
@@ -93,6 +93,8 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
         if self.service.running_turn(turn) is not None:
             await tell(interaction, "That reply is still being written.")
             return
+        self.service.check_kept(interaction)
+        self.service.check(interaction)
         store = self.service.chat.store
         old = await store.turn(turn)
         if old.prompt_message is None:
@@ -105,8 +107,10 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
             requester=interaction.user.id,
             model=self.service.model(interaction.channel, interaction.guild_id),
         )
-        running = Running(self.service.chat.reply(request), interaction.user.id, interaction.channel_id or 0)
         surface = await self._surface(interaction, turn, f"{interaction.id}")
+        ends_at = surface.ends_at if isinstance(surface, InteractionSurface) else None
+        reply = self.service.chat.reply(request)
+        running = Running(reply, interaction.user.id, interaction.channel_id or 0, ends_at=ends_at)
         await self.service.spawn(present(self.service, running, surface))
 
     async def _version(self, interaction: discord.Interaction[Any], turn: int) -> None:
@@ -124,9 +128,10 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
 
     async def _surface(self, interaction: discord.Interaction[Any], turn: int, name: str) -> Surface:
         """The messages that show ``turn``, to be written over."""
-        channel = interaction.channel
-        assert interaction.message is not None and isinstance(channel, discord.abc.Messageable)
-        assert not isinstance(channel, discord.GroupChannel), "bots are not in groups"
+        assert interaction.message is not None
+        if not is_member(interaction):
+            return InteractionSurface(interaction, [interaction.message])
+        channel: Any = place_of(interaction)  # all that a bot is a member of have partial messages
         ids = await self.service.chat.store.discord_messages(turn) or [interaction.message.id]
         partial = [channel.get_partial_message(id) for id in ids]
         return Surface(channel, name=name, messages=partial)

@@ -20,7 +20,7 @@ from ..explain.text import percent, prompt_lines
 from ..explain.turn import Turn
 from ..explain.visible import visible
 from ..store.relatives import relatives
-from .cog import tell
+from .cog import answering, tell
 from .display import open_links
 from .panel import COLUMNS, Place, Verb
 from .service import Service
@@ -50,6 +50,8 @@ class Probes:
             await _send(interaction, await self._loss(explanation), f"turn-{place.turn}-loss.txt")
         elif verb == "tree":
             await _send(interaction, await self._tree(explanation.turn), f"turn-{place.turn}-tree.txt")
+        elif verb == "thought":
+            await _send(interaction, explanation.turn.reasoning, f"turn-{place.turn}-thought.txt")
         elif verb == "file":
             await self._file(interaction, explanation)
         else:
@@ -100,6 +102,8 @@ class Probes:
     ) -> None:
         """Write the reply on from another token, and open what came of it."""
         await interaction.response.defer(ephemeral=True, thinking=True)
+        self._service.check_kept(interaction)
+        self._service.check(interaction)
         explanation = await self._explanation(place.turn)
         at = explanation.step(place.step).draw_index
         request = BranchRequest(
@@ -150,7 +154,7 @@ class WhatIf(discord.ui.Modal):
         self.add_item(discord.ui.Label(text="What falls after it", component=self._draws))
 
     async def on_submit(self, interaction: discord.Interaction[Any]) -> None:
-        try:
+        async with answering(interaction):
             if self._typed.value:
                 choice = self._probes.token(self._typed.value)
             elif self._choice.values:
@@ -159,8 +163,6 @@ class WhatIf(discord.ui.Modal):
                 raise UserError("choose a candidate or type one")
             fresh = "fresh" in self._draws.values
             await self._probes.branch(interaction, self._place, choice, fresh=fresh, show=self._show)
-        except UserError as error:
-            await tell(interaction, str(error))
 
 
 async def _send(interaction: discord.Interaction[Any], text: str, name: str) -> None:

@@ -4,19 +4,27 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 import discord
 
 from ..chat import Chat
 from ..chat.reply import Reply
 from ..config import Scope, Settings
+from ..errors import UserError
 from ..predict.sampling import Sampling
 from .allowance import Allowance
 from .pacing import Turnstile
 from .preferences import ChannelPreferences, Preferences
 
 NOBODY = discord.AllowedMentions.none()
+WELCOME = (
+    "First time here: I am a language model on this bot's own machine. What is said to me and what I answer is "
+    "logged, so that any reply can be explained. `/privacy` says what is kept, `/forget` erases it."
+)
 LONGEST_CHANGE = 5.0
+LONGEST_END = 7.0
+"""Seconds in which replies that were stopped are shown; what Discord has not taken by then is in the log."""
 
 
 @dataclass(eq=False)
@@ -26,6 +34,8 @@ class Running:
     reply: Reply
     requester: int
     channel: int
+    asked: int | None = None
+    """The Discord message it answers, if it answers one."""
     turn: int | None = None
     ends_at: float | None = None
     """Monotonic time by which it has to end, where Discord lets the bot answer for a while only."""
@@ -43,10 +53,14 @@ class Service:
     running: set[Running] = field(default_factory=set)
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     closing: bool = False
+    proving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever has the model loaded once more."""
     started: float = field(default_factory=time.monotonic)
     _turnstiles: dict[int, Turnstile] = field(default_factory=dict)
     _allowances: dict[tuple[str, int], Allowance] = field(default_factory=dict)
     _changes: set["asyncio.Task[None]"] = field(default_factory=set)
+    _later: set["asyncio.Task[None]"] = field(default_factory=set)
+    _welcomed: set[int] = field(default_factory=set)
     _lines: dict[int, asyncio.Lock] = field(default_factory=dict)
 
     def turnstile(self, channel: int) -> Turnstile:
@@ -86,6 +100,12 @@ class Service:
         task.add_done_callback(self.tasks.discard)
         return task
 
+    def later(self, work: Coroutine[object, object, None]) -> None:
+        """Do something once Discord is there again: nobody waits for it, `close` least of all."""
+        task = asyncio.create_task(work)
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+
     def change(self, work: Coroutine[object, object, None]) -> None:
         """`spawn` for an edit or a deletion: what is said next is to see it."""
         task = self.spawn(work)
@@ -111,26 +131,48 @@ class Service:
         """Whether nothing of what this person says there is to be kept."""
         return self.preferences.opted_out(user) or self.set_here(channel).private
 
-    def may_talk(self, user: discord.abc.User, channel: object, guild: discord.abc.Snowflake | None) -> bool:
+    def check(self, interaction: discord.Interaction[Any]) -> None:
+        """Raise UserError if this person may not have a reply made there, or not now."""
+        user, guild = interaction.user, interaction.guild_id
+        if not self.may_talk(user, interaction.channel, guild):
+            raise UserError("the people who run this server have not let me talk with you here")
+        wait = self.wait(user.id, guild)
+        if wait:
+            raise UserError(f"that is a lot at once: please ask again in {max(1, round(wait))} seconds")
+
+    def check_kept(self, interaction: discord.Interaction[Any]) -> None:
+        """Raise UserError if nothing is to be kept of what this person does there."""
+        if self.private(interaction.user.id, interaction.channel):
+            raise UserError("that would be kept, and nothing is to be kept of what you do here (`/privacy`)")
+
+    def may_talk(self, user: discord.abc.User, channel: object, guild: int | None) -> bool:
         """Whether the server's staff, or the settings, let this person talk to the bot there."""
         if guild is None:
             return True
         served = self.settings.discord.guilds
-        if served and guild.id not in served:
+        if served and guild not in served:
             return False
-        here = self.preferences.guild(guild.id)
+        here = self.preferences.guild(guild)
         places = {getattr(channel, "id", None), getattr(channel, "parent_id", None)}
         if user.id in here.blocked_users or places & set(here.blocked_channels):
             return False
         roles = {role.id for role in getattr(user, "roles", [])}
         return not here.allowed_roles or bool(roles & set(here.allowed_roles))
 
+    async def welcome(self, guild: int | None) -> list[str]:
+        """The privacy notice, with the first reply in a server."""
+        if guild is None or guild in self._welcomed or self.preferences.guild(guild).welcomed:
+            return []
+        self._welcomed.add(guild)
+        await self.preferences.set_guild(guild, welcomed=True)
+        return [WELCOME]
+
     def scope(self, message: discord.Message) -> Scope:
         """What a message continues where it was said."""
         section = self.settings.discord
         if isinstance(message.channel, discord.Thread):
             return section.in_threads
-        return section.in_direct if message.guild is None else section.in_channels
+        return section.in_channels if guild_of(message) else section.in_direct
 
     def wait(self, user: int, guild: int | None) -> float:
         """0 if this person may ask once more (and has), else the seconds until then."""
@@ -157,9 +199,17 @@ class Service:
     async def close(self) -> None:
         """Stop the replies and let each show what it has; what waits its turn is not begun any more."""
         self.closing = True
+        for task in self._later:
+            task.cancel()
         for running in list(self.running):
             await running.reply.stop()
         if self.tasks:
-            _, late = await asyncio.wait(self.tasks, timeout=10)
+            _, late = await asyncio.wait(self.tasks, timeout=LONGEST_END)
             for task in late:
                 task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+
+def guild_of(message: discord.Message) -> int | None:
+    """The id of the server a message was said in, also where Discord has not told anything else of it yet."""
+    return message.guild.id if message.guild else getattr(message.channel, "guild_id", None)

@@ -21,6 +21,7 @@ Shown = discord.Message | discord.PartialMessage
 ByToken = discord.InteractionMessage | discord.WebhookMessage
 
 FINAL_TRIES = 6
+BAD_REQUEST = 400
 THREAD_ARCHIVED = 50083
 
 
@@ -46,6 +47,8 @@ class Surface:
         self.channel = channel
         self.messages: list[Shown] = list(messages)
         self._name = name
+        self.most_chars = 1_000_000
+        """A longer reply is attached: there may be no more messages than this takes."""
         self.heading = ""
         """Stands before the reply, in the first message: the question, where no message shows it."""
         self.refused = ""
@@ -98,11 +101,13 @@ class Surface:
         self._surplus += self.messages[len(texts) :]
         del self.messages[len(texts) :], self._shown[len(texts) :]
 
-    async def finish(self, texts: Sequence[str], view: discord.ui.View | None, file: Attached = None) -> None:
-        """`show`, whatever it takes: through Discord's bad minutes, into archived threads, past a rate limit."""
+    async def finish(self, texts: Sequence[str], view: discord.ui.View | None, file: Attached = None) -> bool:
+        """`show`, whatever it takes: through Discord's bad minutes, into archived threads, past a rate limit.
+        False: the minutes are too many."""
         for attempt in range(FINAL_TRIES):
             try:
-                return await self.show(texts, view, file=file)
+                await self.show(texts, view, file=file)
+                return True
             except (discord.DiscordException, *TROUBLE) as error:
                 if isinstance(error, discord.HTTPException) and error.code == OLD_EDITS and self.messages:
                     self._begin_anew()
@@ -111,8 +116,7 @@ class Surface:
                     raise
                 log.warning("the end of a reply could not be shown yet: %s", error)
                 await asyncio.sleep(seconds_to_wait(error, min(2.0**attempt, 20.0)))
-        log.error("the end of a reply could not be shown")
-        return None
+        return False
 
     def _begin_anew(self) -> None:
         """What is too old to be edited again stays as it is; the reply goes into messages of its own."""
@@ -121,6 +125,22 @@ class Surface:
 
     async def _send(self, place: int, text: str, view: discord.ui.View | None, file: Attached) -> bool:
         """Send one message. False if it may be the one of an earlier try, with what that one said."""
+        sure, self._sure = self._sure, False
+        try:
+            sent = await self._guarded(self._sending(place, text, view, file))
+        except discord.HTTPException as error:
+            if error.status != BAD_REQUEST or place or self._answers is None:
+                raise
+            log.info("what is answered cannot be replied to: %s", error)
+            self._answers = None
+            sent = await self._guarded(self._sending(place, text, view, file))
+        self.messages.append(sent)
+        self._sure = True
+        return sure
+
+    async def _sending(
+        self, place: int, text: str, view: discord.ui.View | None, file: Attached
+    ) -> discord.Message:
         more: dict[str, Any] = {}
         if place == 0 and self._answers is not None:
             more["reference"] = self._answers.to_reference(fail_if_not_exists=False)
@@ -128,7 +148,7 @@ class Surface:
             more["view"] = view
         if file is not None:
             more["file"] = as_file(*file)
-        sending = self.channel.send(
+        return await self.channel.send(
             text,
             mention_author=False,
             allowed_mentions=NOBODY,
@@ -136,10 +156,6 @@ class Surface:
             nonce=f"{self._name}-{place}"[:25],
             **more,
         )
-        sure, self._sure = self._sure, False
-        self.messages.append(await self._guarded(sending))
-        self._sure = True
-        return sure
 
     async def _edit(self, place: int, text: str, view: discord.ui.View | None, file: Attached) -> None:
         message = self.messages[place]

@@ -9,25 +9,22 @@ from discord.ext import commands
 
 from ..chat import ReplyRequest
 from ..errors import UserError
+from ..store import StoreError
 from .addressing import Once, Reason, addressed
-from .cog import ServiceCog
+from .cog import ServiceCog, in_words
 from .display import small
 from .hearing import Hearing
-from .history import History
+from .history import MOST_HISTORY, History
 from .permissions import plea
 from .presenter import present
+from .reading import says_something
 from .rights import lacking_in
-from .service import NOBODY, Running, Service
+from .service import NOBODY, Running, Service, guild_of
 from .surface import Surface
 from .transient import TROUBLE
 from .views import versions_of
 
 log = logging.getLogger(__name__)
-
-WELCOME = (
-    "First time here: I am a language model on this bot's own machine. What is said to me and what I answer is "
-    "logged, so that any reply can be explained. `/privacy` says what is kept, `/forget` erases it."
-)
 
 
 class Talk(ServiceCog, name="Glasshead"):
@@ -36,6 +33,8 @@ class Talk(ServiceCog, name="Glasshead"):
     def __init__(self, bot: commands.Bot, service: Service) -> None:
         super().__init__(bot, service)
         self._once = Once()
+        self._gone = Once()
+        """Messages that were deleted lately."""
         self._hearing = Hearing(bot, service)
 
     @property
@@ -54,7 +53,9 @@ class Talk(ServiceCog, name="Glasshead"):
         reason = addressed(await self._hearing.heard(message, self.us))
         if reason is None or not self._once.first(message.id):
             return
-        if self.service.closing or not self.service.may_talk(message.author, message.channel, message.guild):
+        if self.service.closing or not self.service.may_talk(message.author, message.channel, guild_of(message)):
+            return
+        if await self._is_for_host(message):
             return
         self.service.spawn(self._answer(message, reason))
 
@@ -65,25 +66,30 @@ class Talk(ServiceCog, name="Glasshead"):
 
     @commands.Cog.listener()
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
-        self.service.change(self._deleted(payload.message_id))
+        self._delete(payload.message_id, payload.channel_id)
 
     @commands.Cog.listener()
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
         for message in payload.message_ids:
-            self.service.change(self._deleted(message))
+            self._delete(message, payload.channel_id)
 
-    async def _deleted(self, message: int) -> None:
-        """It goes from the log too: what a person said, or every version of a reply that the message showed."""
+    def _delete(self, message: int, channel: int) -> None:
+        self._gone.first(message)
+        self.service.change(self._deleted(message, channel))
+
+    async def _deleted(self, message: int, channel: int) -> None:
+        """It goes from the log too: what a person said, or every version of a reply that the message showed.
+        A reply that is being written, to it or in it, ends first."""
         store = self.service.chat.store
+        turn = await self.service.turn_shown(message, channel)
+        for running in list(self.service.running):
+            if running.asked == message or (turn is not None and running.turn == turn):
+                await running.reply.stop()
+                await running.shown.wait()
         if await store.message_of_discord(message) is not None:
             await store.erase_message(message)
-        turn = await store.turn_of_discord_message(message)
         if turn is None:
             return
-        running = self.service.running_turn(turn)
-        if running is not None:
-            await running.reply.stop()
-            await running.shown.wait()
         for version in {turn, *await versions_of(store, turn)}:
             await store.link_discord(version, [message])
             await store.erase_message(message)
@@ -96,16 +102,20 @@ class Talk(ServiceCog, name="Glasshead"):
             line = contextlib.nullcontext() if apart else self.service.line(message.channel.id)
             async with line:
                 await self.service.changed()
-                if self.service.closing or await self._already(message):
+                if self.service.closing or message.id in self._gone or await self._already(message):
                     return
                 await self._reply(message, reason)
         except UserError as error:
-            await self._say(message, str(error))
+            await self._say(message, in_words(error))
         except discord.HTTPException as error:
             log.warning("message %d could not be answered: %s", message.id, error)
         except Exception:
             log.exception("message %d could not be answered", message.id)
             await self._say(message, "Something went wrong here; it is in my operator's log.")
+
+    async def _is_for_host(self, message: discord.Message) -> bool:
+        """Whether it is a command of the bot that has loaded this plugin."""
+        return bool((await self.bot.get_context(message)).valid)
 
     async def _already(self, message: discord.Message) -> bool:
         """Whether the log shows that this very message was answered, before a restart say."""
@@ -114,7 +124,7 @@ class Talk(ServiceCog, name="Glasshead"):
     async def _can_speak(self, message: discord.Message) -> bool:
         """Check permissions beforehand; where something is missing, say so wherever that is possible."""
         guild = message.guild
-        if guild is None or guild.me is None:
+        if guild is None or guild.unavailable or guild.me is None:
             return True
         lacking = lacking_in(message.channel, guild.me)
         if not lacking and not guild.me.is_timed_out():
@@ -133,7 +143,7 @@ class Talk(ServiceCog, name="Glasshead"):
             await message.author.send(small(text), allowed_mentions=NOBODY)
 
     async def _in_measure(self, message: discord.Message) -> bool:
-        wait = self.service.wait(message.author.id, message.guild.id if message.guild else None)
+        wait = self.service.wait(message.author.id, guild_of(message))
         if wait:
             await self._say(message, f"That is a lot at once. Please ask again in {max(1, round(wait))} seconds.")
         return not wait
@@ -142,7 +152,7 @@ class Talk(ServiceCog, name="Glasshead"):
         text, declined = await self._read(message, reason)
         if not text:
             return
-        guild = message.guild.id if message.guild else None
+        guild = guild_of(message)
         request = ReplyRequest(
             session=0,
             message=0,
@@ -156,10 +166,19 @@ class Talk(ServiceCog, name="Glasshead"):
         if self.service.private(message.author.id, message.channel):
             reply = self.service.chat.unlogged(self.history.single(text, message.channel), request)
         else:
-            logged = await self.history.add(message, text)
-            reply = self.service.chat.reply(replace(request, session=logged.session, message=logged.message))
-            notes += await self._welcome(message)
-        running = Running(reply, message.author.id, message.channel.id)
+            try:
+                logged = await self.history.add(message, text)
+                notes += await self.service.welcome(guild)
+            except StoreError as gap:
+                reply = self.service.chat.unlogged(self.history.single(text, message.channel), request, gap)
+            else:
+                if message.id in self._gone:
+                    await self.service.chat.store.erase_message(message.id)
+                    return
+                if logged.cut:
+                    notes.append(f"What was said here before the last {MOST_HISTORY} messages was not read.")
+                reply = self.service.chat.reply(replace(request, session=logged.session, message=logged.message))
+        running = Running(reply, message.author.id, message.channel.id, asked=message.id)
         surface = Surface(message.channel, name=str(message.id), answers=message)
         await present(self.service, running, surface, tuple(notes))
         if surface.refused and not surface.messages:
@@ -168,7 +187,7 @@ class Talk(ServiceCog, name="Glasshead"):
 
     async def _read(self, message: discord.Message, reason: Reason) -> tuple[str, tuple[str, ...]]:
         """What the message says; empty, and answered here, if that is nothing. Raises UserError."""
-        if not message.content and not message.attachments:
+        if not says_something(message):
             if self.bot.intents.message_content:
                 await self._say(message, "I see an empty message.")
             elif reason not in ("thread", "always"):
@@ -182,13 +201,6 @@ class Talk(ServiceCog, name="Glasshead"):
         if not text:
             await self._say(message, "Hello! Mention me with a question, or reply to what I said.")
         return text, declined
-
-    async def _welcome(self, message: discord.Message) -> list[str]:
-        """The privacy notice, with the first reply in a server."""
-        if message.guild is None or self.service.preferences.guild(message.guild.id).welcomed:
-            return []
-        await self.service.preferences.set_guild(message.guild.id, welcomed=True)
-        return [WELCOME]
 
     async def _say(self, message: discord.Message, text: str) -> None:
         """A line of small print in answer to ``message``."""

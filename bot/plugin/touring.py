@@ -8,6 +8,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from ..errors import UserError
 from ..explain.certificate import Certificate
 from ..explain.proof import prove
 from ..explain.tour import TOUR, Bench, report_lines, visit
@@ -23,14 +24,19 @@ THREADS = 1
 
 
 async def prove_here(service: Service, turn: Turn) -> Certificate:
-    """Replay a turn in a context of its own."""
+    """Replay a turn in a context of its own. One after the other: each holds the model once more."""
+
+    def go_on(*_: object) -> None:
+        if service.closing:
+            raise UserError("the proof was given up: I am being stopped")
 
     def work() -> Certificate:
         name = turn.model.name if turn.model.name in service.chat.models else service.settings.model.name
         with closing(load_model(name, model_choice(service.settings, name))) as model:
-            return prove(turn, model, threads=THREADS)
+            return prove(turn, model, threads=THREADS, progress=go_on)
 
-    return await asyncio.to_thread(work)
+    async with service.proving:
+        return await asyncio.to_thread(work)
 
 
 class Touring(ServiceCog, name="Glasshead tour"):

@@ -13,7 +13,7 @@ def passing(error: BaseException) -> bool:
     """Whether the same request may well succeed later. A rate limit comes as an error where the answer does not
     look like Discord's own (a proxy in between)."""
     if isinstance(error, discord.HTTPException) and error.code != OLD_EDITS:
-        return error.status >= 500 or error.status == 429
+        return error.status >= 500 or error.status in (408, 429)
     return isinstance(error, (discord.RateLimited, *TROUBLE))
 
 

@@ -106,12 +106,22 @@ def append_message(
     return _inserted(connection, INSERT_MESSAGE, values)
 
 
-def copy_message(connection: sa.Connection, message_id: int, *, parent: int | None) -> int:
+def copy_message(
+    connection: sa.Connection,
+    message_id: int,
+    *,
+    parent: int | None,
+    session_id: int | None = None,
+    discord_message_id: int | None = None,
+) -> int:
     """Add a message again below another one: the same words, a reply with the very ids it was generated as."""
     row = connection.execute(sa.select(message).where(message.c.id == message_id)).mappings().first()
     if row is None:
         raise UserError(f"there is no message {message_id}")
     values = {name: value for name, value in row.items() if name != "id"}
+    if session_id is not None and session_id != row["session_id"]:
+        shown = discord_message_id or row["discord_message_id"]
+        values |= {"session_id": session_id, "turn_id": None, "discord_message_id": shown}
     new = message.insert().values(values | {"parent_id": parent, "created_us": now_us()})
     key = connection.execute(new).inserted_primary_key
     assert key is not None

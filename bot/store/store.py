@@ -143,9 +143,13 @@ class Store:
             keep=True,
         )
 
-    async def copy_message(self, message_id: int, *, parent: int | None) -> int:
-        """Log a message again, unchanged, in another place of its session: below an edited one, say."""
-        return await self.database.write(lambda c: sessions.copy_message(c, message_id, parent=parent), keep=True)
+    async def copy_message(
+        self, message_id: int, *, parent: int | None, session: int | None = None, discord_id: int | None = None
+    ) -> int:
+        """Log a message again, unchanged, in another place: below an edited one, say, or in another ``session``,
+        where ``discord_id`` is the Discord message it goes with."""
+        place = {"parent": parent, "session_id": session, "discord_message_id": discord_id}
+        return await self.database.write(lambda c: sessions.copy_message(c, message_id, **place), keep=True)
 
     async def conversation(self, message_id: int) -> Conversation:
         """Everything from the first message to this one; replies carry the ids they were generated as."""

@@ -53,6 +53,8 @@ class Gateway:
 
     def __init__(self, world: World, token: str, *, bare: bool = False) -> None:
         self.bare = bare
+        self.unsent = set(UNSENT) if bare else set()
+        """Events that nobody is told of."""
         self.world = world
         self.token = token
         self.content_intent_granted = True
@@ -142,7 +144,8 @@ class Gateway:
         }
         self._record(session, "READY", ready)
         for guild in guilds:
-            self._record(session, "GUILD_CREATE", self.world.guild_json(guild))
+            if "GUILD_CREATE" not in self.unsent:
+                self._record(session, "GUILD_CREATE", self.world.guild_json(guild))
         await self._attach(session, connection, session.events)
         return session
 
@@ -184,7 +187,7 @@ class Gateway:
 
     def dispatch(self, name: str, data: dict[str, Any], intent: int = 0) -> None:
         """Tell every session that asked for it; one that is away gets it when it resumes."""
-        if self.bare and name in UNSENT:
+        if name in self.unsent:
             return
         for session in self.sessions.values():
             if intent == 0 or session.intents & intent:

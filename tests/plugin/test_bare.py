@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from discord_double import Double, Message
+from discord_double import Double, Message, gateway
 from discord_double.launch import point
 from glasshead.plugin.client import Client
 from house import finished, labels, logged_in, made_settings
@@ -73,3 +74,43 @@ async def test_commands_that_cannot_be_synced_do_not_keep_it_from_talking(
     async with logged_in(Client(made_settings(tmp_path, model_path), message_content=True), bare):
         asked = await bare.person("alice").mention_bot(bare.general, "Hello!")
         assert await bare.reply_to(asked, finished, timeout=40)
+
+
+async def test_a_server_of_which_nothing_is_known_yet(bare: Double, tmp_path: Path, model_path: Path) -> None:
+    """Its events come, GUILD_CREATE does not: Discord calls the server unavailable."""
+    bare.gateway.unsent.add("GUILD_CREATE")
+    bot = Client(made_settings(tmp_path, model_path, discord={"guilds": (bare.guild.id,)}), message_content=True)
+    async with logged_in(bot, bare):
+        alice, bob = bare.person("alice"), bare.person("bob")
+        first = await bare.reply_to(await alice.mention_bot(bare.general, "Hi."), finished, timeout=40)
+        second = await bare.reply_to(await bob.say(bare.general, "Hi.", reply_to=first), finished, timeout=40)
+        assert bot.service is not None
+        turn = await bot.service.turn_shown(second.id, bare.general.id)
+        full = await bot.service.chat.store.turn(turn or 0)
+        session = await bot.service.chat.store.session(full.session)
+        assert (session.kind, session.guild_id) == ("channel", bare.guild.id)
+        assert b"Alice: Hi." in b"".join(full.prompt_pieces)
+        await bare.commands_synced()
+        assert "Manage Messages" in (await (await bob.slash("settings reset", bare.general)).answer()).text
+
+
+async def test_an_event_that_cannot_be_read_costs_that_event(bare: Double, bot: Client) -> None:
+    bare.gateway.dispatch("MESSAGE_CREATE", {"id": "1", "channel_id": str(bare.general.id)})
+    bare.gateway.dispatch("NO_SUCH_EVENT", {})
+    asked = await bare.person("alice").mention_bot(bare.general, "Hello!")
+    assert await bare.reply_to(asked, finished, timeout=40)
+
+
+async def test_a_reply_to_a_message_of_ours_that_the_event_calls_unknown(
+    bare: Double, bot: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = gateway.bared_event
+
+    def unknown(name: str, data: dict[str, Any]) -> dict[str, Any]:
+        out = told(name, data)
+        return out | {"referenced_message": None} if "message_reference" in out else out
+
+    monkeypatch.setattr(gateway, "bared_event", unknown)
+    alice = bare.person("alice")
+    first = await bare.reply_to(await alice.mention_bot(bare.general, "Hello!"), finished, timeout=40)
+    assert await bare.reply_to(await alice.say(bare.general, "And?", reply_to=first), finished, timeout=40)

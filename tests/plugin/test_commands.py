@@ -41,6 +41,9 @@ async def test_chat_where_only_the_person_has_installed_it(room: Room) -> None:
     reply = await asked.shows(finished, timeout=40)
     panel = await (await room.alice.press(reply, "Explain")).answer()
     assert "explained" in panel.text
+    await room.alice.press(reply, "Retry")
+    await room.double.until(lambda: "2/2" in labels(reply), timeout=40)
+    assert asked.messages == [reply]
 
 
 async def test_explain_names_what_it_cannot_explain(room: Room) -> None:

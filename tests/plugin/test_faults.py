@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from discord_double import Double, Message, Person
-from glasshead.plugin import interaction_surface
+from glasshead.plugin import interaction_surface, presenter, surface
 from house import finished, labels
 
 ON_AND_ON = ((0, -100.0), (2, -100.0), (4, -100.0))
@@ -37,6 +37,30 @@ async def test_a_deleted_channel_ends_the_reply_quietly(double: Double, started:
         await double.reply_to(asked, timeout=40)
         double.remove_channel(double.general)
         await asyncio.wait_for(asyncio.gather(*bot.service.tasks), 60)
+
+
+async def test_a_question_deleted_while_it_is_answered_goes_with_its_answer(double: Double, started: Any) -> None:
+    async with started(sampling={"max_tokens": 1500, "temperature": 0.0, "logit_bias": ON_AND_ON}) as bot:
+        alice, store = double.person("alice"), bot.service.chat.store
+        asked = await alice.mention_bot(double.general, "My secret is a red balloon. Count to a thousand.")
+        running = await double.reply_to(asked, lambda m: m.content != "", timeout=40)
+        await alice.delete(asked)
+        await double.until(lambda: finished(running), timeout=40)
+        await asyncio.gather(*bot.service.tasks)
+        full = await store.turn(await store.latest_turn())
+        said = [row.text for row in await store.messages(full.session) if row.role != "system"]
+        assert not full.reply and not any(said)
+
+
+async def test_a_question_deleted_before_it_is_read_is_not_answered(double: Double, started: Any) -> None:
+    async with started(**SHORT) as bot:
+        alice = double.person("alice")
+        asked = await alice.mention_bot(double.general, "My secret is a red balloon.")
+        await alice.delete(asked)
+        reply = await ask(double, alice, "Hello!")
+        assert double.said() == [reply]
+        logged = await bot.service.chat.store.message_of_discord(asked.id)
+        assert logged is None or (await bot.service.chat.store.message(logged)).erased
 
 
 async def test_without_the_content_intent_it_works_by_mention(double: Double, started: Any) -> None:
@@ -84,6 +108,29 @@ async def test_bad_minutes_lose_nothing_and_repeat_nothing(double: Double, start
         assert double.said() == [reply]
 
 
+async def test_an_outage_that_lasts_delays_the_end_and_loses_nothing(
+    double: Double, started: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presenter, "LATER", (0.2,) * 100)
+    monkeypatch.setattr(surface, "FINAL_TRIES", 1)
+    async with started(**SHORT) as bot:
+        outage = double.fail("*", "/messages", 503, times=10_000)
+        asked = await double.person("alice").mention_bot(double.general, "Hello!")
+        await double.until(lambda: bot.service._later, timeout=40)
+        assert not bot.service.running, "nobody waits for Discord"
+        outage.times = 0
+        reply = await double.reply_to(asked, finished, timeout=40)
+        assert double.said() == [reply]
+
+
+async def test_what_cannot_be_replied_to_is_answered_all_the_same(double: Double, started: Any) -> None:
+    async with started(**SHORT):
+        double.fail("POST", "/messages$", 400)
+        await double.person("alice").mention_bot(double.general, "Hello!")
+        reply = await double.wait_for(finished, timeout=40)
+        assert double.said() == [reply] and reply.reference is None
+
+
 async def test_a_real_429_delays_and_loses_nothing(double: Double, started: Any) -> None:
     async with started(**SHORT):
         double.too_many("POST", "/messages$", 0.5)
@@ -124,6 +171,15 @@ async def test_a_command_outliving_its_token_goes_on_as_a_message(
         double.clock.advance(15 * 60)
         await double.until(lambda: finished(reply), timeout=60)
         assert "Cut at the length limit" in reply.content
+
+
+async def test_a_command_whose_webhook_is_gone_goes_on_as_a_message(double: Double, started: Any) -> None:
+    async with started(**SHORT):
+        await double.commands_synced()
+        double.fail("PATCH", "/webhooks/", 404, times=1000)
+        await double.person("alice").slash("chat", double.general, text="Hello!")
+        reply = await double.wait_for(finished, timeout=40)
+        assert reply.content.startswith("> Hello!") and reply.token is None
 
 
 async def test_a_command_where_it_is_no_member_is_cut_in_time(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from glasshead.plugin.attachments import MOST_BYTES, Offered, decoded, mentioned, quoted, why_not
+from glasshead.plugin.display import spoiler
 from glasshead.plugin.history import Said, unchanged
 from glasshead.plugin.preferences import ChannelPreferences, Preferences
 from glasshead.plugin.presence import standing
@@ -62,6 +63,12 @@ def test_a_file_name_cannot_end_its_own_quotation() -> None:
 )
 def test_the_end_of_a_reply(text: str, hidden: str, notes: list[str], texts: list[str]) -> None:
     assert final_texts(text, hidden, notes, 8000) == (texts, None)
+
+
+def test_a_thought_full_of_bars_fits_its_messages() -> None:
+    texts, _ = final_texts("hello", spoiler("|" * 1500), [], 8000)
+    assert all(len(text) <= 2000 for text in texts) and texts[-1].endswith("||\nhello")
+    assert all(text.startswith("||") for text in texts)
 
 
 def test_a_very_long_reply_becomes_a_file_with_its_beginning() -> None:

@@ -1,0 +1,83 @@
+"""What a message says in words, and what is above it: the one it replies to, the one its thread began with."""
+
+import asyncio
+
+import discord
+
+from .attachments import MOST_FILES, Offered, decoded, mentioned, plain, quoted, why_not
+from .hearing import mentioned_users
+from .names import Known, readable
+from .transient import TROUBLE
+
+LONGEST_FETCH = 20.0
+"""Seconds for one file."""
+
+
+async def text_of(message: discord.Message, us: int) -> tuple[str, tuple[str, ...]]:
+    """What it says, readable files and what it forwards included, and which files were not read."""
+    parts = [words_of(message, us)]
+    forwarded = message.message_snapshots
+    parts += [f"[forwarded]\n{each.content}\n[end of forwarded]" for each in forwarded if each.content]
+    declined: list[str] = []
+    files = [*message.attachments, *(file for each in forwarded for file in each.attachments)]
+    for place, file in enumerate(files):
+        reason = why_not(Offered(file.filename, file.size, file.content_type))
+        reason = "too many files" if place >= MOST_FILES else reason
+        text = None
+        if reason is None:
+            try:
+                async with asyncio.timeout(LONGEST_FETCH):
+                    text = decoded(await file.read())
+            except (discord.DiscordException, *TROUBLE):
+                reason = "could not be fetched"
+        if text is not None:
+            parts.append(quoted(file.filename, text))
+        else:
+            declined.append(f"{plain(file.filename)} ({reason or 'not a text file'})")
+            parts.append(mentioned(file.filename))
+    return "\n\n".join(part for part in parts if part), tuple(declined)
+
+
+def words_of(message: discord.Message, us: int) -> str:
+    """What was typed, with names in place of ids."""
+    known = Known(
+        users={user.id: user.display_name for user in mentioned_users(message)},
+        roles={role.id: role.name for role in getattr(message, "role_mentions", ())},
+        channels={c.id: getattr(c, "name", "channel") for c in message.channel_mentions},
+    )
+    return readable(message.content, known, us=us).strip()
+
+
+def says_something(message: discord.Message) -> bool:
+    return bool(message.content or message.attachments or message.message_snapshots)
+
+
+async def replied_to(message: discord.Message) -> discord.Message | None:
+    """The message that ``message`` replies to, if there still is one."""
+    reference = message.reference
+    if reference is None or reference.type is not discord.MessageReferenceType.reply:
+        return None
+    resolved = reference.cached_message or reference.resolved
+    if isinstance(resolved, discord.Message):
+        return resolved
+    if isinstance(resolved, discord.DeletedReferencedMessage) or reference.message_id is None:
+        return None
+    return await _fetched(message.channel, reference.message_id)
+
+
+async def beginning(thread: object) -> discord.Message | None:
+    """The message a thread was opened on: it stands in the thread's channel, and has the thread's id."""
+    if not isinstance(thread, discord.Thread) or isinstance(thread.parent, discord.ForumChannel):
+        return None
+    if thread.starter_message is not None:
+        return thread.starter_message
+    return await _fetched(thread.parent, thread.id)
+
+
+async def _fetched(channel: object, message: int) -> discord.Message | None:
+    if not isinstance(channel, discord.abc.Messageable):
+        return None
+    try:
+        return await channel.fetch_message(message)
+    except (discord.DiscordException, *TROUBLE):
+        return None

@@ -1,0 +1,82 @@
+"""A chat whose model says what a test tells it to; everything else, the log included, is the real thing."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from glasshead.chat import Chat, Done, ReplyRequest, Speaker, Started, Text
+from glasshead.chat.reply import Reply
+from glasshead.chat.unlogged import Unlogged
+from glasshead.config import Settings
+from glasshead.predict.engine import ModelIdentity
+from glasshead.predict.message import Conversation
+from glasshead.predict.sampling import Sampling
+from glasshead.predict.schedule import Run
+from glasshead.store import Store
+from store.making import MODEL, PIECES, TIMINGS, prompt, steps
+
+OTHER = "another"
+
+
+@dataclass(frozen=True)
+class _Named:
+    """What is asked of an engine that never runs: its model."""
+
+    model: ModelIdentity
+
+
+class Scripted(Chat):
+    """``says`` is the reply to everything, ``heard`` the conversations that were given to the model."""
+
+    def __init__(self, store: Store) -> None:
+        nothing: Any = None
+        engine: Any = _Named(MODEL)
+        super().__init__(store, Speaker(engine, nothing, nothing), Sampling(max_tokens=64), others={OTHER: nothing})
+        self.says = "Well, then."
+        self.thinks = ""
+        self.heard: list[list[tuple[str, str]]] = []
+        self.requests: list[ReplyRequest] = []
+
+    async def _answer_to(
+        self, reply: Reply, request: ReplyRequest, conversation: Conversation, store: Store | Unlogged
+    ) -> None:
+        self.heard.append([(message.role, message.text) for message in conversation])
+        self.requests.append(request)
+        assert request.sampling is not None
+        turn = await store.open_turn(
+            session=request.session,
+            prompt_message=request.message,
+            prompt=prompt(conversation[-1].text, request.message),
+            model=MODEL,
+            sampling=request.sampling,
+            seed=7,
+            requester=request.requester,
+            k=10,
+        )
+        reply.emit(Started(turn, 9, 0, 0, None))
+        reply.emit(Text(self.says))
+        said = await store.finish_turn(
+            turn,
+            steps=steps(),
+            schedule=(Run("many", 5), Run("one", 12)),
+            reply=self.says,
+            reasoning=self.thinks,
+            finish="stop",
+            status="ok",
+            timings=TIMINGS,
+        )
+        reply.emit(Done(turn, said, self.says, self.thinks, "ok", "stop", 12, 7, logged=bool(turn)))
+
+
+@asynccontextmanager
+async def open_scripted(settings: Settings) -> AsyncIterator[Scripted]:
+    """Stands where `open_chat` stands."""
+    store = await Store.open(settings.store.path)
+    try:
+        await store.save_vocabulary(MODEL, PIECES)
+        chat = Scripted(store)
+        yield chat
+        await chat.aclose()
+    finally:
+        await store.close()

@@ -1,0 +1,379 @@
+"""Commands, components and permissions on simcord: no wire, no clock, no model."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import discord
+import glasshead.plugin
+import pytest
+from discord import app_commands
+from discord.ext import commands
+from glasshead.config import Settings
+from glasshead.errors import UserError
+from glasshead.explain.picture_process import PictureProcess
+from glasshead.plugin import cog
+from glasshead.plugin.client import Client
+from house import made_settings
+from scripted import OTHER, Scripted, open_scripted
+from simcord.actors import MemberActor
+from simcord.builders import ChannelHandle, GuildHandle
+from simcord.components import walk_components
+from simcord.env import Env, run
+from simcord.results import InteractionResult
+from store.making import MODEL
+
+pytestmark = pytest.mark.simcord(check_errors=False, settle_timeout=30)
+SAID = "Well, then."
+
+
+@dataclass
+class Place:
+    """A server with a channel; alice and bob, carol who manages messages, dave who manages the server."""
+
+    env: Env
+    guild: GuildHandle
+    channel: ChannelHandle
+    alice: MemberActor
+    bob: MemberActor
+    carol: MemberActor
+    dave: MemberActor
+    alice_alone: ChannelHandle
+    """Her direct messages with the bot."""
+
+    @property
+    def bot(self) -> Client:
+        assert isinstance(self.env.bot, Client)
+        return self.env.bot
+
+    @property
+    def chat(self) -> Scripted:
+        assert self.bot.service is not None and isinstance(self.bot.service.chat, Scripted)
+        return self.bot.service.chat
+
+    @property
+    def mention(self) -> str:
+        assert self.bot.user is not None
+        return self.bot.user.mention
+
+    async def ask(self, who: MemberActor, text: str = "Hello", **more: Any) -> discord.Message:
+        """Mention the bot; what it said last there."""
+        await who.send(self.channel, f"{self.mention} {text}", **more)
+        return self.said()
+
+    def said(self, channel: ChannelHandle | None = None) -> discord.Message:
+        message = (channel or self.channel).last_message
+        assert message is not None
+        return message
+
+    async def tell(self, who: MemberActor, command: str, /, **options: Any) -> str:
+        """Give a command; the words it is answered with."""
+        return words(await who.slash(self.channel, command, **options))
+
+
+def words(result: InteractionResult) -> str:
+    assert result.acknowledged and result.response is not None
+    return "\n".join([result.response.content, *(each.content for each in result.followups)])
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Of a bot without a model, without pictures."""
+
+    async def nothing(*_: Any) -> None:
+        pass
+
+    async def no_picture(*_: Any) -> None:
+        raise UserError("there is no picture here")
+
+    monkeypatch.setattr(glasshead.plugin, "open_chat", open_scripted)
+    monkeypatch.setattr(cog, "PATIENCE", 3600.0)  # simcord waits for what is due soon
+    monkeypatch.setattr(PictureProcess, "warm_up", nothing)
+    monkeypatch.setattr(PictureProcess, "draw", no_picture)
+    return made_settings(tmp_path, Path("none.gguf"), discord={"at_once": 20, "per_minute": 60})
+
+
+@pytest.fixture
+def simcord_bot(settings: Settings) -> Client:
+    return Client(settings, message_content=True)
+
+
+@pytest.fixture
+def place(simcord_env: Env) -> Iterator[Place]:
+    guild = simcord_env.create_guild()
+    moderator = guild.create_role("moderator", permissions=discord.Permissions(manage_messages=True))
+    manager = guild.create_role("manager", permissions=discord.Permissions(manage_guild=True))
+    user = simcord_env.create_user("alice")
+    alice, bob = guild.add_member(user), guild.add_member(simcord_env.create_user("bob"))
+    carol = guild.add_member(simcord_env.create_user("carol"), roles=[moderator])
+    dave = guild.add_member(simcord_env.create_user("dave"), roles=[moderator, manager])
+    general = guild.create_text_channel("general")
+    yield Place(simcord_env, guild, general, alice, bob, carol, dave, user.dm_channel)
+    for error in simcord_env.errors:
+        assert isinstance(getattr(error, "original", error), UserError | app_commands.CheckFailure)
+
+
+# who may do what
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "settings set": {"temperature": 0.5},
+    "settings reset": {},
+    "system set": {"text": "Be brief."},
+    "system clear": {},
+    "model": {"use": OTHER},
+    "privacy": {"here": "keep nothing"},
+}
+
+
+@pytest.mark.parametrize("command", CHANGES)
+async def test_what_changes_a_channel_is_for_those_who_manage_it(place: Place, command: str) -> None:
+    assert "Manage Messages" in await place.tell(place.alice, command, **CHANGES[command])
+    assert "Manage Messages" not in await place.tell(place.carol, command, **CHANGES[command])
+
+
+@pytest.mark.parametrize(
+    "command", ["settings show", "system show", "model", "privacy", "help", "stop", "session show"]
+)
+async def test_what_only_shows_is_for_everybody_and_seen_by_one(place: Place, command: str) -> None:
+    result = await place.alice.slash(place.channel, command)
+    assert words(result) and result.ephemeral
+
+
+async def test_administration_is_offered_to_those_who_manage_the_server(place: Place) -> None:
+    assert "admin status" in place.dave.available_commands(place.channel)
+    assert not [name for name in place.carol.available_commands(place.channel) if name.startswith("admin")]
+
+
+async def test_administration_opened_to_others_by_mistake_is_refused_once(place: Place) -> None:
+    commands = await place.bot.tree.fetch_commands()
+    admin = next(command for command in commands if command.name == "admin")
+    place.guild.set_command_permissions(admin, {place.alice: True})
+    assert await place.tell(place.alice, "admin status") == "That needs the permission **Manage Server**."
+
+
+async def test_a_session_is_renamed_and_ended_by_whoever_began_it_or_manages_messages(place: Place) -> None:
+    await place.ask(place.alice)
+    assert "Manage Messages" in await place.tell(place.bob, "session rename", title="Mine")
+    assert "called *Ours*" in await place.tell(place.alice, "session rename", title="Ours")
+    assert "Manage Messages" in await place.tell(place.bob, "session end")
+    assert "has ended" in await place.tell(place.carol, "session end")
+
+
+async def test_buttons_check_who_presses(place: Place) -> None:
+    reply = await place.ask(place.alice)
+    refused = await place.bob.click(reply, label="Retry")
+    assert "Only the person who asked" in refused.followups[0].content and len(place.chat.requests) == 1
+    await place.carol.click(reply, label="Retry")
+    assert len(place.chat.requests) == 2
+    labels = [c.label for row in place.said().components for c in row.children]  # type: ignore[union-attr]
+    assert labels[-3:] == ["◀", "2/2", "▶"]
+
+
+# bounds
+
+
+async def test_what_the_server_bounds_cannot_be_exceeded_in_a_channel(place: Place) -> None:
+    await place.tell(place.dave, "admin limits", tokens=20)
+    assert "at most 20 tokens" in await place.tell(place.carol, "settings set", max_tokens=21)
+    assert "20" in await place.tell(place.carol, "settings set", max_tokens=20)
+    await place.tell(place.dave, "admin limits", tokens=10)
+    await place.ask(place.alice)
+    sampling = place.chat.requests[-1].sampling
+    assert sampling is not None and sampling.max_tokens == 10
+
+
+async def test_models_are_those_the_server_offers(place: Place) -> None:
+    async def offered(typed: str) -> list[str]:
+        return [c["value"] for c in await place.carol.autocomplete(place.channel, "model", "use", typed)]
+
+    assert await offered("") == [MODEL.name, OTHER] and await offered("ANO") == [OTHER]
+    await place.tell(place.dave, "admin model", name=OTHER, action="allow")
+    assert "no model of that name" in await place.tell(place.carol, "model", use=MODEL.name)
+    await place.tell(place.carol, "model", use=OTHER)
+    await place.ask(place.alice)
+    assert place.chat.requests[-1].model == OTHER
+
+
+async def test_who_asks_too_much_is_told_however_they_ask(place: Place) -> None:
+    await place.tell(place.dave, "admin limits", per_person=2)
+    reply = await place.ask(place.alice)
+    await place.ask(place.alice)
+    assert "ask again in" in (await place.ask(place.alice)).content
+    assert "ask again in" in await place.tell(place.alice, "chat", text="Hello")
+    assert "ask again in" in (await place.alice.click(reply, label="Retry")).followups[0].content
+    assert len(place.chat.requests) == 2
+    await place.env.advance_time(60)
+    assert (await place.ask(place.bob)).content == SAID
+
+
+async def test_who_is_blocked_gets_no_reply_by_any_way(place: Place) -> None:
+    reply = await place.ask(place.alice)
+    await place.tell(place.dave, "admin user", user=place.alice, action="block")
+    await place.alice.send(place.channel, f"{place.mention} Hello?")
+    assert "have not let me" in await place.tell(place.alice, "chat", text="Hello")
+    assert "have not let me" in (await place.alice.click(reply, label="Retry")).followups[0].content
+    assert len(place.chat.requests) == 1
+
+
+# what is kept
+
+
+async def test_the_privacy_notice_stands_with_the_first_reply_also_to_a_command(place: Place) -> None:
+    assert "First time here" in await place.tell(place.alice, "chat", text="Hello")
+    assert "First time here" not in (await place.ask(place.bob)).content
+
+
+async def test_of_who_opted_out_nothing_is_kept_whatever_they_press(place: Place) -> None:
+    reply = await place.ask(place.bob, "My dog is called Rex.")
+    await place.tell(place.alice, "privacy", mine="keep nothing")
+    kept = await place.chat.store.latest_turn()
+    await place.ask(place.alice, "My secret is a kite.", reply_to=reply)
+    assert place.chat.heard[-1][1:] == [("user", "My secret is a kite.")]
+    assert (
+        "nothing is to be kept" in (await place.alice.click(reply, custom_id="glasshead:up:1")).followups[0].content
+    )
+    assert SAID in await place.tell(place.alice, "chat", text="Another secret.")
+    assert await place.chat.store.latest_turn() == kept
+    await place.ask(place.bob, "What did she say?", reply_to=place.said())
+    assert all("secret" not in text for _, text in place.chat.heard[-1])
+
+
+async def test_forget_asks_once_more_and_gives_a_receipt(place: Place) -> None:
+    await place.ask(place.alice, "My secret is a silver spoon.")
+    asked = await place.alice.slash(place.channel, "forget")
+    assert asked.response is not None and asked.ephemeral
+    await place.alice.click(asked.response, label="Erase everything of mine")
+    assert asked.response is not None and "1 message of yours, 1 reply" in asked.response.content
+    data = await place.alice.slash(place.channel, "export-my-data")
+    assert data.response is not None and data.response.attachments
+    exported = json.loads(await data.response.attachments[0].read())
+    assert exported["turns"] == []
+
+
+# conversations
+
+
+async def test_continue_from_here(place: Place) -> None:
+    reply = await place.ask(place.alice, "One.")
+    await place.ask(place.alice, "Two.", reply_to=reply)
+    shown = await place.bob.context_menu(place.channel, "Continue from here", reply)
+    assert shown.modal is not None
+    field = shown.modal["components"][0]["component"]["custom_id"]
+    await place.bob.submit_modal(shown, {field: "Three."})
+    assert [text for _, text in place.chat.heard[-1][1:]] == ["One.", SAID, "Three."]
+
+
+async def test_what_is_forwarded_is_read(place: Place) -> None:
+    said = await place.bob.send(place.channel, "The moon is made of cheese.")
+    await place.alice.forward(said, place.alice_alone)
+    assert "[forwarded]\nThe moon is made of cheese." in place.chat.heard[-1][-1][1]
+
+
+async def test_a_thread_on_a_reply_goes_on_from_it(place: Place) -> None:
+    reply = await place.ask(place.alice, "My cat is called Tom.")
+    thread = await reply.create_thread(name="cats")
+    await place.env.settle()
+    channel = next(each for each in place.channel.threads if each.id == thread.id)
+    await place.bob.send(channel, "And mine Jerry.")
+    await place.alice.send(channel, f"{place.mention} Who is who?")
+    texts = [text for _, text in place.chat.heard[-1][1:]]
+    assert texts == ["My cat is called Tom.", SAID, "And mine Jerry.", SAID, "Who is who?"]
+
+
+async def test_a_thread_on_somebodys_message_begins_with_it(place: Place) -> None:
+    said = await place.bob.send(place.channel, "Cats are best.")
+    thread = await said.create_thread(name="cats")
+    await place.env.settle()
+    channel = next(each for each in place.channel.threads if each.id == thread.id)
+    await place.alice.send(channel, f"{place.mention} Is that so?")
+    assert [text for _, text in place.chat.heard[-1][1:]] == ["Cats are best.", "Is that so?"]
+    await place.bob.delete(said)
+    await place.alice.send(channel, f"{place.mention} And now?")
+    assert "Cats are best." not in [text for _, text in place.chat.heard[-1]]
+
+
+# explanations without a picture
+
+
+async def test_the_latest_replies_are_offered_by_their_words(place: Place) -> None:
+    async def offered(typed: str) -> list[dict[str, Any]]:
+        return await place.bob.autocomplete(place.channel, "explain", "message", typed)
+
+    assert await offered("") == []
+    for place.chat.says in ("The first.", "The second."):
+        await place.ask(place.alice)
+    assert [choice["name"] for choice in await offered("")] == ["The second.", "The first."]
+    (first,) = await offered("FIRST")
+    assert "Turn 1, explained" in text_of(await place.bob.slash(place.channel, "explain", message=first["value"]))
+
+
+async def test_what_it_thought_is_kept_out_of_the_reply_and_offered_with_it(place: Place) -> None:
+    place.chat.thinks = "They greet me. I greet back."
+    reply = await place.ask(place.alice)
+    assert "greet" not in reply.content
+    opened = await place.bob.context_menu(place.channel, "Explain this reply", reply)
+    assert opened.response is not None
+    shown = await place.bob.click(opened.response, label="What it thought")
+    assert "```\nThey greet me. I greet back.\n```" in words(shown)
+
+
+async def test_the_panel_steps_through_every_token(place: Place) -> None:
+    reply = await place.ask(place.alice)
+    opened = await place.bob.context_menu(place.channel, "Explain this reply", reply)
+    assert opened.ephemeral and opened.response is not None
+    await place.bob.click(opened.response, custom_id=button(opened, "first"))
+    assert opened.response is not None
+    for step in range(11):
+        assert f"Step {step} (of 0 to 11)" in text_of(opened)
+        await place.bob.click(opened.response, custom_id=button(opened, "next"))
+    assert "Step 11 (of 0 to 11)" in text_of(opened)
+
+
+def button(shown: InteractionResult, verb: str) -> str:
+    assert shown.response is not None
+    every = (c for c in walk_components(shown.response.components) if f":{verb}:" in c.get("custom_id", ""))
+    return str(next(every)["custom_id"])
+
+
+def text_of(shown: InteractionResult) -> str:
+    assert shown.response is not None
+    return "\n".join(c["content"] for c in walk_components(shown.response.components) if c["type"] == 10)
+
+
+# in somebody else's bot
+
+
+async def test_a_host_with_a_command_of_the_same_name_is_told_and_left_as_it_is(settings: Settings) -> None:
+    host = commands.Bot("!", intents=discord.Intents.default())
+
+    @host.tree.command(name="help", description="The host's own.")
+    async def own(interaction: discord.Interaction) -> None:
+        await interaction.response.send_message("mine")
+
+    with pytest.raises(UserError, match="command /help of its own"):
+        await glasshead.plugin.load(host, settings)
+    assert host.tree.get_commands() == [own] and not host.cogs
+
+
+async def test_what_is_a_command_of_the_host_is_not_answered(settings: Settings) -> None:
+    intents = discord.Intents.default()
+    intents.message_content = True
+    host = commands.Bot("!", intents=intents)
+
+    @host.command()
+    async def ping(context: commands.Context[commands.Bot]) -> None:
+        await context.send("pong")
+
+    async with run(host, settle_timeout=30, strict_sync=False) as env:
+        await glasshead.plugin.load(host, settings)
+        user = env.create_user("alice")
+        for text in ("!ping", "Hello", "!hello"):
+            await user.send_dm(text)
+        said = [
+            m.content for m in user.dm_channel.history() if host.user is not None and m.author.id == host.user.id
+        ]
+        assert said == ["pong", SAID, SAID]
+        await glasshead.plugin.unload(host)
+        assert not host.cogs and not host.tree.get_commands()

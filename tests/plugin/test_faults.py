@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -163,11 +165,12 @@ async def test_an_archived_thread_is_opened_again_for_the_end(double: Double, st
 async def test_a_command_outliving_its_token_goes_on_as_a_message(
     double: Double, started: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interaction_surface, "TOKEN_SECONDS", interaction_surface.MARGIN + 1.5)
     async with started(sampling={"max_tokens": 150, "temperature": 0.0, "logit_bias": ON_AND_ON}):
         await double.commands_synced()
         asked = await double.person("alice").slash("chat", double.general, text="Count to a thousand in words.")
         reply = await asked.shows(lambda m: len(m.content) > 60, timeout=40)
+        later = SimpleNamespace(monotonic=lambda: time.monotonic() + 15 * 60)
+        monkeypatch.setattr(interaction_surface, "time", later)
         double.clock.advance(15 * 60)
         await double.until(lambda: finished(reply), timeout=60)
         assert "Cut at the length limit" in reply.content

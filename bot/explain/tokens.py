@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..predict.message import Role
 from ..predict.prompt import Prompt, SpanKind
+from ..predict.step import Step
 from .ending import ends_itself, unshown_from
 from .scale import Layer
 from .turn import Turn
@@ -19,17 +20,36 @@ class Token:
     """One step in a line. ``index`` counts from the start of this record; nats, bits where a name says so."""
 
     index: int
-    id: int
+    step: Step
     bytes: bytes
-    logprob: float
-    rank: int
-    entropy: float
-    p_final: float
-    is_favourite: bool
     is_end: bool
     """The model ended its turn here: the token is no text of the reply."""
     is_unshown: bool
     """It holds a part of the stop string that ended the reply."""
+
+    @property
+    def id(self) -> int:
+        return self.step.id
+
+    @property
+    def logprob(self) -> float:
+        return self.step.logprob
+
+    @property
+    def rank(self) -> int:
+        return self.step.rank
+
+    @property
+    def is_favourite(self) -> bool:
+        return self.step.rank == 1
+
+    @property
+    def entropy(self) -> float:
+        return self.step.entropy
+
+    @property
+    def p_final(self) -> float:
+        return self.step.p_final
 
     @property
     def p(self) -> float:
@@ -92,13 +112,8 @@ def tokens(turn: Turn) -> tuple[Token, ...]:
     return tuple(
         Token(
             index=index,
-            id=step.id,
+            step=step,
             bytes=piece,
-            logprob=step.logprob,
-            rank=step.rank,
-            entropy=step.entropy,
-            p_final=step.p_final,
-            is_favourite=step.rank == 1,
             is_end=index == end,
             is_unshown=unshown is not None and index >= unshown,
         )

@@ -1,5 +1,6 @@
 """A step: one prediction, what sampling made of it, and how the die fell."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .sampling import StageName
@@ -42,11 +43,11 @@ class Step:
     rank: int
     entropy: float
     log_normaliser: float
-    top: tuple[Candidate, ...]
+    top: Sequence[Candidate]
     u: float
     interval: tuple[float, float]
     p_final: float
-    stages: tuple[Stage, ...]
+    stages: Sequence[Stage]
     row_hash: int
 
 
@@ -58,5 +59,5 @@ class Score:
     logprob: float
     rank: int
     entropy: float
-    top: tuple[Candidate, ...]
+    top: Sequence[Candidate]
     row_hash: int

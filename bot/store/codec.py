@@ -16,9 +16,10 @@ import json
 import struct
 import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import repeat
-from typing import Any, TypeVar, get_args
+from typing import Any, Generic, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +28,9 @@ from ..predict.sampling import DEFAULT_STAGES
 from ..predict.schedule import Rows, Run, Schedule, plain
 from ..predict.step import Candidate, Stage, Step
 from .columns import Damaged, Ints, Reader, Writer, f32, f32_bits, planes, squeeze, unsqueeze, unzigzag, zigzag
+from .unopened import Unopened
 
-R = TypeVar("R", Candidate, Stage, Step)
+R = TypeVar("R", Candidate, Stage)
 
 VERSION = 1
 GRID = 2**32
@@ -193,44 +195,46 @@ def _steps(head: dict[str, Any], reader: Reader) -> tuple[Step, ...]:
     u = (reader.planes(n, 4) + low) & (GRID - 1)
 
     names = np.array([None, *_STAGES], object)
-    candidates = _records(
-        Candidate,
-        id=top.ravel().tolist(),
-        logprob=np.where(logs == MINUS_INFINITY, -np.inf, logs / -NAT).ravel().tolist(),
-        removed_by=names[removed & 0xFF].ravel().tolist(),
-    )
-    stages = _records(
-        Stage,
-        name=[name for code in which.tolist() for name in lists[code]],
-        survivors=survivors[used].tolist(),
-        log_normaliser=(fine[used] / FINE).tolist(),
-    )
+    logprobs = np.where(logs == MINUS_INFINITY, -np.inf, logs / -NAT)
+    listed = _Table(Candidate, (top.ravel(), logprobs.ravel(), names[removed & 0xFF].ravel()))
+    codes = np.array([[*codes, *[0] * (depth - len(codes))] for codes in head["stages"]], np.int64)
+    acted = _Table(Stage, (names[codes[which][used]], survivors[used], fine[used] / FINE))
     ends = np.cumsum(used.sum(axis=1)).tolist()
     high = low + room + 1
     return tuple(
-        _records(
-            Step,
+        _made(
             id=chosen.tolist(),
             logprob=logprob.tolist(),
             rank=rank.tolist(),
             entropy=(entropy / NAT).tolist(),
             log_normaliser=(normaliser / FINE).tolist(),
-            top=[tuple(candidates[at : at + width]) for at in range(0, n * width, width)] if width else [()] * n,
+            top=[Unopened(listed.rows, at * width, (at + 1) * width) for at in range(n)],
             u=(u / GRID).tolist(),
             interval=list(zip((low / GRID).tolist(), (high / GRID).tolist(), strict=True)),
             p_final=p_final.tolist(),
-            stages=[tuple(stages[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)],
+            stages=[Unopened(acted.rows, start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)],
             row_hash=hashes.tolist(),
         )
     )
 
 
-def _records(kind: type[R], **columns: list[Any]) -> list[R]:
-    """Frozen records from their columns, field by field: a third of the time that as many constructors take."""
+@dataclass(frozen=True, slots=True)
+class _Table(Generic[R]):
+    """Records of one kind, as columns until they are asked for."""
+
+    kind: Callable[..., R]
+    columns: tuple[NDArray[Any], ...]
+
+    def rows(self, start: int, end: int) -> tuple[R, ...]:
+        return tuple(map(self.kind, *(column[start:end].tolist() for column in self.columns)))
+
+
+def _made(**columns: list[Any]) -> list[Step]:
+    """Steps from their columns, field by field: a third of the time that as many constructors take."""
     (size,) = {len(column) for column in columns.values()}
-    made = list(map(object.__new__, repeat(kind, size)))
+    made = list(map(object.__new__, repeat(Step, size)))
     for name, column in columns.items():
-        deque(map(getattr(kind, name).__set__, made, column), maxlen=0)
+        deque(map(getattr(Step, name).__set__, made, column), maxlen=0)
     return made
 
 

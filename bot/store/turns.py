@@ -27,6 +27,7 @@ from .spans import unpack_spans
 from .statistics import count_turn
 from .tables import discord_part, message, model, person, sampling, session, turn
 from .traces import draft, save_draft, save_trace, trace_blob
+from .unopened import ListedPieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +261,6 @@ def decode_turn(raw: RawTurn, pieces: Sequence[bytes]) -> Turn:
     def bytes_of(tokens: Iterable[int]) -> list[bytes]:
         return [pieces[token] if 0 <= token < len(pieces) else b"" for token in tokens]
 
-    listed = {candidate.id for step in steps for candidate in step.top}
     return Turn(
         id=row.id,
         session=row.session_id,
@@ -274,7 +274,7 @@ def decode_turn(raw: RawTurn, pieces: Sequence[bytes]) -> Turn:
             steps=steps,
             pieces=tuple(bytes_of(step.id for step in steps)),
             k=row.k,
-            candidate_pieces=dict(zip(listed, bytes_of(listed), strict=True)),
+            candidate_pieces=ListedPieces(pieces, steps),
             fault="; ".join(faults) or None,
         ),
         schedule=schedule,

@@ -1,5 +1,7 @@
 """The trace codec gives back what went in, to the precision it states, and notices damage."""
 
+from dataclasses import replace
+
 import pytest
 from glasshead.predict.step import Step
 from glasshead.store.codec import FINE, NAT, SATURATED, decode, encode
@@ -62,3 +64,18 @@ def test_a_shortened_record_is_noticed(steps, data):
     blob = encode(steps, (), 5)
     with pytest.raises(Damaged):
         decode(blob[: data.draw(st.integers(0, len(blob) - 1))])
+
+
+@settings(deadline=None)
+@given(traces.filter(bool), st.data())
+def test_what_is_opened_late_is_what_was_there(steps, data):
+    again = decode(encode(decode(encode(steps, (), 5))[0], (), 5))[0]
+    step = again[data.draw(st.integers(0, len(again) - 1))]
+    listed, stages = tuple(step.top), tuple(step.stages)
+    assert (step.top, step.stages) == (listed, stages) and (len(step.top), len(step.stages)) == (
+        len(listed),
+        len(stages),
+    )
+    assert step.top[1:] == listed[1:] and (not listed or step.top[0] == listed[0])
+    assert hash(step) == hash(replace(step, top=listed, stages=stages))
+    assert step == replace(step, top=listed, stages=stages) and step.top != list(listed)

@@ -21,8 +21,8 @@ from ..explain.explanation import Explanation
 from ..explain.explanation import explain as explain_turn
 from ..explain.json import Json, comparison_json, explanation_json, scored_json, tree_json
 from ..explain.lines import Line, plain
-from ..explain.loss import Scored, loss_lines, seen_lines
-from ..explain.page import page
+from ..explain.loss import scored_lines
+from ..explain.page import Extras, page
 from ..explain.text import absence, full, step_lines
 from ..explain.tree import tree, tree_lines
 from ..explain.turn import Turn
@@ -45,6 +45,9 @@ def explain(
     loss: Annotated[
         bool, typer.Option(help="Score prompt and reply in one pass, as training does. Loads the model.")
     ] = False,
+    prove: Annotated[
+        bool, typer.Option(help="With --html: replay the reply, and put the certificate there. Loads the model.")
+    ] = False,
     compare: Annotated[int | None, typer.Option(help="Compare with this turn, token by token.")] = None,
     as_tree: Annotated[
         bool, typer.Option("--tree", help="The replies to the same message: what-ifs below what they left.")
@@ -53,7 +56,9 @@ def explain(
     config: Annotated[Path | None, typer.Option(help="Settings file instead of config.toml.")] = None,
 ) -> None:
     """Open a logged reply: each token, what else it might have been, and why it fell so."""
-    asked = Asked(as_json, html, png, loss, compare, as_tree, step)
+    asked = Asked(as_json, html, png, loss, prove, compare, as_tree, step)
+    if prove and not html:
+        raise UserError("--prove goes with --html FILE; glasshead verify prints the certificate")
     asyncio.run(_explain(load_settings(config), turn, asked))
 
 
@@ -65,6 +70,7 @@ class Asked:
     html: Path | None
     png: Path | None
     loss: bool
+    prove: bool
     compare: int | None
     as_tree: bool
     step: int | None
@@ -96,12 +102,15 @@ async def _open(settings: Settings, turn: Turn, asked: Asked, family: Sequence[T
     if asked.step is not None:
         check_step(explanation, asked.step)
     if asked.html or asked.png:
-        scored = await _scored(settings, turn) if asked.loss else None
-        await asyncio.to_thread(_write_files, explanation, asked, scored, family)
+        async with ModelActions(settings) as actions:
+            scored = await actions.score(turn) if asked.loss else None
+            certificate = await actions.prove(turn) if asked.prove else []
+        await asyncio.to_thread(_write_files, explanation, asked, Extras(scored, certificate, family))
     elif asked.loss:
-        scored = await _scored(settings, turn)
-        texts = [*seen_lines(turn, scored), "", *loss_lines(scored.loss)]
-        _tell(asked, scored_json(scored), [[("", text)] for text in texts])
+        async with ModelActions(settings) as actions:
+            scored = await actions.score(turn)
+        lines: list[Line] = [[("", text)] for text in scored_lines(turn, scored, columns())]
+        _tell(asked, scored_json(scored), lines)
     elif asked.as_json:
         _tell(asked, explanation_json(explanation), [])
     elif asked.step is not None and not _is_terminal():
@@ -117,14 +126,9 @@ def _tell(asked: Asked, data: Json, lines: list[Line]) -> None:
         _print(lines)
 
 
-async def _scored(settings: Settings, turn: Turn) -> Scored:
-    async with ModelActions(settings) as actions:
-        return await actions.score(turn)
-
-
-def _write_files(explanation: Explanation, asked: Asked, scored: Scored | None, family: Sequence[Turn]) -> None:
+def _write_files(explanation: Explanation, asked: Asked, extras: Extras) -> None:
     if asked.html:
-        text = page(explanation, asked.step or 0, scored, family)
+        text = page(explanation, asked.step, extras)
         _write(asked.html, text.encode("utf-8", "backslashreplace"))
     if asked.png:
         from ..explain.picture import Painter  # noqa: PLC0415 - opens every font there is

@@ -30,7 +30,7 @@ from ..explain.branches import compare
 from ..explain.contrast import compare_lines
 from ..explain.explanation import Explanation
 from ..explain.lines import Line, plain, reply_lines, width
-from ..explain.loss import loss_lines, seen_lines
+from ..explain.loss import scored_lines
 from ..explain.text import absence, headline, legend, prompt_lines, quoted, step_lines, whole
 from ..explain.tree import tree, tree_lines
 from ..explain.visible import neutral
@@ -195,6 +195,7 @@ class Screen:
             "G": lambda: state.go(len(state.explanation.tokens) - 1),
             "end": lambda: state.go(len(state.explanation.tokens) - 1),
             "n": state.next_least,
+            "r": state.next_overruled,
             "N": lambda: state.find(state.step + 1),
             "l": state.next_layer,
             "s": lambda: setattr(state, "reveal", not state.reveal),
@@ -311,7 +312,7 @@ class Screen:
             self.state.note = "scoring …"
             turn = self.state.explanation.turn
             scored = await self._need().score(turn)
-            self.state.lines = [*seen_lines(turn, scored), "", *loss_lines(scored.loss)]
+            self.state.lines = scored_lines(turn, scored, self._half())
             self.state.note = ""
             self._show("lines")
 

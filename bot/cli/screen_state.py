@@ -12,6 +12,7 @@ from ..explain.visible import neutral, text
 HELP = """← →        one step          PgUp PgDn  twenty steps
 g G        first, last       n          the next of the least certain
 /          find a token      N          the next that matches
+r          the next that sampling overruled
 l          layer: probability, surprisal, entropy, rank
 s          show whitespace   i          what the model saw
 w          what if: let the reply take another token here
@@ -83,6 +84,13 @@ class State:
         if least:
             self.go(least[self.least % len(least)])
             self.least += 1
+
+    def next_overruled(self) -> None:
+        steps = self.explanation.whole.overruled
+        if steps:
+            self.go(next((step for step in steps if step > self.step), steps[0]))
+        else:
+            self.note = "sampling overruled the favourite nowhere here"
 
     def next_layer(self) -> None:
         self.layer = LAYERS[(LAYERS.index(self.layer) + 1) % len(LAYERS)]

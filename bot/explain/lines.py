@@ -152,13 +152,15 @@ def reply_lines(
     reveal: bool = False,
     marks: bool = True,
 ) -> list[Line]:
-    """The whole reply, with a line of marks under each line of text that needs one.
+    """The whole reply, with a line of marks under each line of text that needs one. A newline is seen as ⏎ too: it
+    is a token, or a part of one, and has its tint and mark.
 
     ``current`` is the step to set off, in reverse.
     """
     groups = shown(explanation, layer, reveal=reveal)
+    texts = [group.text if reveal else group.text.replace("\n", "⏎\n") for group in groups]
     out: list[Line] = []
-    for row in lay_out([group.text for group in groups], columns):
+    for row in lay_out(texts, columns):
         line: Line = []
         beneath = ""
         for cell in row:

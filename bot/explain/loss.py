@@ -125,40 +125,69 @@ def arrange(turn: Turn, scores: Sequence[Score]) -> Scored:
     return Scored(seen, Loss(tokens, sum(t.recorded for t in tokens), sum(t.scored for t in tokens)))
 
 
-def loss_lines(loss: Loss) -> list[str]:
-    """The two columns, their sums, and what they mean."""
-    out = ["token                    while writing   in one pass   difference"]
-    out += [
-        f"{pad(quoted(token.bytes, 20), 24)} {token.recorded:>13.4f} {token.scored:>13.4f} "
-        f"{token.scored - token.recorded:>+12.4f}"
-        for token in loss.tokens
-    ]
+def loss_lines(loss: Loss, columns: int = 80) -> list[str]:
+    """The two sums, what they mean, and the two columns they are made of."""
+    name, figure = (24, 13) if columns >= 66 else (20, 10)
+
+    def row(what: str, one: str, other: str, apart: str) -> str:
+        return f"{pad(what, name)} {one:>{figure}} {other:>{figure}} {apart:>{figure}}"
+
+    heads = ("while writing", "in one pass", "difference") if columns >= 66 else ("writing", "one pass", "apart")
     median, largest = loss.noise
     recorded, scored = loss.per_token
-    out += [
-        f"{'sum of −log p, nats':<24} {loss.recorded:>13.4f} {loss.scored:>13.4f} {loss.difference:>+12.4f}",
-        f"{'a token':<24} {recorded:>13.4f} {scored:>13.4f} {scored - recorded:>+12.4f}",
-        f"single tokens differ by {median:.4f} in the median, {largest:.4f} at most",
+    return [
+        row("", *heads),
+        row("sum of −log p, nats", f"{loss.recorded:.4f}", f"{loss.scored:.4f}", f"{loss.difference:+.4f}"),
+        row("a token", f"{recorded:.4f}", f"{scored:.4f}", f"{scored - recorded:+.4f}"),
+        *textwrap.wrap(f"single tokens differ by {median:.4f} in the median, {largest:.4f} at most", columns),
         "",
-        *textwrap.wrap(MEANING, 80),
+        *textwrap.wrap(MEANING, columns),
+        "",
+        row("−log p of each token", *heads),
+        *(
+            row(
+                quoted(token.bytes, name - 4),
+                f"{token.recorded:.4f}",
+                f"{token.scored:.4f}",
+                f"{token.scored - token.recorded:+.4f}",
+            )
+            for token in loss.tokens
+        ),
     ]
-    return out
 
 
-def seen_lines(turn: Turn, scored: Scored, count: int = 8) -> list[str]:
+def seen_lines(turn: Turn, scored: Scored, columns: int = 80, count: int = 8) -> list[str]:
     """What surprised the model in what was typed, most surprising first."""
     typed = {
         position for span in turn.prompt.spans if span.kind == "typed" for position in range(span.start, span.end)
     }
     tokens = [token for token in scored.prompt if token.position in typed and token.logprob is not None]
     most = sorted(tokens, key=lambda token: token.logprob or 0.0)[:count]
-    out = ["What surprised the model in what was typed:"]
-    out += [
-        f"  {pad(quoted(token.bytes, 20), 24)} {_p(token):>9} {token.surprisal_bits:>8.2f} bits   rank {token.rank}"
-        for token in most
-    ]
     total = sum(token.surprisal_bits or 0.0 for token in tokens)
-    return [*out, f"{len(tokens)} typed tokens, {total:.1f} bits in all"]
+    return [
+        "What surprised the model in what was typed:",
+        *(_seen_line(token, columns) for token in most),
+        f"{len(tokens)} typed tokens, {total:.1f} bits in all",
+    ]
+
+
+def scored_lines(turn: Turn, scored: Scored, columns: int = 80) -> list[str]:
+    """All that one pass tells: what surprised the model, the loss, and every token of the prompt."""
+    return [
+        *seen_lines(turn, scored, columns),
+        "",
+        *loss_lines(scored.loss, columns),
+        "",
+        "Every token of the prompt, each after all before it:",
+        *(_seen_line(token, columns) for token in scored.prompt),
+    ]
+
+
+def _seen_line(token: SeenToken, columns: int) -> str:
+    name = pad(quoted(token.bytes, 20 if columns >= 66 else 14), 22 if columns >= 66 else 16)
+    if token.logprob is None:
+        return f"{token.position:>5} {name} nothing before it"
+    return f"{token.position:>5} {name} {_p(token):>9} {token.surprisal_bits:>6.2f} bits  rank {token.rank}"
 
 
 def _p(token: SeenToken) -> str:

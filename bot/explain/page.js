@@ -1,8 +1,16 @@
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
-  const steps = data.steps, view = data.view;
   const $ = (id) => document.getElementById(id);
+  const data = JSON.parse($("data").textContent), view = data.view;
+  const lines = $("steps").textContent.split("\n"), count = data.whole.tokens;
+  const opened = new Map();
+  /** Step `index` of the record, read when it is first asked for. */
+  function stepAt(index) {
+    if (!opened.has(index)) opened.set(index, JSON.parse(lines[index]));
+    return opened.get(index);
+  }
+  const greedy = (step) => ("greedy" in step ? step.greedy : step.id);
+  const stageName = (place) => data.sampling.stages[place];
   const LAYERS = Object.keys(view.layers);
   let layer = LAYERS[0], current = -1, reveal = false, order = 0;
 
@@ -23,24 +31,28 @@
   const bits = (nats) => nats / Math.LN2;
   const p = (logprob) => (logprob === null ? 0 : Math.exp(logprob));
   const thousands = (count) => String(count).replace(/\B(?=(\d{3})+$)/g, ",");
-  const name = (id) => (id in view.names ? view.names[id] : "token " + id);
+  let lacking = null;
+  /** The text with the bytes of what no font here has a glyph for. */
+  const legible = (text) => (lacking ? text.replace(lacking, escaped) : text);
+  const escaped = (char) => [...new TextEncoder().encode(char)].map((byte) => "\\x" + byte.toString(16)).join("");
+  const name = (id) => (id in view.names ? legible(view.names[id]) : "token " + id);
   const quoted = (text) => "“" + text + "”";
 
   // The reply
-  const tiles = view.groups.map(([first, , text]) => make("span", { textContent: text, first }));
-  const tileOf = new Array(steps.length);
+  const tiles = [...$("reply").children], plainTexts = [];
+  const tileOf = new Array(count);
   view.groups.forEach(([first, last], number) => { for (let i = first; i <= last; i++) tileOf[i] = number; });
-  $("reply").append(view.reply, ...tiles);
+  const firstOf = (tile) => view.groups[tiles.indexOf(tile)][0];
   $("reply").addEventListener("click", (event) => {
     const tile = event.target.closest("span");
-    if (tile) open(tile.first);
+    if (tile) go(firstOf(tile));
   });
   let hovering = 0;
   $("reply").addEventListener("mouseover", (event) => {
     const tile = event.target.closest("span");
     if (!tile || !matchMedia("(hover: hover)").matches) return;
     cancelAnimationFrame(hovering);
-    hovering = requestAnimationFrame(() => open(tile.first));
+    hovering = requestAnimationFrame(() => open(firstOf(tile)));
   });
 
   function tint() {
@@ -48,49 +60,59 @@
     tiles.forEach((tile, number) => {
       tile.className = "t" + tints[number] + " m" + levels[number] + (tileOf[current] === number ? " on" : "");
     });
+    tell();
+  }
+  /** The legend, and which layer it is. */
+  function tell() {
     $("legend").replaceChildren(...view.layers[layer].legend.map((text, level) => make("span", {},
       make("i", { className: "t" + view.swatches[level] + " m" + level }), text)));
     for (const button of $("layers").children) button.ariaPressed = String(button.dataset.layer === layer);
   }
   function write() {
-    tiles.forEach((tile, number) => { tile.textContent = view.groups[number][reveal ? 3 : 2]; });
+    if (!plainTexts.length) plainTexts.push(...tiles.map((tile) => tile.textContent));
+    tiles.forEach((tile, number) => { tile.textContent = legible(reveal ? view.groups[number][2] : plainTexts[number]); });
     $("reveal").ariaPressed = String(reveal);
   }
 
   // One step
-  function open(index, focus) {
-    if (!(index >= 0 && index < steps.length)) return;
+  function open(index) {
+    if (!(index >= 0 && index < count)) return;
     if (current >= 0) tiles[tileOf[current]].classList.remove("on");
     current = index;
-    const tile = tiles[tileOf[index]];
-    tile.classList.add("on");
-    if (focus) tile.scrollIntoView({ block: "nearest" });
+    tiles[tileOf[index]].classList.add("on");
     $("step").replaceChildren(...panel(index));
-    if (location.hash !== "#" + index) history.replaceState(null, "", "#" + index);
+  }
+  /** Open a step to stay: in sight, and in the address. */
+  function go(index) {
+    if (!(index >= 0 && index < count)) return;
+    open(index);
+    tiles[tileOf[index]].scrollIntoView({ block: "nearest" });
+    history.replaceState(null, "", "#" + index);
   }
   function panel(index) {
-    const step = steps[index];
+    const step = stepAt(index);
     const number = (label, value) => make("div", {}, make("span", { textContent: label }), make("div", { textContent: value }));
     const [first, last] = view.groups[tileOf[index]];
-    const part = last > first ? `part ${index - first + 1} of ${last - first + 1} of ${quoted(view.groups[tileOf[index]][3])}` : "";
+    const part = last > first ? `part ${index - first + 1} of ${last - first + 1} of ${quoted(legible(view.groups[tileOf[index]][2]))}` : "";
+    const worst = index === data.whole.least_certain[0] ? "the least certain" : "";
     const end = index === data.end_of_turn ? "end of turn" : view.unshown !== null && index >= view.unshown ? "of the stop string, not shown" : "";
-    const go = (to, sign, label) => {
-      const button = make("button", { type: "button", textContent: sign, ariaLabel: label, disabled: !steps[to] });
-      button.addEventListener("click", () => open(to, true));
+    const turn = (to, sign, label) => {
+      const button = make("button", { type: "button", textContent: sign, ariaLabel: label, disabled: to < 0 || to >= count });
+      button.addEventListener("click", () => go(to));
       return button;
     };
     const out = [
       make("div", { className: "place" },
-        make("span", { textContent: `step ${index} of ${steps.length - 1}` + [end, part].map((note) => note && " · " + note).join("") }),
-        make("span", {}, go(index - 1, "◀", "Previous step"), " ", go(index + 1, "▶", "Next step"))),
-      make("div", { className: "title", textContent: quoted(step.shown) }),
+        make("span", { textContent: `step ${index} of ${count - 1}` + [worst, end, part].map((note) => note && " · " + note).join("") }),
+        make("span", {}, turn(index - 1, "◀", "Previous step"), " ", turn(index + 1, "▶", "Next step"))),
+      make("div", { className: "title", textContent: quoted(name(step.id)) }),
       make("div", { className: "numbers" },
         number("probability", percent(p(step.logprob))), number("rank", String(step.rank)),
         number("surprisal", bits(-step.logprob).toFixed(2) + " bits"), number("entropy", bits(step.entropy).toFixed(2) + " bits")),
       candidates(step), ...draw(step, index),
     ];
-    if (step.greedy !== null && step.greedy !== step.id)
-      out.push(make("p", { className: "note strong", textContent: `Temperature 0 would have picked ${quoted(name(step.greedy))}.` }));
+    if (greedy(step) !== null && greedy(step) !== step.id)
+      out.push(make("p", { className: "note strong", textContent: `Temperature 0 would have picked ${quoted(name(greedy(step)))}.` }));
     out.push(stages(step));
     out.push(make("ol", {}, row("token id", String(step.id)), row("bytes", step.bytes.replace(/../g, "$& ").trim() || "none"), row("row hash", step.row_hash)));
     return out;
@@ -98,15 +120,15 @@
   const row = (label, value) => make("li", {}, make("span", { textContent: label }), make("b", { textContent: value }));
   function candidates(step) {
     const body = make("tbody");
-    const listed = step.top.map(([id, logprob, final, removed]) => ({ id, raw: p(logprob), final, removed }));
-    if (!listed.some((c) => c.id === step.id)) listed.push({ id: step.id, raw: p(step.logprob), final: step.p_final, removed: null });
+    const listed = step.top.map(([id, logprob, final, removed]) => ({ id, raw: p(logprob), final, removed: stageName(removed) }));
+    if (!listed.some((c) => c.id === step.id)) listed.push({ id: step.id, raw: p(step.logprob), final: step.p_final });
     for (const c of listed) {
       const meter = make("div", { className: "meter" }), raw = make("i"), final = make("b");
       raw.style.width = 100 * c.raw + "%";
       final.style.width = 100 * c.final + "%";
       meter.append(raw, final);
       body.append(make("tr", { className: c.id === step.id ? "chosen" : c.removed ? "gone" : "" },
-        make("td", { textContent: c.id === step.id ? step.shown : name(c.id), title: "token " + c.id }), make("td", {}, meter),
+        make("td", { textContent: name(c.id), title: "token " + c.id }), make("td", {}, meter),
         make("td", { textContent: percent(c.raw) }), make("td", { textContent: c.removed || percent(c.final) })));
     }
     body.append(make("tr", { className: "rest" }, make("td", { textContent: "all others" }), make("td"),
@@ -134,7 +156,7 @@
     return make("ol", {}, ...step.stages.map(([stage, survivors]) => {
       const gone = before - survivors;
       before = survivors;
-      return row(stage, `${thousands(survivors)} left` + (gone > 0 ? `, ${thousands(gone)} removed` : ""));
+      return row(stageName(stage), `${thousands(survivors)} left` + (gone > 0 ? `, ${thousands(gone)} removed` : ""));
     }));
   }
 
@@ -147,42 +169,83 @@
   }
   $("reveal").addEventListener("click", () => { reveal = !reveal; write(); });
   $("whole").textContent = view.whole;
-  for (const index of data.whole.least_certain) {
-    const button = make("button", { type: "button" }, make("b", { textContent: quoted(steps[index].shown) }),
-      make("span", { textContent: percent(p(steps[index].logprob)) }));
-    button.addEventListener("click", () => open(index, true));
-    $("least").append(button);
+  function jump(index, note) {
+    const button = make("button", { type: "button" }, make("b", { textContent: quoted(name(stepAt(index).id)) }), make("span", { textContent: note }));
+    button.addEventListener("click", () => go(index));
+    return button;
+  }
+  function least() {
+    $("least").replaceChildren($("least").firstElementChild, ...data.whole.least_certain.map((index) => {
+      const { id, logprob, top } = stepAt(index), other = top.find(([candidate]) => candidate !== id);
+      return jump(index, percent(p(logprob)) + (other ? `, or ${quoted(name(other[0]))} ${percent(p(other[1]))}` : ""));
+    }));
+  }
+  least();
+  $("overruled").addEventListener("toggle", (event) => event.target.lastElementChild.replaceChildren(
+    ...data.whole.overruled.map((index) => jump(index, `rather than ${quoted(name(greedy(stepAt(index))))}`))));
+  /** The record as `glasshead explain --json` writes it, with fewer digits and without the bytes of what was not chosen. */
+  function whole() {
+    const { view: _, ...record } = data;
+    const steps = lines.slice(0, count).map((_, index) => {
+      const { bar: __, ...step } = stepAt(index);
+      return { ...step, index, greedy: greedy(step),
+        stages: step.stages.map(([stage, survivors, log_normaliser]) => ({ name: stageName(stage), survivors, log_normaliser })),
+        top: step.top.map(([id, logprob, p_final, removed]) => ({ id, logprob, p_final, removed_by: stageName(removed) ?? null })) };
+    });
+    return { ...record, steps };
   }
   $("save").addEventListener("click", () => {
-    const { view: _, ...record } = data;
-    const link = make("a", { href: URL.createObjectURL(new Blob([JSON.stringify(record)], { type: "application/json" })), download: `turn-${data.turn}.json` });
-    link.click();
+    const blob = new Blob([JSON.stringify(whole())], { type: "application/json" });
+    make("a", { href: URL.createObjectURL(blob), download: `turn-${data.turn}.json` }).click();
   });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const least = data.whole.least_certain;
+    const worst = data.whole.least_certain;
     const actions = {
-      ArrowRight: () => open(current + 1, true), ArrowLeft: () => open(current - 1, true),
-      g: () => open(0, true), Home: () => open(0, true), G: () => open(steps.length - 1, true), End: () => open(steps.length - 1, true),
-      n: () => least.length && open(least[order++ % least.length], true),
+      ArrowRight: () => go(current + 1), ArrowLeft: () => go(current - 1),
+      g: () => go(0), Home: () => go(0), G: () => go(count - 1), End: () => go(count - 1),
+      n: () => worst.length && go(worst[order++ % worst.length]),
       l: () => { layer = LAYERS[(LAYERS.indexOf(layer) + 1) % LAYERS.length]; tint(); },
       s: () => { reveal = !reveal; write(); },
     };
     if (actions[event.key]) { event.preventDefault(); actions[event.key](); }
   });
-  const asked = /^#\d+$/.test(location.hash) ? +location.hash.slice(1) : view.step;
-  open(asked < steps.length ? asked : 0);
-  tint();
+  const asked = /^#\d+$/.test(location.hash) ? +location.hash.slice(1) : view.step ?? data.whole.least_certain[0];
+  open(asked < count ? asked : 0);
+  tell();
+  if (!data.whole.overruled.length) $("overruled").remove();
   if (!view.tree.length) $("branches").remove();
-  if (!view.loss) $("loss").remove();
+  if (!count) for (const id of ["loss", "proof"]) $(id).remove();
+  /** Characters that no font here has a glyph for look like one that has none anywhere: they are shown as bytes. */
+  function findLacking() {
+    const pen = make("canvas", { width: 48, height: 48 }).getContext("2d", { willReadFrequently: true });
+    pen.font = "24px " + getComputedStyle(document.body).fontFamily;
+    const look = (char) => {
+      pen.clearRect(0, 0, 48, 48);
+      pen.fillText(char, 8, 34);
+      return pen.getImageData(0, 0, 48, 48).data.join();
+    };
+    /** Compared with a character that no font has; a combining mark is looked at on a letter. */
+    const isBox = (char, before) => pen.measureText(before + char).width === pen.measureText(before + "\u{FFFFE}").width
+      && look(before + char) === look(before + "\u{FFFFE}");
+    const texts = [...view.groups.map((group) => group[2]), ...Object.values(view.names), ...view.prompt.flatMap((part) => part[2].map((piece) => piece[1]))];
+    const chars = [...new Set(texts.join("").match(/[^\u0000-\u02ff\p{C}\p{Z}]|[\u{1f000}-\u{1faff}]/gu))];
+    const none = chars.filter((char) => isBox(char, /\p{M}/u.test(char) ? "a" : ""));
+    if (!none.length) return;
+    lacking = new RegExp(none.join("|"), "gu");
+    write();
+    least();
+    open(current);
+  }
   /** What is folded away: built when the rest can be used. */
   function fold() {
+    if (count) findLacking();
     for (const branch of view.tree) {
       const here = branch.turn === data.turn;
       const head = [make("b", { textContent: branch.title + (here ? " (this one)" : "") }),
         ...[branch.said, branch.met].filter(Boolean).map((text) => make("span", { textContent: text })), make("q", { textContent: branch.next, dir: "auto" })];
       const side = (number, at) => make("p", { dir: "auto" }, make("small", { textContent: "turn " + number }), " ",
-        ...branch.parts.map((part) => make(part[0] ? "span" : "mark", { textContent: part[at] })));
+        ...branch.parts.map((part) => make(part[0] ? "span" : "mark", { textContent: legible(part[at]) })));
       const item = here ? make("div", { className: "here" }, ...head)
         : make("details", {}, make("summary", {}, ...head), make("span", { textContent: branch.facts }), side(data.turn, 1), side(branch.turn, 2));
       item.style.marginLeft = 24 * branch.depth + "px";
@@ -191,9 +254,9 @@
     for (const [title, kind, pieces] of view.prompt) {
       $("prompt").append(make("h3", { textContent: title }), make("p", { className: kind, dir: "auto" },
         ...pieces.map(([id, text, note, shade]) => make("span", {
-          textContent: text, className: shade === null ? "" : "t" + shade, title: "token " + id + (note ? ", " + note : "") }))));
+          textContent: legible(text), className: shade === null ? "" : "t" + shade, title: "token " + id + (note ? ", " + note : "") }))));
     }
-    if (view.loss) $("loss").append(make("pre", { textContent: view.loss }));
+    if (count) for (const id of ["loss", "proof"]) $(id).append(make("pre", { textContent: view[id] }));
     for (const [label, value] of view.identity) $("identity").append(make("dt", { textContent: label }), make("dd", { textContent: value }));
     document.documentElement.dataset.whole = "true";
   }

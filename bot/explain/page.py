@@ -9,18 +9,20 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
+from jinja2 import Environment, Template
 from markupsafe import Markup
 
+from ..predict.sampling import StageName
 from .branches import ReplyToken, compare
 from .contrast import facts
 from .explanation import Explanation
 from .json import explanation_json, number
-from .lines import plain, shown
+from .lines import Shown, plain, shown
 from .loss import Scored, loss_lines
 from .scale import LAYERS, Theme, colour, hex_colour, ink, read
 from .sheet import legend
@@ -38,17 +40,30 @@ _SWATCHES = (0, 4, 8, 15, 32)
 """The shade of each level in the legend."""
 
 
-def page(explanation: Explanation, step: int = 0, scored: Scored | None = None, family: Sequence[Turn] = ()) -> str:
-    """The page, with ``step`` open.
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a page shows besides the record of its turn. What was not asked for says how to ask for it.
 
-    ``scored``: the same text in one pass; adds the loss, and tints the prompt. ``family``: the replies to the same
-    message, this one among them; adds their tree, and each compared with this one.
+    ``scored``: the same text in one pass; adds the loss, and tints the prompt. ``certificate``: a proof, in lines.
+    ``family``: the replies to the same message, this one among them; adds their tree, each compared with this one.
     """
+
+    scored: Scored | None = None
+    certificate: Sequence[str] = ()
+    family: Sequence[Turn] = ()
+
+
+_NONE = Extras()
+
+
+def page(explanation: Explanation, step: int | None = None, extras: Extras = _NONE) -> str:
+    """The page, with ``step`` open; without one, the least certain."""
     turn = explanation.turn
-    style, script = _style(), (_HERE / "page.js").read_text(encoding="utf-8")
+    style, script = _style(), _source("page.js")
     _, settings, *warnings = headline(explanation)
-    template = Environment(autoescape=True).from_string((_HERE / "page.html").read_text(encoding="utf-8"))
-    return template.render(
+    data = page_data(explanation, step, extras)
+    steps = data.pop("steps")
+    return _template().render(
         turn=turn.id,
         subtitle=f"{neutral(turn.model.name)} · {outcome(explanation)}",
         settings=settings,
@@ -58,18 +73,36 @@ def page(explanation: Explanation, step: int = 0, scored: Scored | None = None, 
         style_hash=_source_hash(style),
         script_hash=_source_hash(script),
         plain=plain(overview(explanation)),
-        data=Markup(embedded(page_data(explanation, step, scored, family))),  # noqa: S704 - `embedded` leaves nothing that acts
+        tiles=_tiles(explanation),
+        reply="" if explanation.tokens else neutral(turn.reply),
+        data=Markup(embedded(data)),  # noqa: S704 - `embedded` leaves nothing that acts
+        steps=Markup("\n".join(map(embedded, steps))),  # noqa: S704
     )
 
 
-def page_data(
-    explanation: Explanation, step: int, scored: Scored | None = None, family: Sequence[Turn] = ()
-) -> dict[str, Any]:
-    """The record, with numbers cut to what they are good for, and under ``view`` what only the page needs."""
+def _tiles(explanation: Explanation) -> list[tuple[str, str]]:
+    """The reply as it stands in the page before any script runs: of each group the classes and the text."""
+    return [
+        (f"t{_shade(tile)} m{tile.reading.level}", tile.text.replace("\n", "⏎\n"))
+        for tile in shown(explanation, "probability")
+    ]
+
+
+def _shade(tile: Shown) -> int:
+    return round(tile.reading.unsure * SHADES)
+
+
+def page_data(explanation: Explanation, step: int | None, extras: Extras) -> dict[str, Any]:
+    """The record, with numbers cut to what they are good for, and under ``view`` what only the page needs.
+
+    A step is read when it is opened, so it is short: stages go by their place in ``sampling.stages``, and what says
+    nothing new (a ``greedy`` that was chosen) is left out. The page's script writes it out in full again.
+    """
     turn = explanation.turn
     record = explanation_json(explanation)
     del record["prompt_bytes"], record["groups"]
-    record["steps"] = [_step(explanation, index, step_record) for index, step_record in enumerate(record["steps"])]
+    stages = {name: place for place, name in enumerate(turn.sampling.stages)}
+    record["steps"] = [_step(explanation, index, stages) for index in range(len(explanation.tokens))]
     names = {token: visible(piece) for token, piece in turn.trace.candidate_pieces.items()}
     names |= {token.id: visible(token.bytes) for token in explanation.tokens}
     layers = {layer: shown(explanation, layer) for layer in LAYERS}
@@ -78,31 +111,49 @@ def page_data(
         "unshown": next((token.index for token in explanation.tokens if token.is_unshown), None),
         "names": {str(token): name for token, name in names.items()},
         "groups": [
-            [
-                tile.group.first,
-                tile.group.last,
-                tile.text.replace("\n", "⏎\n"),
-                visible(tile.group.bytes).replace("⏎", "⏎\n"),
-            ]
+            [tile.group.first, tile.group.last, visible(tile.group.bytes).replace("⏎", "⏎\n")]
             for tile in layers["probability"]
         ],
         "layers": {
             layer: {
-                "tints": [round(tile.reading.unsure * SHADES) for tile in tiles],
+                "tints": [_shade(tile) for tile in tiles],
                 "levels": [tile.reading.level for tile in tiles],
                 "legend": legend(layer),
             }
             for layer, tiles in layers.items()
         },
         "swatches": _SWATCHES,
-        "reply": "" if explanation.tokens else neutral(turn.reply),
         "whole": " · ".join(whole(explanation)),
-        "prompt": _prompt(explanation, scored),
-        "loss": "\n".join(loss_lines(scored.loss)) if scored else None,
+        "prompt": _prompt(explanation, extras.scored),
+        "loss": _loss(explanation, extras.scored),
+        "proof": "\n".join(extras.certificate) or _unproven(explanation),
         "identity": _identity(explanation),
-        "tree": [_tree_row(row, turn) for row in tree_rows(tree(family))] if len(family) > 1 else [],
+        "tree": [_tree_row(row, turn) for row in tree_rows(tree(extras.family))] if len(extras.family) > 1 else [],
     }
     return record
+
+
+def _loss(explanation: Explanation, scored: Scored | None) -> str:
+    """Both columns, or what the record alone knows of them."""
+    if scored is not None:
+        return "\n".join(loss_lines(scored.loss))
+    turn, count = explanation.turn.id, len(explanation.tokens)
+    nats = -sum(token.logprob for token in explanation.tokens)
+    return (
+        f"sum of −log p while this reply was written: {nats:.4f} nats, {nats / max(1, count):.4f} a token\n"
+        f"glasshead explain {turn} --html FILE --loss puts beside it what one pass over the finished text gives, "
+        "as in training, and how likely each token of the prompt was."
+    )
+
+
+def _unproven(explanation: Explanation) -> str:
+    if not explanation.turn.verifiable:
+        return "Part of what went in was erased or is damaged: this turn can be read, not replayed."
+    turn = explanation.turn.id
+    return (
+        f"glasshead verify {turn} gives the model the same input again and compares every row of its numbers with "
+        f"the row hashes recorded here; glasshead explain {turn} --html FILE --prove puts the outcome on this page."
+    )
 
 
 def _tree_row(row: TreeRow, here: Turn) -> dict[str, Any]:
@@ -132,41 +183,48 @@ def _text(tokens: Sequence[ReplyToken], part: tuple[int, int]) -> str:
     return neutral(b"".join(token.bytes for token in tokens[part[0] : part[1]]))
 
 
-def _step(explanation: Explanation, index: int, record: dict[str, Any]) -> dict[str, Any]:
-    view = explanation.step(index)
-    kept = {name: value for name, value in record.items() if name not in ("index", "text")}
-    return kept | {
-        "shown": visible(view.bytes),
-        "logprob": _cut(record["logprob"]),
-        "entropy": _cut(record["entropy"]),
-        "log_normaliser": _cut(record["log_normaliser"]),
-        "p_final": _cut(record["p_final"]),
-        "remainder": _cut(record["remainder"]),
-        "final_remainder": _cut(record["final_remainder"]),
-        "interval": [round(edge, 10) for edge in record["interval"]],
-        "u": round(record["u"], 10),
-        "stages": [
-            [stage["name"], stage["survivors"], _cut(stage["log_normaliser"])] for stage in record["stages"]
+def _step(explanation: Explanation, index: int, stages: dict[StageName, int]) -> dict[str, Any]:
+    step, view = explanation.turn.trace.steps[index], explanation.step(index)
+    final = {candidate.id: candidate.p_final for candidate in view.candidates}
+    out: dict[str, Any] = {
+        "id": step.id,
+        "bytes": view.bytes.hex(),
+        "logprob": _cut(step.logprob, 6),
+        "rank": step.rank,
+        "entropy": _cut(step.entropy, 5),
+        "log_normaliser": _cut(step.log_normaliser, 5),
+        "u": _cut(step.u, 10),
+        "interval": [_cut(edge, 10) for edge in step.interval],
+        "p_final": _cut(step.p_final, 6),
+        "stages": [[stages[stage.name], stage.survivors, _cut(stage.log_normaliser, 5)] for stage in step.stages],
+        "row_hash": f"{step.row_hash:016x}",
+        "top": [
+            [c.id, _cut(c.logprob, 5), _cut(final[c.id], 5), *([stages[c.removed_by]] if c.removed_by else [])]
+            for c in step.top
         ],
-        "top": [[c["id"], _cut(c["logprob"]), round(c["p_final"], 5), c["removed_by"]] for c in record["top"]],
+        "remainder": _cut(view.remainder, 6),
+        "final_remainder": _cut(view.final_remainder, 6),
         "bar": _bar(view),
     }
+    return out if view.greedy == step.id else out | {"greedy": view.greedy}
 
 
-def _bar(view: StepView) -> list[float]:
+def _bar(view: StepView) -> list[float | None]:
     """The bar as id, end, id, end …, from 0; id -1 is a part whose tokens are not listed."""
-    out: list[float] = []
+    out: list[float | None] = []
     edge = 0.0
     for part in view.segments:
         if part.low > edge + 1e-4:
-            out += [-1, round(part.low, 4)]
-        out += [part.id, round(part.high, 4)]
+            out += [-1, _cut(part.low, 4)]
+        out += [part.id, _cut(part.high, 4)]
         edge = part.high
     return out
 
 
-def _cut(value: float | None) -> float | None:
-    return None if value is None else number(round(value, 6))
+def _cut(value: float, digits: int) -> float | None:
+    """Rounded, and without a decimal point where there is nothing behind it."""
+    rounded = number(round(value, digits))
+    return int(rounded) if rounded is not None and rounded.is_integer() else rounded
 
 
 def _prompt(
@@ -228,10 +286,21 @@ def _source_hash(source: str) -> str:
 
 
 @cache
+def _source(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> Template:
+    return Environment(autoescape=True, trim_blocks=True).from_string(_source("page.html"))
+
+
+@cache
 def _style() -> str:
     """The style sheet with a class for each shade of the scale, on dark and on light."""
-    style = (_HERE / "page.css").read_text(encoding="utf-8")
-    return f"{style}{_shades('dark')}\n@media (prefers-color-scheme: light) {{ {_shades('light')} }}\n"
+    return (
+        f"{_source('page.css')}{_shades('dark')}\n@media (prefers-color-scheme: light) {{ {_shades('light')} }}\n"
+    )
 
 
 def _shades(theme: Theme) -> str:

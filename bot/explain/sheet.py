@@ -67,12 +67,26 @@ class Sheet:
 
 
 def sheet(
-    explanation: Explanation, step: int | None = None, layer: Layer = "probability", theme: Theme = "dark"
+    explanation: Explanation,
+    step: int | None = None,
+    layer: Layer = "probability",
+    theme: Theme = "dark",
+    *,
+    reveal: bool = False,
 ) -> Sheet:
-    """The picture of a reply, with one step opened or none. Raises IndexError for a step that is not there."""
-    groups = shown(explanation, layer)
+    """The picture of a reply, with one step opened or none; ``reveal`` makes all whitespace visible.
+
+    Raises IndexError for a step that is not there.
+    """
+    groups = shown(explanation, layer, reveal=reveal)
     tiles = tuple(
-        Tile(_tile_text(group.text), group.reading.unsure, group.reading.level, group.group.first, group.group.last)
+        Tile(
+            group.text if reveal else _tile_text(group.text),
+            group.reading.unsure,
+            group.reading.level,
+            group.group.first,
+            group.group.last,
+        )
         for group in groups
     )
     current = None
@@ -81,7 +95,10 @@ def sheet(
         panel = _panel(explanation.step(step), explanation)
         current = next(i for i, tile in enumerate(tiles) if tile.first <= step <= tile.last)
     whole = explanation.whole
-    heading = f"Turn {explanation.turn.id}" + (f" · step {step} of {whole.tokens - 1}" if step is not None else "")
+    heading = f"Turn {explanation.turn.id}"
+    if step is not None:
+        heading += f" · step {step} of {whole.tokens - 1}"
+        heading += " · the least certain" if step == whole.least_certain[0] else ""
     numbers = [f"{whole.tokens} tokens"]
     if whole.perplexity is not None and whole.first_choice_share is not None:
         numbers.append(f"perplexity {whole.perplexity:.1f}")

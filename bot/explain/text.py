@@ -4,9 +4,9 @@ import textwrap
 
 from .ending import stop_string
 from .explanation import Explanation
-from .lines import Line, plain, reply_lines, width
+from .lines import Line, lay_out, plain, reply_lines, width
 from .scale import LAYER_LEVELS, MARKS, Layer
-from .tokens import PromptPart
+from .tokens import PromptPart, groups
 from .view import Candidate, StepView
 from .visible import ELLIPSIS, neutral, visible
 
@@ -150,6 +150,15 @@ def least_certain(explanation: Explanation) -> list[str]:
     return out
 
 
+def overruled_lines(explanation: Explanation, columns: int = 80) -> list[str]:
+    """The steps where sampling picked another token than the one that temperature 0 would have picked."""
+    steps = explanation.whole.overruled
+    if not steps:
+        return []
+    said = f"Sampling overruled the favourite at step{'s' if len(steps) > 1 else ''} {', '.join(map(str, steps))}."
+    return textwrap.wrap(said, columns)
+
+
 def overview(explanation: Explanation, layer: Layer = "probability", columns: int = 80) -> list[Line]:
     """The reply with its marks, its numbers, and where it was least certain."""
     lines: list[Line] = [*([("", text)] for text in headline(explanation)), []]
@@ -159,7 +168,9 @@ def overview(explanation: Explanation, layer: Layer = "probability", columns: in
         return [*lines, *([("", text)] for text in (absence(explanation), "", *shown))]
     lines += [[("", legend(layer))], [], *reply_lines(explanation, layer, columns)]
     lines += [[], *([("", text)] for text in whole(explanation))]
-    return [*lines, [], [("bold", "Least certain")], *([("", text)] for text in least_certain(explanation))]
+    lines += [[], [("bold", "Least certain")], *([("", text)] for text in least_certain(explanation))]
+    overruled = overruled_lines(explanation, columns)
+    return [*lines, [], *([("", text)] for text in overruled)] if overruled else lines
 
 
 def table(explanation: Explanation) -> list[str]:
@@ -245,6 +256,14 @@ def stage_lines(explanation: Explanation, step: StepView) -> list[Line]:
     return lines
 
 
+def stages_said(explanation: Explanation, step: StepView) -> str:
+    """The same in a sentence."""
+    if not step.stages:
+        return "sampling changed nothing"
+    left = [f"{stage.name} left {stage.survivors:,}" for stage in step.stages]
+    return f"of {explanation.turn.model.n_vocab:,} tokens {', '.join(left)}"
+
+
 def draw_lines(step: StepView, columns: int) -> list[Line]:
     """The draw on the cumulative bar: the chosen token's part is solid, the pointer is u."""
     room = min(columns, 80) - 4
@@ -274,7 +293,7 @@ def greedy_note(explanation: Explanation, step: StepView) -> str | None:
 def prompt_lines(explanation: Explanation, columns: int = 80) -> list[str]:
     """What the model saw: every part of the prompt with its origin."""
     turn = explanation.turn
-    out = [f"What the model saw: {len(turn.prompt.ids)} tokens, nothing else"]
+    out = [f"What the model saw: {len(turn.prompt.ids)} tokens (│ stands between them), nothing else"]
     if turn.prompt.dropped_turns:
         out.append(
             f"dropped, oldest first: {turn.prompt.dropped_turns} turns, {turn.prompt.dropped_tokens} tokens "
@@ -285,10 +304,17 @@ def prompt_lines(explanation: Explanation, columns: int = 80) -> list[str]:
         if part.is_erased:
             out.append("(erased)")
             continue
-        text = b"".join(part.pieces)
-        shown = visible(text).replace("⏎", "⏎\n") if part.kind == "marker" else neutral(text)
-        out += shown.splitlines()
+        out += _token_by_token(part, columns)
     return out
+
+
+def _token_by_token(part: PromptPart, columns: int) -> list[str]:
+    """The part's text with │ between its tokens: every space where it belongs, characters whole."""
+    pieces = [group.bytes for group in groups(part.pieces)]
+    shown = [visible(piece) if part.kind == "marker" else neutral(piece) for piece in pieces]
+    shown = [text.replace("⏎", "⏎\n") for text in shown]
+    rows = lay_out(["│" * bool(number) + text for number, text in enumerate(shown)], columns)
+    return ["".join(cell.text for cell in row) for row in rows]
 
 
 def origin(part: PromptPart) -> str:

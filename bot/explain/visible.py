@@ -15,6 +15,8 @@ _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\
 _JOINERS = "\u200c\u200d"
 _TAGGED_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]+\U000e007f")
 """A region's flag: the black flag and its letters as tag characters, which alone would be unseen text."""
+_PICTOGRAPHS = range(0x1F000, 0x1FB00)
+"""Emoji come out every year: the fonts of a machine may have some that this Python's tables do not know."""
 _SPACES = {" ": "·", "\t": "⇥", "\n": "⏎", "\r": "␍"}
 
 
@@ -55,7 +57,7 @@ def neutral(data: bytes | str) -> str:
 
 
 def _neutral(char: str) -> str:
-    if char in "\n\t" or char in _JOINERS or char.isprintable():
+    if char in "\n\t" or char in _JOINERS or char.isprintable() or ord(char) in _PICTOGRAPHS:
         return char
     if char in _BIDI or unicodedata.category(char) in ("Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"):
         return _escape(char)

@@ -4,6 +4,7 @@ import asyncio
 import io
 import logging
 import re
+from dataclasses import replace
 from typing import Any, Self, cast
 
 import discord
@@ -18,7 +19,7 @@ from ..explain.scale import LAYERS, Layer
 from ..explain.sheet import sheet
 from ..explain.turn import Turn
 from .cog import ServiceCog, answering, tell
-from .panel import FOR_OPENER, PICTURE, TEMPLATE, Panel, Place, PlainPanel, Verb, moved
+from .panel import FOR_OPENER, PICTURE, REVEAL, TEMPLATE, Panel, Place, PlainPanel, Verb, moved, within
 from .probes import Probes
 from .service import NOBODY, Service
 from .views import PREFIX, button
@@ -62,7 +63,7 @@ class PanelButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=TEMPL
         made.groups = match.groupdict()
         return made
 
-    groups: dict[str, str]
+    groups: dict[str, str | None]
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         await _cog(interaction).pressed(interaction, cast(Verb, self.groups["verb"]), Place.of(self.groups))
@@ -79,15 +80,17 @@ class PanelSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template=TEMPL
         made.groups = match.groupdict()
         return made
 
-    groups: dict[str, str]
+    groups: dict[str, str | None]
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         place, value = Place.of(self.groups), self.item.values[0]
         if self.groups["verb"] == "jump":
-            place = Place(place.turn, int(value), place.layer, place.opener)
+            place = replace(place, step=int(value))
+        elif value == REVEAL:
+            place = replace(place, reveal=not place.reveal)
         else:
             layer: Layer = next(layer for layer in LAYERS if layer == value)
-            place = Place(place.turn, place.step, layer, place.opener)
+            place = replace(place, layer=layer)
         await _cog(interaction).go(interaction, place)
 
 
@@ -181,7 +184,7 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
         async with answering(interaction):
             if verb == "share":
                 await self._share(interaction, place)
-            elif verb in ("saw", "loss", "prove", "whatif", "tree", "file", "thought"):
+            elif verb in ("saw", "loss", "prove", "whatif", "tree", "numbers", "file", "thought"):
                 await self.probes.run(interaction, verb, place, self.show)
             else:
                 await interaction.response.defer()
@@ -197,6 +200,7 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
         self, interaction: discord.Interaction[Any], explanation: Explanation, place: Place, note: str = ""
     ) -> None:
         """Make the interaction's message the panel at ``place``."""
+        place = within(place, explanation)
         picture = await self._picture(explanation, place)
         seen = picture is not None
         panel = Panel(explanation, place, picture=seen, note=note)
@@ -237,7 +241,8 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
         if not explanation.tokens:
             return None
         try:
-            return await self._pictures.draw(await asyncio.to_thread(sheet, explanation, place.step, place.layer))
+            drawing = await asyncio.to_thread(sheet, explanation, place.step, place.layer, reveal=place.reveal)
+            return await self._pictures.draw(drawing)
         except UserError as error:
             log.warning("turn %d without its picture: %s", place.turn, error)
             return None

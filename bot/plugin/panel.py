@@ -8,11 +8,13 @@ import discord
 from ..explain.explanation import Explanation
 from ..explain.lines import plain
 from ..explain.scale import LAYERS, Layer
-from ..explain.text import absence, percent, quoted, step_lines, whole
+from ..explain.text import absence, percent, quoted, stages_said, step_lines, whole
 from ..explain.visible import visible
 from .display import short_name
 
-TEMPLATE = r"glasshead:panel:(?P<verb>[a-z]+):(?P<turn>\d+):(?P<step>\d+):(?P<layer>[a-z]+):(?P<opener>\d+)"
+TEMPLATE = (
+    r"glasshead:panel:(?P<verb>[a-z]+):(?P<turn>\d+):(?P<step>\d+):(?P<layer>[a-z]+):(?P<opener>\d+)(?P<reveal>:s)?"
+)
 PICTURE = "explanation.png"
 OPTIONS = 25
 _TEXT_LIMIT = 3800
@@ -26,6 +28,7 @@ Verb = Literal[
     "next",
     "last",
     "least",
+    "overruled",
     "jump",
     "layer",
     "saw",
@@ -33,6 +36,7 @@ Verb = Literal[
     "prove",
     "whatif",
     "tree",
+    "numbers",
     "share",
     "file",
     "thought",
@@ -46,9 +50,16 @@ ASKING: dict[Verb, str] = {
     "whatif": "What if…",
     "tree": "Tree",
 }
-GIVING: dict[Verb, str] = {"share": "Share", "file": "File"}
+GIVING: dict[Verb, str] = {
+    "overruled": "Overruled",
+    "numbers": "All numbers",
+    "share": "Share",
+    "file": "File",
+}
 THINKING: dict[Verb, str] = {"thought": "What it thought"}
 """Only where it did: the reply is shown without."""
+REVEAL = "whitespace"
+"""What the select of layers offers besides them: to show all whitespace, or no longer."""
 FOR_OPENER: tuple[Verb, ...] = ("prove", "whatif", "loss")
 """What costs the machine something: on a shared panel only for whoever opened it."""
 
@@ -61,30 +72,42 @@ class Place:
     step: int
     layer: Layer
     opener: int
+    reveal: bool = False
+    """Whitespace and control bytes are shown."""
 
     def custom_id(self, verb: Verb) -> str:
-        return f"glasshead:panel:{verb}:{self.turn}:{self.step}:{self.layer}:{self.opener}"
+        reveal = ":s" if self.reveal else ""
+        return f"glasshead:panel:{verb}:{self.turn}:{self.step}:{self.layer}:{self.opener}{reveal}"
 
     def chooser(self, verb: Verb) -> str:
         """The id of a select; what is chosen comes with the press."""
         return self.custom_id(verb).replace(":panel:", ":choose:")
 
     @classmethod
-    def of(cls, groups: dict[str, str]) -> "Place":
+    def of(cls, groups: dict[str, str | None]) -> "Place":
         """From the groups of TEMPLATE."""
         layer = next((layer for layer in LAYERS if layer == groups["layer"]), LAYERS[0])
-        return cls(int(groups["turn"]), int(groups["step"]), layer, int(groups["opener"]))
+        turn, step, opener = (int(groups[name] or 0) for name in ("turn", "step", "opener"))
+        return cls(turn, step, layer, opener, bool(groups["reveal"]))
 
 
 def moved(place: Place, verb: Verb, explanation: Explanation) -> Place:
-    """Where a press leads. *Least certain* goes round the least certain steps, the least first."""
+    """Where a press leads. *Least certain* goes round the least certain steps, the least first; *Overruled* to the
+    next step where sampling did not take the favourite."""
     last = len(explanation.tokens) - 1
-    if verb == "least":
+    if verb == "least" and explanation.tokens:
         order = explanation.whole.least_certain
         at = order.index(place.step) if place.step in order else -1
         return replace(place, step=order[(at + 1) % len(order)])
+    if verb == "overruled" and (steps := explanation.whole.overruled):
+        return replace(place, step=next((step for step in steps if step > place.step), steps[0]))
     step = {"first": 0, "back": place.step - 1, "next": place.step + 1, "last": last}.get(verb, place.step)
-    return replace(place, step=min(max(step, 0), last))
+    return within(replace(place, step=step), explanation)
+
+
+def within(place: Place, explanation: Explanation) -> Place:
+    """The place, or the nearest one the explanation has: steps go when somebody's words are erased."""
+    return replace(place, step=max(0, min(place.step, len(explanation.tokens) - 1)))
 
 
 class Panel(discord.ui.LayoutView):
@@ -126,7 +149,9 @@ def _rows(explanation: Explanation, place: Place) -> list[discord.ui.ActionRow[A
     count = len(explanation.tokens)
     moving = [_stepping(place, count), _jump(explanation, place), _layers(place)] if count else []
     asking = _row(place, ASKING, disabled=() if count else ("loss", "prove", "whatif"))
-    return [*moving, asking, _row(place, GIVING | THINKING if explanation.turn.reasoning else GIVING)]
+    nowhere: tuple[Verb, ...] = () if explanation.whole.overruled else ("overruled",)
+    given = GIVING | THINKING if explanation.turn.reasoning else GIVING
+    return [*moving, asking, _row(place, given, disabled=nowhere if count else ("overruled", "numbers"))]
 
 
 def _row(place: Place, verbs: dict[Verb, str], disabled: tuple[Verb, ...] = ()) -> discord.ui.ActionRow[Any]:
@@ -153,12 +178,14 @@ def _stepping(place: Place, count: int) -> discord.ui.ActionRow[Any]:
 def _jump(explanation: Explanation, place: Place) -> discord.ui.ActionRow[Any]:
     """The steps around this one."""
     count = len(explanation.tokens)
+    overruled = set(explanation.whole.overruled)
     start = max(0, min(place.step - OPTIONS // 2, count - OPTIONS))
     options = [
         discord.SelectOption(
             label=f"{index}  {visible(explanation.tokens[index].bytes) or '(nothing)'}"[:100],
             value=str(index),
-            description=f"{percent(explanation.tokens[index].p)}, rank {explanation.tokens[index].rank}"[:100],
+            description=f"{percent(explanation.tokens[index].p)}, rank {explanation.tokens[index].rank}"
+            f"{', sampling overruled the favourite' if index in overruled else ''}",
             default=index == place.step,
         )
         for index in range(start, min(start + OPTIONS, count))
@@ -173,6 +200,8 @@ def _layers(place: Place) -> discord.ui.ActionRow[Any]:
         discord.SelectOption(label=f"Tinted by {layer}", value=layer, default=layer == place.layer)
         for layer in LAYERS
     ]
+    label = "Hide whitespace" if place.reveal else "Show whitespace and control bytes"
+    options.append(discord.SelectOption(label=label, value=REVEAL))
     return discord.ui.ActionRow(
         discord.ui.Select(custom_id=place.chooser("layer"), placeholder="Tint", options=options)
     )
@@ -196,11 +225,13 @@ def heading(explanation: Explanation, place: Place, note: str) -> str:
 
 
 def body(explanation: Explanation, place: Place, *, picture: bool) -> str:
-    """The step in words: a line beside the picture, everything without it."""
+    """The step in words: what the picture leaves out beside it, everything without it."""
     if not explanation.tokens:
         return absence(explanation)
     if picture:
-        return f"-# {discord.utils.escape_markdown(spoken(explanation, place))}"
+        step = explanation.step(place.step)
+        named = f"-# id {step.id} · bytes {step.bytes[:12].hex(' ') or 'none'} · {stages_said(explanation, step)}"
+        return f"{discord.utils.escape_markdown(spoken(explanation, place))}\n{named}"
     lines = plain(step_lines(explanation, place.step, columns=COLUMNS))
     return f"```\n{lines.replace('```', chr(0x2CB) * 3)}\n```"
 
@@ -212,7 +243,8 @@ def spoken(explanation: Explanation, place: Place) -> str:
     step = explanation.step(place.step)
     others = [c for c in step.candidates if not c.chosen][:3]
     instead = ", ".join(f"{quoted(c.bytes, 14)} {percent(c.p)}" for c in others)
+    which = ", the least certain" if place.step == explanation.whole.least_certain[0] else ""
     return (
-        f"Step {place.step} of 0 to {len(explanation.tokens) - 1}: {quoted(step.bytes)} with {percent(step.p)}, "
-        f"rank {step.rank}. It might have been {instead}."
+        f"Step {place.step} of 0 to {len(explanation.tokens) - 1}{which}: {quoted(step.bytes)} with "
+        f"{percent(step.p)}, rank {step.rank}. It might have been {instead}."
     )

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import logging
+import textwrap
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,16 +14,17 @@ from ..errors import UserError
 from ..explain.contrast import kin_text
 from ..explain.explanation import Explanation
 from ..explain.explanation import explain as explain_turn
-from ..explain.loss import loss_lines, score, seen_lines
-from ..explain.page import page
+from ..explain.lines import plain
+from ..explain.loss import score, scored_lines
+from ..explain.page import Extras, page
 from ..explain.statement import certificate_lines
-from ..explain.text import percent, prompt_lines
+from ..explain.text import absence, percent, prompt_lines, step_lines
 from ..explain.turn import Turn
 from ..explain.visible import visible
 from ..store.relatives import relatives
 from .cog import answering, tell
 from .display import open_links
-from .panel import COLUMNS, Place, Verb
+from .panel import COLUMNS, Place, Verb, within
 from .service import Service
 from .touring import prove_here
 
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 
 Show = Callable[[discord.Interaction[Any], Explanation, Place, str], Awaitable[None]]
 _FITS = 1850
+"""Characters of a code block that a message holds."""
 
 
 class Probes:
@@ -45,7 +48,11 @@ class Probes:
         await interaction.response.defer(ephemeral=True, thinking=True)
         explanation = await self._explanation(place.turn)
         if verb == "saw":
-            await _send(interaction, "\n".join(prompt_lines(explanation, 80)), f"turn-{place.turn}-prompt.txt")
+            await _send(interaction, "\n".join(prompt_lines(explanation, COLUMNS)), f"turn-{place.turn}-prompt.txt")
+        elif verb == "numbers":
+            at = within(place, explanation).step
+            lines = step_lines(explanation, at, COLUMNS) if explanation.tokens else [[("", absence(explanation))]]
+            await _send(interaction, plain(lines), f"turn-{place.turn}-step-{at}.txt")
         elif verb == "loss":
             await _send(interaction, await self._loss(explanation), f"turn-{place.turn}-loss.txt")
         elif verb == "tree":
@@ -66,7 +73,7 @@ class Probes:
         named = turn.model.name if turn.model.name in self._service.chat.models else ""
         speaker = await self._service.chat.speaker_named(named)
         scored = await score(speaker.engine, turn)
-        return "\n".join([*seen_lines(turn, scored), "", *loss_lines(scored.loss)])
+        return "\n".join(scored_lines(turn, scored, COLUMNS))
 
     async def _tree(self, turn: Turn) -> str:
         """The replies to the same message; below, a branch compared with the reply it left."""
@@ -76,16 +83,19 @@ class Probes:
     async def _prove(self, interaction: discord.Interaction[Any], explanation: Explanation) -> None:
         turn = explanation.turn
         certificate = await prove_here(self._service, turn)
-        await _send(interaction, "\n\n".join(certificate_lines(certificate)), f"turn-{turn.id}-certificate.txt")
+        paragraphs = (textwrap.fill(line.strip(), COLUMNS) for line in certificate_lines(certificate))
+        await _send(interaction, "\n\n".join(paragraphs), f"turn-{turn.id}-certificate.txt")
 
     async def _file(self, interaction: discord.Interaction[Any], explanation: Explanation) -> None:
         family = await relatives(self._service.chat.store, explanation.turn)
-        html = await asyncio.to_thread(page, explanation, family=family)
+        html = await asyncio.to_thread(page, explanation, extras=Extras(family=family))
         file = discord.File(io.BytesIO(html.encode()), f"turn-{explanation.turn.id}.html")
         await tell(interaction, "Everything recorded, as one page: download it and open it in a browser.", file)
 
     async def _ask_what_if(self, interaction: discord.Interaction[Any], place: Place, show: Show) -> None:
         explanation = await self._explanation(place.turn)
+        if place.step >= len(explanation.tokens):
+            raise UserError(f"turn {place.turn} has no step {place.step} any more")
         await interaction.response.send_modal(WhatIf(self, explanation, place, show))
 
     def token(self, text: str) -> int:
@@ -171,6 +181,6 @@ async def _send(interaction: discord.Interaction[Any], text: str, name: str) -> 
     if len(quiet) <= _FITS:
         await tell(interaction, f"```\n{quiet}\n```")
         return
-    start = quiet[:1200].rsplit("\n", 1)[0]
+    start = quiet[:_FITS].rsplit("\n", 1)[0]
     file = discord.File(io.BytesIO(text.encode()), name)
     await tell(interaction, f"```\n{start}\n…\n```", file)

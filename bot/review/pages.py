@@ -15,6 +15,7 @@ from starlette.routing import Route
 from ..errors import UserError
 from ..explain.explanation import Explanation, explain
 from ..explain.json import explanation_json
+from ..explain.page import Extras
 from ..explain.page import page as whole_page
 from ..explain.scale import LAYERS
 from ..explain.tree import tree
@@ -157,7 +158,7 @@ async def record(request: Request) -> Response:
     name, kind = f"turn-{explanation.turn.id}", request.path_params["kind"]
     if kind == "html":
         family = await relatives(_store(request), explanation.turn)
-        body, media = await asyncio.to_thread(whole_page, explanation, family=family), "text/html"
+        body, media = await asyncio.to_thread(whole_page, explanation, extras=Extras(family=family)), "text/html"
     elif kind == "json":
         body, media = json.dumps(explanation_json(explanation), allow_nan=False), "application/json"
     else:

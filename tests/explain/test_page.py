@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from glasshead.explain.explanation import explain
+from glasshead.explain.json import explanation_json
 from glasshead.explain.loss import arrange
-from glasshead.explain.page import embedded, page
+from glasshead.explain.page import Extras, embedded, page
 from glasshead.explain.turn import Trace, Turn
+from glasshead.explain.visible import visible
 from glasshead.predict.step import Score
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -50,12 +52,16 @@ def opened(browser: Browser, html: str, path: Path, **context: object) -> tuple[
 
 def test_the_data_inside_is_the_record(turn: Turn) -> None:
     html = page(explain(turn))
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.S)
+    found = re.search(
+        r'<script type="application/json" id="data">(.*?)</script>\s*<script[^>]* id="steps">(.*?)</script>',
+        html,
+        re.S,
+    )
     assert found is not None
-    data = json.loads(found[1])
+    data, steps = json.loads(found[1]), list(map(json.loads, found[2].split("\n")))
     assert data["prompt_ids"] == list(turn.prompt.ids) and data["seed"] == turn.seed
-    assert [step["id"] for step in data["steps"]] == [step.id for step in turn.trace.steps]
-    for shown, step in zip(data["steps"], turn.trace.steps, strict=True):
+    assert [step["id"] for step in steps] == [step.id for step in turn.trace.steps]
+    for shown, step in zip(steps, turn.trace.steps, strict=True):
         assert shown["logprob"] == pytest.approx(step.logprob, abs=1e-6)
         assert shown["row_hash"] == f"{step.row_hash:016x}"
         assert [c[0] for c in shown["top"]] == [c.id for c in step.top]
@@ -68,7 +74,7 @@ def test_five_hundred_tokens_are_under_500_kilobytes(long_turn: Turn) -> None:
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_stepping_by_keys_and_by_hand(turn: Turn, browser: Browser, tmp_path: Path, scheme: str) -> None:
-    shown, noise = opened(browser, page(explain(turn)), tmp_path / "page.html", color_scheme=scheme)
+    shown, noise = opened(browser, page(explain(turn), step=0), tmp_path / "page.html", color_scheme=scheme)
     shown.keyboard.press("ArrowRight")
     assert "step 1 of" in shown.inner_text("#step")
     shown.keyboard.press("G")
@@ -129,13 +135,19 @@ def test_what_one_pass_tells_is_shown_when_it_was_asked_for(turn: Turn, browser:
     scores = [Score(0, -1.0, 1, 1.0, (), 0)] * (len(turn.prompt.ids) - 1)
     scores += [Score(0, step.logprob, 1, 1.0, (), 0) for step in turn.trace.steps]
     explanation = explain(turn)
-    shown, noise = opened(browser, page(explanation, scored=arrange(turn, scores)), tmp_path / "with.html")
+    shown, noise = opened(
+        browser, page(explanation, extras=Extras(arrange(turn, scores), ["Proven: it is."])), tmp_path / "with.html"
+    )
     shown.click("#loss summary")
     assert "sum of −log p" in shown.inner_text("#loss")
     assert shown.get_attribute("#prompt span >> nth=1", "class").startswith("t")  # type: ignore[union-attr]
     assert noise == []
+    shown.click("#proof summary")
+    assert "Proven: it is." in shown.inner_text("#proof")
     shown, _ = opened(browser, page(explanation), tmp_path / "without.html")
-    assert shown.locator("#loss").count() == 0
+    shown.click("#loss summary")
+    assert "while this reply was written" in shown.inner_text("#loss")
+    assert f"glasshead verify {turn.id}" in shown.text_content("#proof")  # type: ignore[operator]
 
 
 def test_embedded_json_can_end_no_script() -> None:
@@ -143,3 +155,40 @@ def test_embedded_json_can_end_no_script() -> None:
     text = embedded(data)
     assert not set("<>&") & set(text)
     assert json.loads(text) == data
+
+
+def test_what_is_saved_is_the_record_again(turn: Turn, browser: Browser, tmp_path: Path) -> None:
+    shown, noise = opened(browser, page(explain(turn)), tmp_path / "page.html")
+    shown.click("details:has(#save) summary")
+    with shown.expect_download() as download:
+        shown.click("#save")
+    saved = json.loads(download.value.path().read_text())
+    record = explanation_json(explain(turn))
+    assert saved.keys() == record.keys() - {"prompt_bytes", "groups"}
+    for got, step in zip(saved["steps"], record["steps"], strict=True):
+        assert got.keys() == step.keys() - {"text"}
+        assert {name: got[name] for name in ("index", "id", "bytes", "rank", "greedy", "row_hash")} == {
+            name: step[name] for name in ("index", "id", "bytes", "rank", "greedy", "row_hash")
+        }
+        assert [(s["name"], s["survivors"]) for s in got["stages"]] == [
+            (s["name"], s["survivors"]) for s in step["stages"]
+        ]
+        assert [(c["id"], c["removed_by"]) for c in got["top"]] == [(c["id"], c["removed_by"]) for c in step["top"]]
+        assert [c["p_final"] for c in got["top"]] == pytest.approx([c["p_final"] for c in step["top"]], abs=1e-5)
+    assert noise == []
+
+
+def test_the_least_certain_is_open_and_where_sampling_overruled_is_listed(
+    turn: Turn, browser: Browser, tmp_path: Path
+) -> None:
+    explanation = explain(turn)
+    shown, _ = opened(browser, page(explanation), tmp_path / "page.html")
+    worst = explanation.step(explanation.whole.least_certain[0])
+    assert f"step {worst.index} of {len(turn.trace.steps) - 1} · the least certain" in shown.inner_text("#step")
+    other = next(candidate for candidate in worst.candidates if not candidate.chosen)
+    assert f"or “{visible(other.bytes)}”" in shown.inner_text("#least button >> nth=0")
+    shown.click("#overruled summary")
+    shown.wait_for_selector("#overruled button")
+    assert shown.locator("#overruled button").count() == len(explanation.whole.overruled)
+    shown.click("#overruled button >> nth=0")
+    assert f"step {explanation.whole.overruled[0]} of" in shown.inner_text("#step")

@@ -80,7 +80,10 @@ async def test_the_panel_steps_jumps_and_tints(room: Room) -> None:
     await (await room.alice.choose(panel, "Go to a step", "1")).shows(lambda m: "Step 1 of" in m.text)
     picture = panel.attachments[0].data
     await (await room.alice.choose(panel, "Tint", "entropy")).shows(lambda m: m.attachments[0].data != picture)
-    await room.alice.press(panel, "Least certain")
+    await (await room.alice.press(panel, "Least certain")).shows(lambda m: ", the least certain:" in m.text)
+    picture = panel.attachments[0].data
+    await (await room.alice.choose(panel, "Tint", "whitespace")).shows(lambda m: m.attachments[0].data != picture)
+    assert "id " in panel.text and "bytes " in panel.text and "top_k left" in panel.text
 
 
 async def test_what_the_panel_can_ask_further(room: Room) -> None:
@@ -89,7 +92,9 @@ async def test_what_the_panel_can_ask_further(room: Room) -> None:
     saw = await (await room.alice.press(panel, "What the model saw")).answer()
     assert "nothing else" in saw.text and saw.ephemeral
     loss = await (await room.alice.press(panel, "Loss")).answer(40)
-    assert "in one pass" in loss.text
+    assert "sum of −log p" in loss.text and "no gradient" in loss.text
+    numbers = await (await room.alice.press(panel, "All numbers")).answer()
+    assert numbers.ephemeral and "all others" in numbers.text and "the draw u(seed, " in numbers.text
     page = await (await room.alice.press(panel, "File")).answer()
     assert page.attachments[0].filename.endswith(".html") and b"<html" in page.attachments[0].data[:500]
     proof = await (await room.alice.press(panel, "Prove it")).answer(90)

@@ -23,7 +23,7 @@ from prompt_toolkit.layout import (
     VSplit,
     Window,
 )
-from prompt_toolkit.output import ColorDepth, Output
+from prompt_toolkit.output import ColorDepth, Output, create_output
 
 from ..errors import UserError
 from ..explain.branches import compare
@@ -34,6 +34,7 @@ from ..explain.loss import scored_lines
 from ..explain.text import absence, headline, legend, prompt_lines, quoted, step_lines, whole
 from ..explain.tree import tree, tree_lines
 from ..explain.visible import neutral
+from .cells import CellControl, keep_columns
 from .screen_state import HELP, Actions, State
 
 WIDE = 118
@@ -66,7 +67,7 @@ class Screen:
             full_screen=True,
             color_depth=_colours(),
             input=terminal_input,
-            output=terminal_output,
+            output=keep_columns(terminal_output or create_output()),
         )
 
     async def run(self) -> None:
@@ -81,14 +82,12 @@ class Screen:
 
     def _root(self) -> HSplit:
         reply = Window(
-            FormattedTextControl(self._reply, get_cursor_position=self._cursor, show_cursor=False),
+            CellControl(self._reply, get_cursor_position=self._cursor, show_cursor=False),
             wrap_lines=False,
             height=self._reply_height,
         )
         lower = Window(
-            FormattedTextControl(
-                self._lower, get_cursor_position=lambda: Point(0, self.state.scroll), show_cursor=False
-            ),
+            CellControl(self._lower, get_cursor_position=lambda: Point(0, self.state.scroll), show_cursor=False),
             wrap_lines=False,
             height=Dimension(min=3, weight=3),
         )
@@ -103,10 +102,10 @@ class Screen:
         )
         return HSplit(
             [
-                Window(FormattedTextControl(self._head), height=1),
+                Window(CellControl(self._head), height=1),
                 DynamicContainer(lambda: beside if self._columns() >= WIDE else below),
                 ConditionalContainer(ask, self._asking),
-                ConditionalContainer(Window(FormattedTextControl(self._foot), height=1), ~self._asking),
+                ConditionalContainer(Window(CellControl(self._foot), height=1), ~self._asking),
             ]
         )
 

@@ -4,11 +4,12 @@ A line is a list of (style, text) pairs, which prompt_toolkit prints as they are
 text. Nothing in the texts can act on a terminal.
 """
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from wcwidth import wcswidth
+from wcwidth import wcswidth, wcwidth
 
 from .explanation import Explanation
 from .scale import Layer, Reading, colour, hex_colour, ink, read
@@ -42,8 +43,18 @@ class Shown:
 @lru_cache(maxsize=16_384)
 def width(text: str) -> int:
     """Columns on a terminal."""
-    columns = wcswidth(text)
-    return columns if columns >= 0 else len(text)
+    return len(text) if text.isascii() else sum(map(_columns, graphemes(text)))
+
+
+def _columns(character: str) -> int:
+    """Of one visible character. A vowel sign that takes room, as in Devanagari, has a column of its own."""
+    kinds = list(map(unicodedata.category, character))
+    if "Mc" in kinds:
+        return sum(
+            1 if kind == "Mc" else max(0, wcwidth(char)) for char, kind in zip(character, kinds, strict=True)
+        )
+    columns = wcswidth(character)
+    return columns if columns >= 0 else len(character)
 
 
 def shown(explanation: Explanation, layer: Layer, *, reveal: bool = False) -> list[Shown]:

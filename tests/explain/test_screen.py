@@ -5,19 +5,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from glasshead.cli.cells import Cells, keep_columns
 from glasshead.cli.screen import Screen
 from glasshead.cli.screen_state import HELP
 from glasshead.errors import UserError
 from glasshead.explain.explanation import explain
-from glasshead.explain.lines import plain, reply_lines
+from glasshead.explain.lines import plain, reply_lines, width
 from glasshead.explain.loss import Scored, arrange
 from glasshead.explain.turn import Trace, Turn
+from glasshead.explain.visible import graphemes
 from glasshead.predict.step import Score
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.input.base import PipeInput
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.output import DummyOutput
+from prompt_toolkit.utils import get_cwidth
 
 from .recording import Recorder
 
@@ -196,3 +199,36 @@ def test_nothing_that_acts_reaches_the_terminal(recorder: Recorder) -> None:
     explanation = explain(recorder.read(attack, attack))
     texts = [full(explanation)] + [plain(step_lines(explanation, i)) for i in range(len(explanation.tokens))]
     assert not set("\x1b\x07\x9b\u202e\r") & set("".join(texts))
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("plain", 5),
+        ("👨‍👩‍👧‍👦,", 3),
+        ("🇩🇪👋🏽", 4),
+        ("e\u0301", 1),
+        ("日本", 4),
+        ("त्रि", 3),
+        ("မာ", 2),
+    ],
+)
+def test_every_character_goes_to_the_screen_whole_and_the_next_one_beside_it(text: str, columns: int) -> None:
+    cells = list(Cells(text))
+    assert "".join(cells) == text and len(cells) == len(graphemes(text))
+    assert width(text) == sum(map(get_cwidth, cells)) == columns
+
+
+def test_after_a_character_terminals_disagree_about_the_column_is_set() -> None:
+    written: list[str] = []
+
+    class Written(DummyOutput):
+        def write(self, data: str) -> None:
+            written.append(data)
+
+        write_raw = write
+
+    output = keep_columns(Written())
+    for cell in Cells("a🏳️‍🌈"):
+        output.write(cell)
+    assert "".join(written) == "a\x1b7🏳️‍🌈\x1b8\x1b[2C"

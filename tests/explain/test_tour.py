@@ -2,9 +2,10 @@
 
 import asyncio
 import datetime
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from glasshead.errors import UserError
@@ -14,8 +15,10 @@ from glasshead.explain.tour import TOUR, Bench, report_lines, visit
 from glasshead.explain.turn import Turn
 from glasshead.predict.local import EngineSettings, LocalEngine
 from glasshead.predict.model import Model
+from glasshead.predict.prompt import Prompt
 from glasshead.predict.render import Renderer
 from glasshead.predict.sampling import Sampling
+from glasshead.predict.step import Score
 
 
 @pytest.fixture
@@ -72,3 +75,82 @@ async def test_words_the_template_would_act_on_are_shown_as_typed(bench: Bench) 
     report = await visit(bench, 1)
     assert report.finding.holds is True
     assert "\x1b" not in "\n".join(report_lines(report))
+
+
+class Faulty:
+    """The engine of a bench, but for what a fault replaces."""
+
+    def __init__(self, engine: Any, **faults: Any) -> None:
+        self._engine = engine
+        self.__dict__ |= faults
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+
+async def words_are_lost(bench: Bench) -> None:
+    render = bench.renderer.render
+
+    def trimmed(messages: Any, budget: int) -> Prompt:
+        return render(tuple(replace(message, text=message.text.strip()) for message in messages), budget=budget)
+
+    bench.question = f"  {bench.question}"
+    bench.renderer = Faulty(bench.renderer, render=trimmed)  # type: ignore[assignment]
+
+
+async def what_comes_later_matters(bench: Bench) -> None:
+    honest = bench.engine
+
+    async def score(ids: Any, **settings: Any) -> list[Score]:
+        return [replace(row, row_hash=row.row_hash ^ ids[-1]) for row in await honest.score(ids, **settings)]
+
+    bench.engine = Faulty(honest, score=score)  # type: ignore[assignment]
+
+
+async def the_die_is_stuck(bench: Bench) -> None:
+    honest = bench.engine
+    bench.engine = Faulty(honest, generate=lambda ids, how, seed: honest.generate(ids, how, 0))  # type: ignore[assignment]
+
+
+async def the_draws_are_of_another_seed(bench: Bench) -> None:
+    honest = bench.engine
+    bench.engine = Faulty(honest, generate=lambda ids, how, seed: honest.generate(ids, how, seed + 1))  # type: ignore[assignment]
+
+
+async def the_history_is_ignored(bench: Bench) -> None:
+    honest = bench.engine
+    turn = await bench.turn()
+    same = await honest.score((*turn.prompt.ids, turn.trace.steps[0].id), first=len(turn.prompt.ids))
+
+    async def score(ids: Any, first: int) -> list[Score]:
+        return same if first != len(turn.prompt.ids) else await honest.score(ids, first=first)
+
+    bench.engine = Faulty(honest, score=score)  # type: ignore[assignment]
+
+
+async def the_loss_is_another(bench: Bench) -> None:
+    honest = bench.replay
+
+    async def replay(turn: Turn) -> Certificate:
+        steps = tuple(replace(step, logprob=step.logprob - 1) for step in turn.trace.steps)
+        return await honest(replace(turn, trace=replace(turn.trace, steps=steps)))
+
+    bench.replay = replay
+
+
+@pytest.mark.parametrize(
+    ("number", "fault"),
+    [
+        (1, words_are_lost),
+        (2, what_comes_later_matters),
+        (3, the_die_is_stuck),
+        (4, the_draws_are_of_another_seed),
+        (6, the_history_is_ignored),
+        (7, the_loss_is_another),
+    ],
+)
+async def test_every_step_can_fail(bench: Bench, number: int, fault: Callable[[Bench], Awaitable[None]]) -> None:
+    await fault(bench)
+    report = await visit(bench, number)
+    assert report.finding.holds is False, "\n".join(report_lines(report))
+    assert "DOES NOT HOLD" in "\n".join(report_lines(report))

@@ -1,15 +1,22 @@
 """What needs no Discord: files, the end of a reply, chains that changed, presence, preferences."""
 
+import re
 from pathlib import Path
 
 import pytest
+from glasshead.explain.explanation import Explanation, explain
+from glasshead.explain.turn import Trace, Turn
 from glasshead.plugin.attachments import MOST_BYTES, Offered, decoded, mentioned, quoted, why_not
 from glasshead.plugin.display import spoiler
 from glasshead.plugin.history import Said, unchanged
+from glasshead.plugin.panel import TEMPLATE, Place, Verb, moved
 from glasshead.plugin.preferences import ChannelPreferences, Preferences
 from glasshead.plugin.presence import standing
 from glasshead.plugin.presenter import final_texts
+from glasshead.predict.engine import ModelIdentity
+from glasshead.predict.prompt import Prompt, Span
 from glasshead.predict.sampling import Sampling
+from glasshead.predict.step import Candidate, Step
 from glasshead.store import Store
 
 
@@ -130,3 +137,62 @@ async def test_preferences_survive(tmp_path: Path) -> None:
 def test_what_is_set_here_goes_before_what_is_usual() -> None:
     usual = Sampling(temperature=0.8, top_k=40)
     assert ChannelPreferences(temperature=0.0).sampling(usual) == Sampling(temperature=0.0, top_k=40)
+
+
+def explained(*ranks: int) -> Explanation:
+    """A reply with a token of each rank: the second likeliest where sampling overruled the favourite."""
+    steps = tuple(
+        Step(
+            rank,
+            -float(rank),
+            rank,
+            1.0,
+            9.0,
+            (Candidate(1, -0.5), Candidate(2, -2.0)),
+            0.5,
+            (rank / 9, 1.0),
+            0.5,
+            (),
+            0,
+        )
+        for rank in ranks
+    )
+    model = ModelIdentity("m.gguf", "0" * 64, "Q8_0", 9, 64, "0" * 64, "b")
+    turn = Turn(
+        id=3, session=1, model=model, prompt=Prompt((1,), (Span(0, 1, "typed", "user", 1),)), prompt_pieces=(b"?",),
+        sampling=Sampling(), seed=1, first_step=0, trace=Trace(steps, tuple(b"a" for _ in steps), 2), schedule=(),
+        status="ok", finish="length", error=None, reply="a" * len(steps), reasoning="", n_cached=0, timings=None,
+        created_us=0, app_version="",
+    )  # fmt: skip
+    return explain(turn)
+
+
+@pytest.mark.parametrize(
+    ("verb", "step", "leads_to"),
+    [
+        ("next", 0, 1),
+        ("next", 3, 3),
+        ("back", 0, 0),
+        ("last", 0, 3),
+        ("least", 3, 1),
+        ("least", 2, 3),
+        ("overruled", 0, 1),
+        ("overruled", 1, 3),
+        ("overruled", 3, 1),
+    ],
+)
+def test_where_a_press_leads(verb: Verb, step: int, leads_to: int) -> None:
+    place = Place(3, step, "probability", 7)
+    assert moved(place, verb, explained(1, 2, 1, 3)).step == leads_to
+
+
+@pytest.mark.parametrize("verb", ["first", "next", "last", "least", "overruled"])
+def test_a_panel_whose_steps_are_gone_stays_alive(verb: Verb) -> None:
+    place = moved(Place(3, 17, "probability", 7), verb, explained())
+    assert place.step == 0 and re.fullmatch(TEMPLATE, place.custom_id("next"))
+
+
+def test_a_place_comes_back_from_its_id_and_older_ids_still_do() -> None:
+    for place in (Place(3, 17, "rank", 7), Place(3, 17, "rank", 7, reveal=True)):
+        match = re.fullmatch(TEMPLATE, place.custom_id("next"))
+        assert match is not None and Place.of(match.groupdict()) == place

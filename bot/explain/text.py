@@ -293,7 +293,7 @@ def greedy_note(explanation: Explanation, step: StepView) -> str | None:
 def prompt_lines(explanation: Explanation, columns: int = 80) -> list[str]:
     """What the model saw: every part of the prompt with its origin."""
     turn = explanation.turn
-    out = [f"What the model saw: {len(turn.prompt.ids)} tokens (│ stands between them), nothing else"]
+    out = [f"What the model saw: {len(turn.prompt.ids)} tokens, nothing else", "(│ stands between two tokens)"]
     if turn.prompt.dropped_turns:
         out.append(
             f"dropped, oldest first: {turn.prompt.dropped_turns} turns, {turn.prompt.dropped_tokens} tokens "

@@ -155,15 +155,11 @@ async def _draws(bench: Bench) -> Finding:
     prompt = bench.prompt()
     drawn = [(await bench.steps(prompt, _PLAIN, seed))[0][0] for seed in range(_DRAWS)]
     same = (await bench.steps(prompt, _PLAIN, 0))[0][0]
-    expected = {candidate.id: math.exp(candidate.logprob) for candidate in drawn[-1].top[:5]}
-    counts = {token: sum(step.id == token for step in drawn) for token in expected}
-    lines = [
-        f"{pad(bench.name(token), 20)} predicted {percent(p):>8}   drawn {counts[token]:>3} of {_DRAWS}"
-        for token, p in expected.items()
-    ]
-    within = all(
-        abs(counts[token] - _DRAWS * p) <= 4 * math.sqrt(_DRAWS * p * (1 - p)) + 1 for token, p in expected.items()
-    )
+    shares = {candidate.id: math.exp(candidate.logprob) for candidate in drawn[-1].top[:5]}
+    rows = [(bench.name(token), p, sum(step.id == token for step in drawn)) for token, p in shares.items()]
+    rows.append(("all others", max(0.0, 1 - sum(shares.values())), _DRAWS - sum(count for _, _, count in rows)))
+    lines = [f"{pad(name, 20)} predicted {percent(p):>8}   drawn {count:>3} of {_DRAWS}" for name, p, count in rows]
+    within = all(abs(count - _DRAWS * p) <= 4 * math.sqrt(_DRAWS * p * (1 - p)) + 1 for _, p, count in rows)
     again = same.id == drawn[0].id and same.u == drawn[0].u
     return Finding(
         (

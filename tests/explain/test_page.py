@@ -192,3 +192,12 @@ def test_the_least_certain_is_open_and_where_sampling_overruled_is_listed(
     assert shown.locator("#overruled button").count() == len(explanation.whole.overruled)
     shown.click("#overruled button >> nth=0")
     assert f"step {explanation.whole.overruled[0]} of" in shown.inner_text("#step")
+
+
+def test_what_no_font_of_the_browser_has_is_written_as_its_bytes(
+    recorder: Recorder, browser: Browser, tmp_path: Path
+) -> None:
+    turn = recorder.read("Say it.", "none \U0001faff some é")
+    shown, noise = opened(browser, page(explain(turn)), tmp_path / "page.html")
+    assert shown.inner_text("#reply") == r"none \xf0\x9f\xab\xbf some é"
+    assert noise == []

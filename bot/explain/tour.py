@@ -161,13 +161,15 @@ async def _draws(bench: Bench) -> Finding:
     lines = [f"{pad(name, 20)} predicted {percent(p):>8}   drawn {count:>3} of {_DRAWS}" for name, p, count in rows]
     within = all(abs(count - _DRAWS * p) <= 4 * math.sqrt(_DRAWS * p * (1 - p)) + 1 for _, p, count in rows)
     again = same.id == drawn[0].id and same.u == drawn[0].u
+    numbers = len({step.u for step in drawn})
     return Finding(
         (
             *lines,
             f"each count within four standard deviations of its prediction: {within}",
+            f"{_DRAWS} seeds gave {numbers} different numbers u",
             f"seed 0 twice: {bench.name(drawn[0].id)} and {bench.name(same.id)}, u = {same.u:.6f}",
         ),
-        within and again,
+        within and again and numbers == _DRAWS,
     )
 
 

@@ -194,8 +194,8 @@ def test_another_prompt_is_not_proven(written: Turn, model: Model) -> None:
 
 
 def test_another_schedule_is_near_but_not_proven(written: Turn, model: Model) -> None:
-    n = len(written.prompt.ids) + len(written.trace.steps) - 1
-    certificate = prove(replace(written, schedule=(Run("tile", n),)), model, threads=1, levels=("A", "C"))
+    other = (Run("tile", len(written.prompt.ids)), Run("one", len(written.trace.steps) - 1))
+    certificate = prove(replace(written, schedule=other), model, threads=1, levels=("A", "C"))
     assert not certificate.proven
     assert 0 < certificate.levels[0].distance.max_dp < 0.5
     assert "about as much as another kernel" in certificate_lines(certificate)[-1]

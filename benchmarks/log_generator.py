@@ -164,7 +164,7 @@ INSERT INTO daily (by, day, key, turns, stopped, errors, interrupted, prompt_tok
 SELECT '{by}', t.created_us / {day}, coalesce({key}, 0), count(*), sum(status = 'stopped'), sum(status = 'error'),
        sum(status = 'interrupted'), sum(n_prompt), sum(n_cached), sum(n_out), count(*), sum(ttft_us), sum(gen_us),
        sum(n_out - 1), sum(ln(perplexity) * n_out)
-FROM turn t JOIN session s ON s.id = t.session_id GROUP BY 1, 2, 3
+FROM turn t GROUP BY 1, 2, 3
 """
 KEYS = {"model": "model_id", "server": "guild_id", "user": "requester_id"}
 
@@ -207,7 +207,8 @@ class _Filler:
             self.rows["turn"].append(
                 (turn, session, asked, said, person, rng.choice(self.models), self.sampler, turn, 10, status,
                  "stop", reply.tail, spans, reply.n_prompt, reply.n, rng.choice((0, reply.n_prompt - 1)), 500,
-                 rng.randrange(50_000, 900_000), reply.n * 12_000, reply.perplexity, self.clock, 0, 0, 0, "0")
+                 rng.randrange(50_000, 900_000), reply.n * 12_000, reply.perplexity, self.clock, 0, 0, 0, "0",
+                 channel, channel % 20 + 1)
             )  # fmt: skip
             self.rows["trace"].append((turn, self.part, len(self.rest), len(reply.trace), reply.n, 10))
             self.rest += reply.trace
@@ -250,7 +251,7 @@ INSERTS = {
         "turn",
         "id, session_id, prompt_message_id, reply_message_id, requester_id, model_id, sampling_id, seed, k, status,"
         " finish, tail, spans, n_prompt, n_out, n_cached, queue_us, ttft_us, gen_us, perplexity, created_us,"
-        " first_step, dropped_turns, dropped_tokens, app_version",
+        " first_step, dropped_turns, dropped_tokens, app_version, channel_id, guild_id",
     ),
     "trace": _insert("trace", "turn_id, first_part, start, size, n, k"),
     "trace_part": _insert("trace_part", "id, data"),

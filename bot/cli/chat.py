@@ -1,7 +1,6 @@
 """`glasshead chat`: talk to the bot in the terminal, or ask one thing from a script."""
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from ..explain.visible import neutral
 from ..wiring import open_chat
 from .commands import HELP, Commands, require_whole
 from .logs import start_logging
+from .printing import print_json
 from .sitting import Sitting, check_typed
 from .typed import at_terminal, typed_messages
 
@@ -70,7 +70,10 @@ async def _once(settings: Settings, text: str, session: int | None, seed: int | 
     async with open_chat(settings) as chat:
         sitting = await _sit(chat, settings, session, quiet=as_json)
         done = await sitting.say(text, seed)
-    typer.echo(json.dumps(_as_json(done, sitting.session), ensure_ascii=False) if as_json else "")
+    if as_json:
+        print_json(_as_json(done, sitting.session))
+    else:
+        typer.echo()
     require_whole(done)
 
 

@@ -1,7 +1,6 @@
 """`glasshead explain`: open a logged reply. Full-screen on a terminal, plain text in a pipe, or a file."""
 
 import asyncio
-import json
 import os
 import shutil
 import sys
@@ -29,6 +28,7 @@ from ..explain.turn import Turn
 from ..store.relatives import relatives
 from ..store.store import Store
 from .actions import ModelActions
+from .printing import print_json
 
 WIDEST = 100
 """Columns beyond which a line of prose is no longer read with ease."""
@@ -121,7 +121,7 @@ async def _open(settings: Settings, turn: Turn, asked: Asked, family: Sequence[T
 
 def _tell(asked: Asked, data: Json, lines: list[Line]) -> None:
     if asked.as_json:
-        print(json.dumps(data, ensure_ascii=False, allow_nan=False))
+        print_json(data)
     else:
         _print(lines)
 

@@ -38,7 +38,7 @@ class Commands(Lazy):
         ),
         "export": (
             "log_files:export_",
-            "Write out what a search finds: whole sessions as jsonl or markdown, turns as openai, csv or parquet.",
+            "Write out what a search finds: sessions as jsonl, markdown or html, turns as openai, csv or parquet.",
         ),
         "import": (
             "log_files:import_",

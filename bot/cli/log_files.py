@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TextIO, cast, get_args
@@ -14,14 +14,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..config import load_settings
 from ..errors import UserError
+from ..explain.visible import neutral
 from ..store import Store
 from ..store import backup as backups
-from ..store.export import Format, export
+from ..store.export import Format, export, sessions_found
 from ..store.lock import OwnerLock, current_owner
 from ..store.owner import Write, writer
+from ..store.search_syntax import Query as Wanted
 from ..store.search_syntax import parse
 from ..store.transfer import check_header
-from .log_open import AsJson, Config, Query, caches, print_json, reading, writing
+from .log_open import AsJson, Config, Query, caches, reading, writing
+from .printing import print_json
 
 
 @contextmanager
@@ -36,19 +39,29 @@ def _progress(what: str, total: int | None = None) -> Iterator[Any]:
 
 def export_(
     query: Query = None,
-    format_: Annotated[str, typer.Option("--format", help="jsonl, openai, markdown, csv or parquet.")] = "jsonl",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A new file; else standard output.")] = None,
-    traces: Annotated[bool, typer.Option(help="With every token's prediction (jsonl, openai).")] = True,
+    format_: Annotated[
+        str, typer.Option("--format", help="jsonl, openai, markdown, html, csv or parquet.")
+    ] = "jsonl",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A new file, else standard output; for html a folder.")
+    ] = None,
+    traces: Annotated[bool, typer.Option(help="With every token's prediction (jsonl, openai, html).")] = True,
     config: Config = None,
 ) -> None:
-    """Write out what a search finds: whole sessions as jsonl or markdown, turns as openai, csv or parquet."""
-    known = (*get_args(Format), "parquet")
+    """Write out what a search finds: sessions as jsonl, markdown or html, turns as openai, csv or parquet."""
+    known = (*get_args(Format), "html", "parquet")
     if format_ not in known:
         raise UserError(f"--format is one of {', '.join(known)}, not {format_}")
     wanted = parse(" ".join(query or []))
 
     async def work(store: Store) -> None:
         with _progress("turns") as done:
+            if format_ == "html":
+                if output is None:
+                    raise UserError("html needs a folder, for a file a session: --output FOLDER")
+                _new_folder(output)
+                await _write_pages(store, wanted, output, traces, done)
+                return
             if format_ == "parquet":
                 from ..store.parquet import write_parquet  # noqa: PLC0415 - pyarrow is an extra
 
@@ -66,9 +79,30 @@ def export_(
     reading(config, work)
 
 
+async def _write_pages(
+    store: Store, query: Wanted, folder: Path, traces: bool, done: Callable[[int], None]
+) -> None:
+    from ..review.kept import kept_session  # noqa: PLC0415 - with it comes the web page
+
+    written = 0
+    async for number in sessions_found(store, query):
+        with _new_file(folder / f"session-{number}.html") as file:
+            await _write(file, kept_session(store, number, traces=traces))
+        written += 1
+        done(written)
+
+
 async def _write(file: TextIO, pieces: AsyncIterator[str]) -> None:
+    shown = neutral if file is sys.stdout and file.isatty() else str  # a file has what was said, to the letter
     async for piece in pieces:
-        file.write(piece)
+        file.write(shown(piece))
+
+
+def _new_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be made: {error.strerror}") from None
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from ..store import Store
 from ..store.clock import DAY_US, now_us
 from ..store.owner import Write
 from ..store.statistics import By, Sums, statistics
-from .log_open import AsJson, Config, print_json, reading, writing
+from .log_open import AsJson, Config, reading, writing
+from .printing import print_json
 from .table import line, show_table, sparkline
 
 TurnArgument = Annotated[int, typer.Argument(help="The turn's number, as `glasshead log show` lists it.")]

@@ -1,10 +1,9 @@
 """What every `glasshead log` command needs: the log opened, JSON printed."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -47,7 +46,3 @@ def writing(config: Path | None, work: Callable[[Write], Awaitable[T]]) -> T:
 def caches(settings: Settings) -> tuple[Path, ...]:
     """Folders of data derived from conversations; an erasure empties them."""
     return (settings.engine.kv_folder,)
-
-
-def print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False))

@@ -15,7 +15,8 @@ from ..store.records import MessageRow
 from ..store.search import Hit, Order
 from ..store.search_syntax import Query as Wanted
 from ..store.search_syntax import parse
-from .log_open import AsJson, Config, Limit, Query, print_json, reading
+from .log_open import AsJson, Config, Limit, Query, reading
+from .printing import print_json
 from .table import highlighted, line, show_table, when
 
 TAIL_INTERVAL = 0.5

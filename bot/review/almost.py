@@ -1,28 +1,31 @@
 """The reply where it almost said *yes*: steps at which a word was a likely candidate, and another was drawn.
 
-Candidates are in the traces, which no index covers: turns are opened one after the other, newest first, for as long
-as a reader likes to wait; the next page goes on from there.
+Candidates are in the traces, which no index covers: they are gone through, newest first, for as long as a reader
+likes to wait; the next page goes on from there.
 """
 
 import asyncio
 import math
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import sqlalchemy as sa
+from urllib.parse import urlencode
 
 from ..explain.turn import Turn
 from ..store import Store
+from ..store.bulk import Bulk, bulk
+from ..store.codec import NAT, may_list
+from ..store.columns import Damaged
+from ..store.filters import newest_turns
 from ..store.search_syntax import parse
-from ..store.tables import turn as turn_table
 
 PATIENCE = 2.0
 """Seconds of looking for one page."""
 MOST = 50
 LEAST = 0.05
 """A candidate below this share was not almost said."""
-_BATCH = 100
-_AT_ONCE = 10
+_BATCH = 200
+_UNITS = -math.log(LEAST) * NAT + 1
 _AROUND = 60  # characters shown before the place
 
 
@@ -50,36 +53,73 @@ class Found:
     """Go on with turns below this one; None when all were looked at."""
 
 
+def link(query: str) -> tuple[str, str] | None:
+    """For a search for one word, with or without *almost*: the word, and the page of where it was almost said."""
+    words = [term.phrase for term in parse(query).terms if not term.exclude]
+    said = [word for word in words if word.casefold() != "almost"] or words
+    if len(said) != 1 or not said[0].isalpha():
+        return None
+    spoken = {said[0].casefold(), "almost"}
+    left = " ".join(part for part in query.split() if part.strip('"').casefold() not in spoken)
+    return said[0], "/almost?" + urlencode({"word": said[0]} | ({"q": left} if left else {}))
+
+
 async def look(store: Store, word: str, query: str, before: int | None) -> Found:
     """Turns the query finds (all, without one), newest first."""
     wanted = word.strip().casefold()
     started = time.monotonic()
+    tokens: dict[int | None, frozenset[int]] = {}
     nears: list[Near] = []
     looked_at = 0
     while batch := await _turns(store, query, before):
-        for start in range(0, len(batch), _AT_ONCE):
-            some = batch[start : start + _AT_ONCE]
-            turns = await asyncio.gather(*map(store.turn, some))
-            asked = {row.id: row.prompt for row in await store.turn_rows(some)}
-            nears += [near for turn in turns for near in almost(turn, wanted, asked.get(turn.id, ""))]
-            looked_at += len(turns)
-            before = turns[-1].id
-            if len(nears) >= MOST or time.monotonic() - started > PATIENCE:
-                return Found(nears, looked_at, before)
+        raw = await store.database.read(lambda c, batch=batch: bulk(c, batch, traces=True))  # type: ignore[misc]
+        for number in {row.vocabulary_id for row in raw.rows.values()} - tokens.keys():
+            tokens[number] = await asyncio.to_thread(_spelt, wanted, await store.pieces(number))
+        may = await asyncio.to_thread(_may_have_almost, raw, tokens)
+        asked = {row.id: row.prompt for row in await store.turn_rows(may)}
+        for number in may:
+            nears += almost(await store.turn(number), wanted, asked.get(number, ""))
+        looked_at += len(batch)
+        before = batch[-1]
+        if len(nears) >= MOST or time.monotonic() - started > PATIENCE:
+            return Found(nears, looked_at, before)
     return Found(nears, looked_at, None)
+
+
+def _spelt(wanted: str, pieces: Sequence[bytes]) -> frozenset[int]:
+    """The tokens that are the word, spaces and case aside."""
+    return frozenset(token for token, piece in enumerate(pieces) if _is(piece, wanted))
+
+
+def _is(piece: bytes, wanted: str) -> bool:
+    return piece.decode("utf-8", "replace").strip().casefold() == wanted
+
+
+def _may_have_almost(raw: Bulk, tokens: Mapping[int | None, frozenset[int]]) -> list[int]:
+    """The turns in which the word is likely enough at some step to be worth opening; newest first."""
+    return [id_ for id_ in sorted(raw.traces, reverse=True) if _may(raw, id_, tokens[raw.rows[id_].vocabulary_id])]
+
+
+def _may(raw: Bulk, id_: int, tokens: frozenset[int]) -> bool:
+    try:
+        if not tokens or not may_list(raw.traces[id_], tokens):
+            return False
+        columns, _ = raw.steps(raw.rows[id_])
+    except Damaged:
+        return False
+    if columns is None:
+        return False
+    listed = zip(columns.candidate_id.tolist(), columns.candidate_logprob.tolist(), strict=True)
+    return any(token in tokens and units <= _UNITS for token, units in listed)
 
 
 def almost(turn: Turn, wanted: str, asked: str = "") -> list[Near]:
     """The steps of one turn. ``wanted`` is casefolded; spaces around a token do not count."""
-    ids = {
-        token: piece
-        for token, piece in turn.trace.candidate_pieces.items()
-        if piece.decode("utf-8", "replace").strip().casefold() == wanted
-    }
+    ids = {token: piece for token, piece in turn.trace.candidate_pieces.items() if _is(piece, wanted)}
     out: list[Near] = []
     for index, step in enumerate(turn.trace.steps if ids else ()):
         said = turn.trace.pieces[index]
-        if said.decode("utf-8", "replace").strip().casefold() == wanted:
+        if _is(said, wanted):
             continue
         for candidate in step.top:
             p = math.exp(candidate.logprob)
@@ -94,15 +134,13 @@ def almost(turn: Turn, wanted: str, asked: str = "") -> list[Near]:
 
 async def _turns(store: Store, query: str, before: int | None) -> list[int]:
     """Ids of the next turns to look at, newest first."""
-    if not query:
-        ids = sa.select(turn_table.c.id).order_by(turn_table.c.id.desc()).limit(_BATCH)
-        if before is not None:
-            ids = ids.where(turn_table.c.id < before)
-        return list(await store.database.read(lambda c: list(c.execute(ids).scalars())))
+    wanted = parse(query)
+    if not wanted.terms:
+        return await store.database.read(lambda c: newest_turns(c, wanted, _BATCH, before))
     found: list[int] = []
     key: tuple[float, int] | None = None
     while len(found) < _BATCH:
-        page = await store.search(parse(query), limit=_BATCH, after=key)
+        page = await store.search(wanted, limit=_BATCH, after=key)
         for hit in page.hits:
             if hit.turn is not None and (before is None or hit.turn < before) and hit.turn not in found:
                 found.append(hit.turn)

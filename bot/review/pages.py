@@ -9,7 +9,7 @@ from typing import cast
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ..errors import UserError
@@ -28,10 +28,11 @@ from ..store.search_syntax import parse
 from ..store.statistics import By
 from ..store.statistics import statistics as daily_sums
 from . import figures
-from .almost import look
+from .almost import link, look
 from .comparison import side_by_side
 from .facets import facets
 from .health import look_at
+from .kept import kept_session
 from .keys import key
 from .microscope import draw_bar, glyphs, names, prompt_tokens
 from .render import page
@@ -75,6 +76,7 @@ async def sessions(request: Request) -> Response:
         rows=rows,
         older=older,
         error=error,
+        near=link(query) if query and not error else None,
         latest=await store.latest_turn() or 0,
     )
 
@@ -168,6 +170,17 @@ async def record(request: Request) -> Response:
     )
 
 
+async def session_record(request: Request) -> Response:
+    """A session to keep as one HTML file."""
+    number = request.path_params["id"]
+    await _store(request).session(number)
+    return StreamingResponse(
+        kept_session(_store(request), number),
+        media_type="text/html",
+        headers={"Content-Disposition": f'attachment; filename="session-{number}.html"'},
+    )
+
+
 async def almost(request: Request) -> Response:
     """Where a word was almost said."""
     word, query = (request.query_params.get(name, "").strip() for name in ("word", "q"))
@@ -232,6 +245,7 @@ ROUTES = [
     Route("/", sessions),
     Route("/pulse", pulse),
     Route("/session/{id:key}", session),
+    Route("/session/{id:key}/record.html", session_record),
     Route("/turn/{id:key}", reply),
     Route("/turn/{id:key}/step/{step:key}", step),
     Route("/turn/{id:key}/record.{kind}", record),

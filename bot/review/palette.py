@@ -1,13 +1,16 @@
 """The colours of the scale as a stylesheet: one class of rules a layer and shade, in both themes."""
 
-from ..explain.scale import LAYERS, Theme, colour, hex_colour, ink
+from collections.abc import Callable
+
+from ..explain.scale import LAYERS, Layer, Theme, colour, hex_colour, ink
 from .microscope import SHADES
 
 _LEVEL_WIDTHS = (0, 1, 2, 3, 4)
 """How thick the line under a token is, in pixels, by its level: readable without colour."""
 
 
-def stylesheet() -> str:
+def stylesheet(where: Callable[[Layer], str] = "[data-layer={}]".format) -> str:
+    """``where`` selects what shows a layer."""
     rules = [
         ":root{" + _variables("light") + "}",
         "@media(prefers-color-scheme:dark){:root:not([data-theme=light]){" + _variables("dark") + "}}",
@@ -15,11 +18,11 @@ def stylesheet() -> str:
     ]
     for layer in LAYERS:
         rules += [
-            f"[data-layer={layer}] .{layer[0]}{shade}{{background:var(--s{shade});color:var(--i{shade})}}"
+            f"{where(layer)} .{layer[0]}{shade}{{background:var(--s{shade});color:var(--i{shade})}}"
             for shade in range(SHADES + 1)
         ]
         rules += [
-            f"[data-layer={layer}] .{layer[0].upper()}{level}{{box-shadow:inset 0 -{width}px var(--mark)}}"
+            f"{where(layer)} .{layer[0].upper()}{level}{{box-shadow:inset 0 -{width}px var(--mark)}}"
             for level, width in enumerate(_LEVEL_WIDTHS)
         ]
     return "\n".join(rules)

@@ -7,7 +7,8 @@ stay with the turn.
 """
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import sqlalchemy as sa
@@ -79,6 +80,24 @@ def save_blocks(connection: sa.Connection, session: int, packed: PackedPrompt) -
         assert key is not None
         last = int(key[0])
     return last
+
+
+_CHAINS = sa.text(
+    """
+    WITH RECURSIVE chain (id, parent_id) AS (
+        SELECT id, parent_id FROM prompt_block WHERE id IN (SELECT value FROM json_each(:ids))
+        UNION
+        SELECT b.id, b.parent_id FROM prompt_block b JOIN chain ON b.id = chain.parent_id
+    )
+    SELECT b.id, b.parent_id, b.ids FROM prompt_block b JOIN chain ON b.id = chain.id
+    """
+)
+
+
+def chains(connection: sa.Connection, ids: Collection[int]) -> dict[int, tuple[int | None, bytes]]:
+    """Some blocks and all before them: (parent's id, packed ids), by id."""
+    rows = connection.execute(_CHAINS, {"ids": json.dumps(list(ids))}) if ids else ()
+    return {row.id: (row.parent_id, row.ids) for row in rows}
 
 
 _CHAIN = sa.text(

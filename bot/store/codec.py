@@ -48,6 +48,32 @@ _ROWS: tuple[Rows, ...] = get_args(Rows)
 """A kernel class is stored as its place in this list: append only."""
 
 
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The steps of a trace, number by number. A list has one value for each step; those of candidates ``width``,
+    those of stages as many as ``stage_ends`` says. Logarithms are in units, draws and intervals on their grid."""
+
+    width: int
+    id: list[int]
+    logprob: list[float]
+    rank: list[int]
+    entropy: list[int]
+    log_normaliser: list[int]
+    u: list[int]
+    low: list[int]
+    high: list[int]
+    p_final: list[float]
+    row_hash: list[int]
+    candidate_id: Ints
+    candidate_logprob: Ints
+    """Of −log p; MINUS_INFINITY for log 0."""
+    removed_by: NDArray[np.object_]
+    stage_name: NDArray[np.object_]
+    survivors: Ints
+    stage_log_normaliser: Ints
+    stage_ends: list[int]
+
+
 def encode(steps: Sequence[Step], schedule: Schedule, k: int) -> bytes:
     """Steps and schedule as bytes. Every step lists the same number of candidates, at most ``k``."""
     width = len(steps[0].top) if steps else 0
@@ -75,6 +101,12 @@ def encode(steps: Sequence[Step], schedule: Schedule, k: int) -> bytes:
 
 def decode(blob: bytes) -> tuple[tuple[Step, ...], Schedule, int]:
     """Steps, schedule and k. Raises Damaged."""
+    columns, schedule, k = decode_columns(blob)
+    return () if columns is None else _steps(columns), schedule, k
+
+
+def decode_columns(blob: bytes) -> tuple[Columns | None, Schedule, int]:
+    """The same, the steps still as columns; None where there is no step. Raises Damaged."""
     if len(blob) < 7 or blob[:2] != b"GT":
         raise Damaged("not a trace")
     version, crc = struct.unpack("<BI", blob[2:7])
@@ -87,11 +119,25 @@ def decode(blob: bytes) -> tuple[tuple[Step, ...], Schedule, int]:
     try:
         head = json.loads(reader.take_sized())
         schedule = tuple(Run(_ROWS[code], *numbers) for code, *numbers in head["schedule"])
-        steps = _steps(head, reader) if head["n"] else ()
+        columns = _read(head, reader) if head["n"] else None
         reader.end()
     except (KeyError, IndexError, TypeError, ValueError, struct.error) as error:
         raise Damaged(str(error)) from None
-    return steps, schedule, head["k"]
+    return columns, schedule, head["k"]
+
+
+def may_list(blob: bytes, tokens: frozenset[int]) -> bool:
+    """Whether a candidate may be one of ``tokens``: from the ids' low halves alone, in a fifth of the time.
+
+    Raises Damaged.
+    """
+    try:
+        reader = Reader(blob[7:])
+        reader.take_sized()
+        ids = np.frombuffer(unsqueeze(reader.take_sized(), pairs=True), "<u2") if reader.at < len(blob) - 7 else ()
+        return bool(np.isin(ids, [token & 0xFFFF for token in tokens]).any())
+    except (ValueError, struct.error) as error:
+        raise Damaged(str(error)) from None
 
 
 def _fixed(logprobs: Sequence[float]) -> Ints:
@@ -162,7 +208,7 @@ def _columns(
     return ids, numbers.bytes(), noise
 
 
-def _steps(head: dict[str, Any], reader: Reader) -> tuple[Step, ...]:
+def _read(head: dict[str, Any], reader: Reader) -> Columns:
     n, width = head["n"], head["width"]
     lists = [tuple(_STAGES[code - 1] for code in codes) for codes in head["stages"]]
     ids = Reader(unsqueeze(reader.take_sized(), pairs=True))
@@ -193,27 +239,50 @@ def _steps(head: dict[str, Any], reader: Reader) -> tuple[Step, ...]:
     numbers.end()
     hashes = np.frombuffer(reader.take(8 * n), "<u8")
     u = (reader.planes(n, 4) + low) & (GRID - 1)
-
     names = np.array([None, *_STAGES], object)
+    codes = np.array([[*each, *[0] * (depth - len(each))] for each in head["stages"]], np.int64)
+    return Columns(
+        width=width,
+        id=chosen.tolist(),
+        logprob=logprob.tolist(),
+        rank=rank.tolist(),
+        entropy=entropy.tolist(),
+        log_normaliser=normaliser.tolist(),
+        u=u.tolist(),
+        low=low.tolist(),
+        high=(low + room + 1).tolist(),
+        p_final=p_final.tolist(),
+        row_hash=hashes.tolist(),
+        candidate_id=top.ravel(),
+        candidate_logprob=logs.ravel(),
+        removed_by=names[removed & 0xFF].ravel(),
+        stage_name=names[codes[which][used]],
+        survivors=survivors[used],
+        stage_log_normaliser=fine[used],
+        stage_ends=np.cumsum(used.sum(axis=1)).tolist(),
+    )
+
+
+def _steps(columns: Columns) -> tuple[Step, ...]:
+    width, n = columns.width, len(columns.id)
+    logs = columns.candidate_logprob
     logprobs = np.where(logs == MINUS_INFINITY, -np.inf, logs / -NAT)
-    listed = _Table(Candidate, (top.ravel(), logprobs.ravel(), names[removed & 0xFF].ravel()))
-    codes = np.array([[*codes, *[0] * (depth - len(codes))] for codes in head["stages"]], np.int64)
-    acted = _Table(Stage, (names[codes[which][used]], survivors[used], fine[used] / FINE))
-    ends = np.cumsum(used.sum(axis=1)).tolist()
-    high = low + room + 1
+    listed = _Table(Candidate, (columns.candidate_id, logprobs, columns.removed_by))
+    acted = _Table(Stage, (columns.stage_name, columns.survivors, columns.stage_log_normaliser / FINE))
+    starts = [0, *columns.stage_ends[:-1]]
     return tuple(
         _made(
-            id=chosen.tolist(),
-            logprob=logprob.tolist(),
-            rank=rank.tolist(),
-            entropy=(entropy / NAT).tolist(),
-            log_normaliser=(normaliser / FINE).tolist(),
+            id=columns.id,
+            logprob=columns.logprob,
+            rank=columns.rank,
+            entropy=[value / NAT for value in columns.entropy],
+            log_normaliser=[value / FINE for value in columns.log_normaliser],
             top=[Unopened(listed.rows, at * width, (at + 1) * width) for at in range(n)],
-            u=(u / GRID).tolist(),
-            interval=list(zip((low / GRID).tolist(), (high / GRID).tolist(), strict=True)),
-            p_final=p_final.tolist(),
-            stages=[Unopened(acted.rows, start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)],
-            row_hash=hashes.tolist(),
+            u=[value / GRID for value in columns.u],
+            interval=[(low / GRID, high / GRID) for low, high in zip(columns.low, columns.high, strict=True)],
+            p_final=columns.p_final,
+            stages=[Unopened(acted.rows, a, b) for a, b in zip(starts, columns.stage_ends, strict=True)],
+            row_hash=columns.row_hash,
         )
     )
 

@@ -57,11 +57,11 @@ class Eraser:
 
     async def person(self, discord_id: int) -> Receipt:
         """Everything a Discord user said, and what was answered."""
-        return await self._begin(f"person:{discord_id}")
+        return await self._begin(f"person:{_id(discord_id)}")
 
     async def message(self, discord_message_id: int) -> Receipt:
         """One message, and what was answered to it; or, where it shows one of our replies, that reply."""
-        return await self._begin(f"message:{discord_message_id}")
+        return await self._begin(f"message:{_id(discord_message_id)}")
 
     async def resume(self) -> list[Receipt]:
         """Finish what a crash left, and apply again what a restored backup has not seen."""
@@ -198,6 +198,13 @@ class Eraser:
             if not await self._database.write(partial(edits.merge_search_index, index=index, pages=MERGE_PAGES)):
                 return
         await self._database.write(partial(edits.merge_search_index, index=index, pages=2 * pages + 10_000))
+
+
+def _id(value: int) -> int:
+    """Refuse what can be no id before the request is noted: one that is noted is carried out at every start."""
+    if not 0 <= value < 2**63:
+        raise UserError("the log holds nothing under so large a number")
+    return value
 
 
 def _empty(folder: Path) -> None:

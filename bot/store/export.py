@@ -1,25 +1,22 @@
-"""A log in other people's formats, turn by turn: nothing is held in memory but one session."""
+"""A log in other people's formats, as a stream: a hundred turns and some sessions' messages are held in memory."""
 
+import asyncio
 import csv
 import io
-import json
-import math
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from .. import __version__
-from ..explain.turn import Turn
 from ..explain.visible import neutral
-from ..predict.message import Message
-from . import transfer
-from .clock import now_us
-from .json import Json, snowflake
-from .models import vocabulary_blob
+from .bulk import heads
+from .filters import turn_conditions
+from .json import snowflake
+from .jsonl import TOGETHER, grouped, jsonl
+from .openai import openai
 from .records import MessageRow, SessionRow, TurnRow
-from .search import turn_conditions
+from .search import turns_with
 from .search_syntax import Query
 from .store import Store
 from .tables import session, turn
@@ -29,6 +26,8 @@ Progress = Callable[[int], None]
 """Called with how many turns are done."""
 
 PAGE = 200
+WORDS = 5000
+"""Messages with the words that are looked up at once."""
 
 
 async def export(
@@ -61,46 +60,44 @@ async def turns_found(store: Store, query: Query) -> AsyncIterator[tuple[int, in
         if not rows:
             return
         for row in rows:
-            if words is None or row[1] in words:
+            if words is None or _bit(words, row[1]):
                 yield row
         last = rows[-1]
 
 
-async def _turns_with_words(store: Store, query: Query) -> set[int] | None:
+def _bit(bits: bytearray, place: int) -> bool:
+    return place // 8 < len(bits) and bool(bits[place // 8] >> place % 8 & 1)
+
+
+async def _turns_with_words(store: Store, query: Query) -> bytearray | None:
+    """A bit for each turn that has the words in a message; None where there are none to have."""
     if not query.terms:
         return None
-    found: set[int] = set()
-    after: tuple[float, int] | None = None
+    last = await store.database.read(lambda c: c.execute(sa.select(sa.func.max(turn.c.id))).scalar() or 0)
+    found = bytearray(last // 8 + 1)
+    below: int | None = None
     while True:
-        page = await store.search(query, limit=1000, after=after)
-        found.update(hit.turn for hit in page.hits if hit.turn is not None)
-        if page.next is None:
+        turns, below = await store.database.read(
+            lambda c, below=below: turns_with(c, query.terms, below=below, limit=WORDS)  # type: ignore[misc]
+        )
+        for id_ in turns:
+            if id_ <= last:
+                found[id_ // 8] |= 1 << id_ % 8
+        if below is None:
             return found
-        after = page.next
 
 
 async def _jsonl(store: Store, query: Query, traces: bool, progress: Progress) -> AsyncIterator[str]:
-    yield _line(transfer.header(now_us(), __version__))
-    done, known = 0, set[str]()
-    async for session_id in _sessions_found(store, query):
-        row, messages, turns, public_id = await _whole_session(store, session_id)
-        marks = await store.marks(session_id)
-        lines = list(transfer.session_lines(public_id, row, messages))
-        for each in turns:
-            made = await store.turn(each.id)
-            if made.model.sha256 not in known:
-                known.add(made.model.sha256)
-                vocabulary = await _vocabulary(store, each.id)
-                if vocabulary is not None:
-                    yield _line(transfer.vocabulary_line(made.model, vocabulary))
-            discord = await store.discord_messages(each.id)
-            lines.append(transfer.turn_line(made, each.requester, marks.get(each.id), discord, traces=traces))
-            done += 1
-        yield "".join(map(_line, lines))
-        progress(done)
+    async for piece in jsonl(store, sessions_found(store, query), traces, progress):
+        yield piece
 
 
-async def _sessions_found(store: Store, query: Query) -> AsyncIterator[int]:
+async def _openai(store: Store, query: Query, traces: bool, progress: Progress) -> AsyncIterator[str]:
+    async for piece in openai(store, turns_found(store, query), traces, progress):
+        yield piece
+
+
+async def sessions_found(store: Store, query: Query) -> AsyncIterator[int]:
     """The sessions of the turns found; without a query all, those too in which nothing was answered."""
     last = 0
     if query != Query():
@@ -118,88 +115,14 @@ async def _sessions_found(store: Store, query: Query) -> AsyncIterator[int]:
             return
 
 
-async def _whole_session(store: Store, id_: int) -> tuple[SessionRow, list[MessageRow], list[TurnRow], str]:
-    public = sa.select(session.c.public_id).where(session.c.id == id_)
-    return (
-        await store.session(id_),
-        await store.messages(id_),
-        await store.turns(id_),
-        await store.database.read(lambda c: str(c.execute(public).scalar_one())),
-    )
-
-
-async def _vocabulary(store: Store, turn_id: int) -> bytes | None:
-    number = (await store.raw_turn(turn_id)).vocabulary
-    return None if number is None else await store.database.read(lambda c: vocabulary_blob(c, number))
-
-
-def _line(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-async def _openai(store: Store, query: Query, traces: bool, progress: Progress) -> AsyncIterator[str]:
-    done = 0
-    async for _, id_ in turns_found(store, query):
-        made = await store.turn(id_)
-        asked = () if made.prompt_message is None else await store.conversation(made.prompt_message)
-        yield _line({"messages": [_spoken(said) for said in asked], "response": completion(made, traces=traces)})
-        done += 1
-        progress(done)
-
-
-def _spoken(said: Message) -> Json:
-    out: Json = {"role": said.role, "content": said.text}
-    return out | ({"name": said.author} if said.author else {})
-
-
-def completion(made: Turn, *, traces: bool = True) -> Json:
-    """A turn as OpenAI's chat completion object, log-probabilities of chosen and listed tokens included."""
-    pieces = made.trace.candidate_pieces
-    content = [
-        {
-            **_token(piece, step.logprob),
-            "top_logprobs": [_token(pieces.get(c.id, b""), c.logprob) for c in step.top],
-        }
-        for step, piece in zip(made.trace.steps, made.trace.pieces, strict=True)
-    ]
-    finish = {"stop": "stop", "length": "length", "stopped": "stop"}.get(made.finish or "")
-    tokens = len(made.trace.steps)
-    return {
-        "id": f"turn-{made.id}",
-        "object": "chat.completion",
-        "created": made.created_us // 1_000_000,
-        "model": made.model.name,
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": made.reply},
-                "finish_reason": finish,
-                "logprobs": {"content": content} if traces else None,
-            }
-        ],
-        "usage": {
-            "prompt_tokens": len(made.prompt.ids),
-            "completion_tokens": tokens,
-            "total_tokens": len(made.prompt.ids) + tokens,
-        },
-    }
-
-
-def _token(piece: bytes, logprob: float) -> Json:
-    # OpenAI writes -9999.0 where a log-probability is minus infinity.
-    return {
-        "token": piece.decode("utf-8", "replace"),
-        "logprob": logprob if math.isfinite(logprob) else -9999.0,
-        "bytes": list(piece),
-    }
-
-
 async def _markdown(store: Store, query: Query, traces: bool, progress: Progress) -> AsyncIterator[str]:
     done = 0
-    async for session_id in _sessions_found(store, query):
-        row, messages, turns, _ = await _whole_session(store, session_id)
-        yield markdown(row, messages, turns)
-        done += len(turns)
+    async for ids in grouped(sessions_found(store, query), TOGETHER):
+        made = await store.database.read(lambda c, ids=ids: heads(c, ids))  # type: ignore[misc]
+        for head in made:
+            turns = await store.turns(head.row.id)
+            yield await asyncio.to_thread(markdown, head.row, head.messages, turns)
+            done += len(turns)
         progress(done)
 
 
@@ -234,11 +157,16 @@ async def _csv(store: Store, query: Query, traces: bool, progress: Progress) -> 
     yield _row(_CSV)
     done = 0
     async for rows in turn_rows_found(store, query):
-        for each in rows:
-            values: dict[str, Any] = asdict(each) | {"requester": snowflake(each.requester)}
-            yield _row([_cell(values[name]) for name in _CSV])
+        yield await asyncio.to_thread(_rows, rows)
         done += len(rows)
         progress(done)
+
+
+def _rows(rows: Sequence[TurnRow]) -> str:
+    return "".join(
+        _row([_cell(snowflake(each.requester) if name == "requester" else getattr(each, name)) for name in _CSV])
+        for each in rows
+    )
 
 
 async def turn_rows_found(store: Store, query: Query) -> AsyncIterator[list[TurnRow]]:

@@ -1,5 +1,6 @@
 """What people think of a turn: thumbs from Discord, reviewers' stars, tags and notes."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -7,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from ..errors import UserError
+from .among import among
 from .clock import now_us
 from .sessions import person_id
 from .statistics import add
@@ -135,10 +137,17 @@ def require_turn(connection: sa.Connection, turn_id: int) -> int:
 
 def marks(connection: sa.Connection, session_id: int) -> dict[int, Marks]:
     """The marks on a session's turns, by turn; unmarked turns are left out."""
-    of_session = turn.c.session_id == session_id
+    return _marks(connection, turn.c.session_id == session_id)
 
+
+def marks_of(connection: sa.Connection, turns: Collection[int]) -> dict[int, Marks]:
+    """The same of some turns."""
+    return _marks(connection, turn.c.id.in_(among(turns)))
+
+
+def _marks(connection: sa.Connection, which: sa.ColumnElement[bool]) -> dict[int, Marks]:
     def rows(query: Any) -> Any:
-        return connection.execute(query.where(of_session)).all()
+        return connection.execute(query.where(which)).all()
 
     stars: dict[int, int] = {}
     thumbs: dict[int, list[tuple[int | None, int, str]]] = {}

@@ -1,30 +1,32 @@
 """Finding turns and messages: filters over turns, words over the full-text indexes, pages by key.
 
-What is rarer goes first. A filter that leaves few turns is resolved, and the words are looked up in those alone;
-otherwise the newest messages with the words (or, without words, the newest turns) are walked and the filter is
-asked of each, in indexes that hold what filters ask for. First the ids of a page are found, then what is shown.
+What is rarer goes first. A filter that leaves few turns is resolved, and the words are looked for in those alone;
+otherwise the newest messages with the words are walked and the filter is asked of each, in indexes that hold what
+filters ask for. First the ids of a page are found, then what is shown.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from .marks import STARS
-from .search_syntax import Bounds, Query, Term
+from . import filters
+from .among import among
+from .filters import newest_turns, turn_conditions
+from .search_syntax import Query, Term
 from .sessions import unspaced
-from .tables import feedback, message, model, person, session, tag, turn
+from .small_index import matching, snippets
+from .tables import message, model, turn
 
 Order = Literal["newest", "best"]
 
-FEW = 3000
-"""Turns up to which a filter is resolved before the words."""
-WINDOW = 50_000
-"""Newest turns that are walked before a filter is resolved: most fill a page there."""
 CHUNK = 200
-"""Messages of few turns that are looked up at once, newest first."""
+"""Messages of few turns whose words are looked at together, newest first."""
+RARE = 2000
+"""Hits up to which the words alone are rarer than any filter."""
+WALKED_US, LOOKED_AT_US = 1.0, 15.0
+"""What a hit costs to walk over, and a message's words to be looked at: which of the two is shorter is reckoned."""
 BEST_OF = 50_000
 """Newest hits among which the best are chosen."""
 TRIGRAM = 3
@@ -72,41 +74,140 @@ def search(
     after: tuple[float, int] | None = None,
 ) -> Page:
     """One page of hits, at most ``limit``. ``after`` is ``Page.next`` of the page before."""
-    conditions = turn_conditions(query)
     if not query.terms:
-        return _by_filter(connection, conditions, limit, after)
-    few = _few_turns(connection, conditions) if conditions else None
+        return _by_filter(connection, query, limit, after)
+    conditions = turn_conditions(query)
+    few: list[int] | None = None
+    if conditions:
+        turns = newest_turns(connection, query, filters.FEW + 1)
+        few = turns if len(turns) <= filters.FEW else None
     if few is not None and not few:
         return Page((), None)
     index, matched = _index(query.terms)
-    found = _found(index, matched, query.terms, [] if few is not None else conditions)
-    ids = message.c.id if index is None else index.c.rowid
     capped = False
-    if order == "best" and index is not None:
-        if few is not None:
-            found = found.where(ids.in_(_values(_candidates(connection, few, query.terms))))
-        else:
-            floor = connection.execute(found.order_by(ids.desc()).offset(BEST_OF).limit(1)).scalar()
-            capped = floor is not None
-            found = found.where(ids > floor) if capped else found
-        rank: sa.ColumnElement[float] = sa.literal_column(f"{index.name}.rank")
-        found = found.add_columns(rank.label("score")).order_by(rank, ids.desc())
-        if after is not None:
-            found = found.where(sa.or_(rank > after[0], sa.and_(rank == after[0], ids < after[1])))
-        keys = [(row[0], row[1]) for row in connection.execute(found.limit(limit + 1))]
+    if few is not None:
+        best = order == "best" and index is not None
+        keys = _in_few(connection, few, query.terms, best=best, limit=limit + 1, after=after)
+    elif order == "best" and index is not None:
+        keys, capped = _best(connection, index, _found(index, matched, query.terms, conditions), limit + 1, after)
     else:
-        found = found.order_by(ids.desc())
+        ids = message.c.id if index is None else index.c.rowid
+        found = _found(index, matched, query.terms, conditions).order_by(ids.desc())
         if after is not None:
             found = found.where(ids < after[1])
-        if few is None:
-            newest = list(connection.execute(found.limit(limit + 1)).scalars())
-        else:
-            candidates = _candidates(connection, few, query.terms, None if after is None else int(after[1]))
-            newest = _newest_of(connection, candidates, found, ids, limit + 1)
-        keys = [(id_, 0.0) for id_ in newest]
+        keys = [(id_, 0.0) for id_ in connection.execute(found.limit(limit + 1)).scalars()]
     hits = _shown(connection, index, matched, [id_ for id_, _ in keys[:limit]], query.terms)
     last = keys[limit - 1] if len(keys) > limit else None
     return Page(hits, None if last is None else (last[1], last[0]), capped)
+
+
+Key = tuple[int, float]
+"""A message and its rank, 0 where there is none."""
+
+
+def _best(
+    connection: sa.Connection,
+    index: sa.TableClause,
+    found: sa.Select[Any],
+    limit: int,
+    after: tuple[float, int] | None,
+) -> tuple[list[Key], bool]:
+    """The best of the newest hits, and whether there are older ones."""
+    ids = index.c.rowid
+    floor = connection.execute(found.order_by(ids.desc()).offset(BEST_OF).limit(1)).scalar()
+    rank: sa.ColumnElement[float] = sa.literal_column(f"{index.name}.rank")
+    best = found.add_columns(rank.label("score")).order_by(rank, ids.desc())
+    if floor is not None:
+        best = best.where(ids > floor)
+    if after is not None:
+        best = best.where(sa.or_(rank > after[0], sa.and_(rank == after[0], ids < after[1])))
+    return [(row[0], row[1]) for row in connection.execute(best.limit(limit))], floor is not None
+
+
+def _in_few(  # noqa: PLR0917
+    connection: sa.Connection,
+    turns: list[int],
+    terms: tuple[Term, ...],
+    best: bool,
+    limit: int,
+    after: tuple[float, int] | None,
+) -> list[Key]:
+    """The messages of few turns that have the words."""
+    index, matched = _index(terms)
+    of_turns = sa.select(message.c.id).where(message.c.turn_id.in_(among(turns))).order_by(message.c.id.desc())
+    if after is not None and not best:
+        of_turns = of_turns.where(message.c.id < after[1])
+    messages = list(connection.execute(of_turns).scalars())
+    if index is None:
+        found = _found(None, (), terms, []).where(message.c.id.in_(among(messages)))
+        ids = connection.execute(found.order_by(message.c.id.desc()).limit(limit)).scalars()
+        return [(id_, 0.0) for id_ in ids]
+    if best:
+        ranked = [(rank, -id_) for id_, rank in _looked_at(connection, index, matched, terms, messages)]
+        later = sorted(key for key in ranked if after is None or key > (after[0], -after[1]))
+        return [(-id_, rank) for rank, id_ in later[:limit]]
+    if _walking_is_shorter(connection, index, matched, len(messages), limit):
+        # The plus keeps SQLite from asking the index about one message after another.
+        walked = _found(index, matched, terms, []).where(
+            sa.literal_column(f"+{index.name}.rowid").in_(among(messages))
+        )
+        ids = connection.execute(walked.order_by(index.c.rowid.desc()).limit(limit)).scalars()
+        return [(id_, 0.0) for id_ in ids]
+    out: list[Key] = []
+    for at in range(0, len(messages), CHUNK):
+        some = _looked_at(connection, index, matched, terms, messages[at : at + CHUNK])
+        out += [(id_, 0.0) for id_ in sorted((id_ for id_, _ in some), reverse=True)]
+        if len(out) >= limit:
+            break
+    return out[:limit]
+
+
+def _walking_is_shorter(
+    connection: sa.Connection, index: sa.TableClause, matched: tuple[Term, ...], few: int, limit: int
+) -> bool:
+    """Whether to walk over the newest hits and keep those in a few messages, or to look at the messages' words."""
+    newest = _found(index, matched, matched, []).order_by(index.c.rowid.desc()).limit(RARE + 1)
+    hits = newest.add_columns(index.c.rowid.label("hit")).subquery()
+    count, oldest = connection.execute(sa.select(sa.func.count(), sa.func.min(hits.c.hit))).one()
+    if count <= RARE:
+        return True
+    total = connection.execute(sa.select(sa.func.max(message.c.id))).scalar_one()
+    share = count / max(total - oldest, count)
+    walking = min(share * total, limit * total / max(few, 1)) * WALKED_US
+    return bool(walking < min(few, limit / share) * LOOKED_AT_US)
+
+
+def _looked_at(
+    connection: sa.Connection,
+    index: sa.TableClause,
+    matched: tuple[Term, ...],
+    terms: tuple[Term, ...],
+    messages: list[int],
+) -> list[Key]:
+    """Which of some messages have the words, by their texts, with their rank among these. A text that cannot have
+    them counts with no words."""
+    left = [_contains(term) for term in terms if term not in matched]
+    may = [_may_have(word) for term in terms if not term.exclude for word in _ASCII.findall(term.phrase)]
+    texts = sa.select(message.c.id, message.c.text).where(message.c.id.in_(among(messages)), *may, *left)
+    if index is _trigrams:
+        texts = texts.where(sa.literal_column("message.unspaced"))
+    having = {row.id: row.text for row in connection.execute(texts)}
+    return matching(index.name, match_expression(matched), [(id_, having.get(id_, "")) for id_ in messages])
+
+
+def turns_with(
+    connection: sa.Connection, terms: tuple[Term, ...], *, below: int | None = None, limit: int
+) -> tuple[list[int], int | None]:
+    """Turns of the newest ``limit`` messages with the words, older than message ``below``; and that of the next
+    page, None at the end."""
+    index, matched = _index(terms)
+    ids = message.c.id if index is None else index.c.rowid
+    found = _found(index, matched, terms, []).order_by(ids.desc()).limit(limit)
+    if below is not None:
+        found = found.where(ids < below)
+    messages = connection.execute(found).scalars().all()
+    place = sa.select(message.c.turn_id).where(message.c.id.in_(among(messages)), message.c.turn_id.is_not(None))
+    return list(connection.execute(place).scalars()), messages[-1] if len(messages) == limit else None
 
 
 def _index(terms: tuple[Term, ...]) -> tuple[sa.TableClause | None, tuple[Term, ...]]:
@@ -142,30 +243,6 @@ def _found(
     return found.where(sa.literal_column(index.name).op("MATCH")(match_expression(matched)))
 
 
-def _newest_of(
-    connection: sa.Connection, candidates: list[int], found: sa.Select[Any], ids: Any, limit: int
-) -> list[int]:
-    """The first ``limit`` of the candidates, newest first, that are found."""
-    newest: list[int] = []
-    for at in range(0, len(candidates), CHUNK):
-        some = found.where(ids.in_(_values(candidates[at : at + CHUNK]))).limit(limit - len(newest))
-        newest += connection.execute(some).scalars()
-        if len(newest) == limit:
-            break
-    return newest
-
-
-def _candidates(
-    connection: sa.Connection, turns: list[int], terms: tuple[Term, ...], before: int | None = None
-) -> list[int]:
-    """Messages of some turns that may have the words, newest first: the full-text index then says which have."""
-    may = [_may_have(word) for term in terms if not term.exclude for word in _ASCII.findall(term.phrase)]
-    query = sa.select(message.c.id).where(message.c.turn_id.in_(_values(turns)), *may).order_by(message.c.id.desc())
-    if before is not None:
-        query = query.where(message.c.id < before)
-    return list(connection.execute(query).scalars())
-
-
 def _may_have(word: str) -> sa.ColumnElement[bool]:
     """A text of ASCII has a word only if it contains its letters; another may have them with accents."""
     text = message.c.text
@@ -183,12 +260,6 @@ def _shown(
     terms: tuple[Term, ...],
 ) -> tuple[Hit, ...]:
     """What is shown of some messages, in the order of ``ids``."""
-    snippets: dict[int, str] = {}
-    if index is _words:
-        snippet = sa.func.snippet(sa.literal_column("message_words"), 0, _OPEN, _CLOSE, "…", 16)
-        has = sa.literal_column("message_words").op("MATCH")(match_expression(matched))
-        parts = sa.select(index.c.rowid, snippet).where(has, index.c.rowid.in_(_values(ids)))
-        snippets = {row[0]: row[1] for row in connection.execute(parts)}
     query = (
         sa.select(
             message.c.id, message.c.turn_id, message.c.session_id, message.c.role, message.c.author,
@@ -197,16 +268,15 @@ def _shown(
         .select_from(message)
         .outerjoin(turn, turn.c.id == message.c.turn_id)
         .outerjoin(model, model.c.id == turn.c.model_id)
-        .where(message.c.id.in_(_values(ids)))
+        .where(message.c.id.in_(among(ids)))
     )  # fmt: skip
     rows = {row.id: row for row in connection.execute(query)}
+    marked: dict[int, str] = {}
+    if index is _words:
+        texts = [(row.id, row.text) for row in rows.values()]
+        marked = snippets(index.name, match_expression(matched), texts, _OPEN, _CLOSE)
     plain = [term.phrase for term in terms if not term.exclude]
-    return tuple(_hit(rows[id_], plain, snippets.get(id_)) for id_ in ids)
-
-
-def _values(ids: list[int]) -> Any:
-    """Ids as a subquery over one JSON parameter."""
-    return sa.select(sa.literal_column("value")).select_from(sa.func.json_each(json.dumps(ids)))
+    return tuple(_hit(rows[id_], plain, marked.get(id_)) for id_ in ids)
 
 
 def _wanted(terms: tuple[Term, ...]) -> bool:
@@ -229,80 +299,9 @@ def match_expression(terms: tuple[Term, ...]) -> str:
     return " NOT ".join([f"({wanted})", *(quoted(term) for term in terms if term.exclude)])
 
 
-def turn_conditions(query: Query) -> list[sa.ColumnElement[bool]]:
-    """The filters of a query as conditions on a turn."""
-    out: list[sa.ColumnElement[bool]] = []
-    if query.users:
-        out.append(turn.c.requester_id.in_(sa.select(person.c.id).where(sa.or_(*map(_is_user, query.users)))))
-    if query.channels:
-        out.append(turn.c.session_id.in_(sa.select(session.c.id).where(session.c.channel_id.in_(query.channels))))
-    if query.servers:
-        out.append(turn.c.session_id.in_(sa.select(session.c.id).where(session.c.guild_id.in_(query.servers))))
-    if query.models:
-        names = [sa.func.instr(sa.func.lower(model.c.name), name.lower()) > 0 for name in query.models]
-        out.append(turn.c.model_id.in_(sa.select(model.c.id).where(sa.or_(*names))))
-    if query.sessions:
-        out.append(turn.c.session_id.in_(query.sessions))
-    if query.statuses:
-        out.append(turn.c.status.in_(query.statuses))
-    if query.tags:
-        out.append(turn.c.id.in_(sa.select(tag.c.turn_id).where(tag.c.name.in_(query.tags))))
-    rated = [sa.and_(feedback.c.source == "discord", feedback.c.value.in_(query.thumbs))] if query.thumbs else []
-    rated += [sa.and_(feedback.c.source == STARS, _between(feedback.c.value, b)) for b in query.ratings]
-    if rated:
-        out.append(turn.c.id.in_(sa.select(feedback.c.turn_id).where(sa.or_(*rated))))
-    if query.perplexities:
-        out.append(sa.or_(*(_between(turn.c.perplexity, bounds) for bounds in query.perplexities)))
-    if query.tokens:
-        out.append(sa.or_(*(_between(turn.c.n_out, bounds) for bounds in query.tokens)))
-    if query.after_us is not None:
-        out.append(turn.c.created_us >= query.after_us)
-    if query.before_us is not None:
-        out.append(turn.c.created_us < query.before_us)
-    return out
-
-
-def _is_user(value: str) -> sa.ColumnElement[bool]:
-    if value.isdecimal() and int(value) < 2**63:
-        return person.c.discord_id == int(value)
-    return sa.func.lower(person.c.name) == value.lower()
-
-
-def _between(column: Any, bounds: Bounds) -> sa.ColumnElement[bool]:
-    parts: list[sa.ColumnElement[bool]] = []
-    if bounds.low is not None:
-        parts.append(column > bounds.low if bounds.above else column >= bounds.low)
-    if bounds.high is not None:
-        parts.append(column < bounds.high if bounds.below else column <= bounds.high)
-    return sa.and_(*parts)
-
-
-def _few_turns(connection: sa.Connection, conditions: list[sa.ColumnElement[bool]]) -> list[int] | None:
-    """The turns a filter leaves, None if they are more than a few."""
-    ids = connection.execute(sa.select(turn.c.id).where(*conditions).limit(FEW + 1)).scalars().all()
-    return None if len(ids) > FEW else list(ids)
-
-
-def _by_filter(
-    connection: sa.Connection,
-    conditions: list[sa.ColumnElement[bool]],
-    limit: int,
-    after: tuple[float, int] | None,
-) -> Page:
+def _by_filter(connection: sa.Connection, query: Query, limit: int, after: tuple[float, int] | None) -> Page:
     """Without words: the newest turns that the filters leave, each by its reply (or what it was to answer)."""
-    walk = sa.select(turn.c.id).where(*conditions).with_hint(turn, "INDEXED BY turn_facts", "sqlite")
-    walk = walk.order_by(turn.c.id.desc()).limit(limit + 1)
-    top = connection.execute(sa.select(sa.func.max(turn.c.id))).scalar() or 0
-    if after is not None:
-        top = min(top, int(after[1]) - 1)
-    walk = walk.where(turn.c.id <= top)
-    newest = connection.execute(walk.where(turn.c.id > top - WINDOW)).scalars().all()
-    if len(newest) <= limit and top > WINDOW:
-        few = _few_turns(connection, conditions)
-        if few is None:
-            newest = connection.execute(walk).scalars().all()
-        else:
-            newest = sorted((id_ for id_ in few if id_ <= top), reverse=True)[: limit + 1]
+    newest = newest_turns(connection, query, limit + 1, None if after is None else int(after[1]))
     said: sa.Select[Any] = (
         sa.select(
             message.c.id, turn.c.id.label("turn_id"), turn.c.session_id, message.c.role, message.c.author,
@@ -312,7 +311,7 @@ def _by_filter(
         .select_from(turn)
         .join(model, model.c.id == turn.c.model_id)
         .join(message, message.c.id == sa.func.coalesce(turn.c.reply_message_id, turn.c.prompt_message_id))
-        .where(turn.c.id.in_(_values(list(newest[:limit]))))
+        .where(turn.c.id.in_(among(list(newest[:limit]))))
         .order_by(turn.c.id.desc())
     )  # fmt: skip
     hits = tuple(_hit(row, [], None) for row in connection.execute(said))

@@ -2,12 +2,14 @@
 
 import secrets
 import unicodedata
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
 
 from ..errors import UserError
 from ..predict.message import Conversation, Message, Role
+from .among import among
 from .blocks import unpack_ids
 from .clock import now_us
 from .records import MessageRow, SessionRow
@@ -184,6 +186,18 @@ def messages(connection: sa.Connection, session_id: int) -> list[MessageRow]:
     require_session(connection, session_id)
     rows = connection.execute(_messages().where(message.c.session_id == session_id).order_by(message.c.id))
     return [_message_row(row) for row in rows]
+
+
+def messages_of(connection: sa.Connection, session_ids: Collection[int]) -> list[MessageRow]:
+    """All messages of some sessions, session by session."""
+    query = _messages().where(message.c.session_id.in_(among(session_ids)))
+    return [_message_row(row) for row in connection.execute(query.order_by(message.c.session_id, message.c.id))]
+
+
+def sessions_of(connection: sa.Connection, ids: Collection[int]) -> list[tuple[str, SessionRow]]:
+    """Some sessions with their public ids, by id."""
+    query = _sessions().where(session.c.id.in_(among(ids))).order_by(session.c.id)
+    return [(row.public_id, session_row(row)) for row in connection.execute(query)]
 
 
 def message_of_discord(connection: sa.Connection, discord_message_id: int) -> int | None:

@@ -35,7 +35,7 @@ def _counting(by: str) -> sa.TextClause:
     return sa.text(
         f"INSERT INTO daily (by, day, key, {names}) "  # noqa: S608  constants
         f"SELECT '{by}', turn.created_us / {DAY_US}, {_KEYS[by]}, {values} "
-        "FROM turn JOIN session ON session.id = turn.session_id WHERE turn.id = :turn "
+        "FROM turn WHERE turn.id = :turn "
         f"ON CONFLICT (by, day, key) DO UPDATE SET {sums}"
     )
 
@@ -58,8 +58,7 @@ def add(connection: sa.Connection, turn_id: int, **amounts: int) -> None:
         connection.execute(
             sa.text(
                 f"UPDATE daily SET {values} WHERE by = '{by}' AND (day, key) = "  # noqa: S608  constants
-                f"(SELECT turn.created_us / {DAY_US}, {key} FROM turn JOIN session ON session.id = turn.session_id "
-                "WHERE turn.id = :turn)"
+                f"(SELECT turn.created_us / {DAY_US}, {key} FROM turn WHERE turn.id = :turn)"
             ),
             {"turn": turn_id, **amounts},
         )

@@ -298,14 +298,15 @@ class Store:
     async def turn(self, turn: int) -> Turn:
         """Everything recorded of a turn. A damaged part is named in ``trace.fault``, the rest is there."""
         raw = await self.raw_turn(turn)
-        pieces = await self._vocabulary(raw.vocabulary)
+        pieces = await self.pieces(raw.vocabulary)
         return await asyncio.to_thread(turns.decode_turn, raw, pieces)
 
     async def raw_turn(self, turn: int) -> turns.RawTurn:
         """A turn undecoded."""
         return await self.database.read(lambda c: turns.raw_turn(c, turn))
 
-    async def _vocabulary(self, vocabulary: int | None) -> list[bytes]:
+    async def pieces(self, vocabulary: int | None) -> list[bytes]:
+        """The bytes of every token of a vocabulary, by its row; none where they are not kept or damaged."""
         if vocabulary is None:
             return []
         if vocabulary not in self._pieces:

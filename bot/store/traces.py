@@ -4,8 +4,11 @@ A trace of 60 to 250 tokens is 4 to 13 KB. As a value of its own it would leave 
 empty; so a trace begins where the one before ended. What is deleted becomes zeros, and a row of zeros goes.
 """
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 
+from .among import among
 from .tables import trace, trace_draft, trace_part
 
 PART = 4056
@@ -64,6 +67,22 @@ def trace_blob(connection: sa.Connection, turn_id: int) -> bytes | None:
         return draft(connection, turn_id)
     parts = connection.execute(_PARTS, _of(row))
     return b"".join(part.data for part in parts)[row.start : row.start + row.size]
+
+
+def trace_blobs(connection: sa.Connection, turns: Collection[int]) -> dict[int, bytes]:
+    """The same of some turns, by turn."""
+    found = connection.execute(sa.select(trace).where(trace.c.turn_id.in_(among(turns)))).all()
+    places = {row.turn_id: _of(row) for row in found}
+    needed = {part for place in places.values() for part in range(place["first"], place["last"] + 1)}
+    wanted = sa.select(trace_part).where(trace_part.c.id.in_(among(needed)))
+    parts = {row.id: row.data for row in connection.execute(wanted)}
+    out = {}
+    for row in found:
+        place = places[row.turn_id]
+        data = b"".join(parts.get(part, b"") for part in range(place["first"], place["last"] + 1))
+        out[row.turn_id] = data[row.start : row.start + row.size]
+    drafts = sa.select(trace_draft).where(trace_draft.c.turn_id.in_(among(set(turns) - out.keys())))
+    return out | {row.turn_id: row.data for row in connection.execute(drafts)}
 
 
 def delete_trace(connection: sa.Connection, turn_id: int) -> None:

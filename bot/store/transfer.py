@@ -6,25 +6,26 @@ from; an import gives new ones and keeps how they refer to each other.
 """
 
 import base64
+import math
 import secrets
+import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from ..errors import UserError
-from ..explain.turn import Turn
 from ..predict.engine import ModelIdentity, Timings
 from ..predict.prompt import Prompt, Span
-from ..predict.schedule import Run, Schedule, plain
+from ..predict.schedule import Run, Schedule
 from ..predict.step import Candidate, Stage, Step
 from . import marks as marking
 from . import models, sessions, turns
 from .blocks import PackedPrompt, pack_ids
 from .codec import encode
-from .json import Json, marks_json, message_json, session_json, snowflake
-from .marks import Marks
+from .json import Json, message_json, session_json
 from .records import MessageRow, SessionRow
 from .spans import pack_spans
 from .statistics import count_turn
@@ -49,74 +50,24 @@ def session_lines(public_id: str, row: SessionRow, messages: list[MessageRow]) -
         yield {"type": "message", "session": row.id, **message_json(said)}
 
 
-def turn_line(made: Turn, requester: int | None, marks: Marks | None, discord: list[int], *, traces: bool) -> Json:
-    """One turn, whole; without ``traces`` its steps are left out, and a copy of it cannot be verified."""
-    timings = made.timings
-    return {
-        "type": "turn",
-        "turn": made.id,
-        "session": made.session,
-        "parent_turn": made.parent_turn,
-        "first_step": made.first_step,
-        "prompt_message": made.prompt_message,
-        "reply_message": made.reply_message,
-        "requester": snowflake(requester),
-        "model": asdict(made.model),
-        "sampling": models.sampling_json(made.sampling),
-        "seed": made.seed,
-        "k": made.trace.k,
-        "status": made.status,
-        "finish": made.finish,
-        "error": made.error,
-        "prompt_ids": list(made.prompt.ids),
-        "spans": [[span.start, span.end, span.kind, span.role, span.message] for span in made.prompt.spans],
-        "dropped_turns": made.prompt.dropped_turns,
-        "dropped_tokens": made.prompt.dropped_tokens,
-        "budget": made.prompt.budget,
-        "reply_ids": [step.id for step in made.trace.steps],
-        "steps": [step_json(step) for step in made.trace.steps] if traces else None,
-        "schedule": plain(made.schedule),
-        "n_cached": made.n_cached,
-        "timings": None if timings is None else asdict(timings),
-        "surprisal": -sum(step.logprob for step in made.trace.steps),
-        "verifiable": made.verifiable,
-        "app_version": made.app_version,
-        "created_us": made.created_us,
-        "discord_messages": [str(id_) for id_ in discord],
-        "marks": marks_json(marks),
-    }
-
-
-def step_json(step: Step) -> Json:
-    return {
-        "id": step.id,
-        "logprob": step.logprob,
-        "rank": step.rank,
-        "entropy": step.entropy,
-        "log_normaliser": step.log_normaliser,
-        "top": [[c.id, None if c.logprob == -float("inf") else c.logprob, c.removed_by] for c in step.top],
-        "u": step.u,
-        "interval": list(step.interval),
-        "p_final": step.p_final,
-        "stages": [[stage.name, stage.survivors, stage.log_normaliser] for stage in step.stages],
-        "row_hash": f"{step.row_hash:016x}",
-    }
-
-
 def step_from(value: Json) -> Step:
     return Step(
         id=value["id"],
-        logprob=value["logprob"],
+        logprob=_logprob(value["logprob"]),
         rank=value["rank"],
         entropy=value["entropy"],
         log_normaliser=value["log_normaliser"],
-        top=tuple(Candidate(id_, -float("inf") if lp is None else lp, gone) for id_, lp, gone in value["top"]),
+        top=tuple(Candidate(id_, _logprob(lp), gone) for id_, lp, gone in value["top"]),
         u=value["u"],
         interval=(value["interval"][0], value["interval"][1]),
         p_final=value["p_final"],
         stages=tuple(Stage(name, survivors, z) for name, survivors, z in value["stages"]),
         row_hash=int(value["row_hash"], 16),
     )
+
+
+def _logprob(value: float | None) -> float:
+    return -math.inf if value is None else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,29 +82,37 @@ class Prepared:
     traces: dict[int, bytes]
 
 
-def prepare(lines: list[Json]) -> Prepared:
-    """The part of an import that takes time: no database. Raises UserError for lines that make no session."""
+@contextmanager
+def understood() -> Iterator[None]:
+    """Lines that a person has changed, or that another program wrote, are refused in words, whatever is wrong."""
     try:
-        if not lines or lines[0]["type"] != "session":
-            raise UserError("a session's lines begin with the session itself")
-        key = secrets.token_bytes(32)
-        made = [line for line in lines[1:] if line["type"] == "turn"]
-        traces: dict[int, bytes] = {}
-        for line in made:
-            steps = tuple(map(step_from, line["steps"] or ()))
-            if steps:
-                schedule: Schedule = tuple(Run(*run) for run in line["schedule"])
-                traces[line["turn"]] = encode(steps, schedule, len(steps[0].top))
-        return Prepared(
-            head=lines[0],
-            messages=[line for line in lines[1:] if line["type"] == "message"],
-            turns=made,
-            key=key,
-            prompts={line["turn"]: PackedPrompt(line["prompt_ids"], key) for line in made},
-            traces=traces,
-        )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise UserError(f"a session in this file is not understood: {error!r}") from None
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, struct.error) as error:
+        raise UserError(f"a session in this file is not understood: {error!r:.200}") from None
+    except (sa.exc.IntegrityError, sa.exc.InterfaceError, sa.exc.ProgrammingError, sa.exc.StatementError) as error:
+        raise UserError(f"a session in this file is not understood: {getattr(error, 'orig', error)}") from None
+
+
+def prepare(lines: list[Json]) -> Prepared:
+    """The part of an import that takes time: no database. Raises UserError for lines that begin no session."""
+    if not lines or lines[0]["type"] != "session":
+        raise UserError("a session's lines begin with the session itself")
+    key = secrets.token_bytes(32)
+    made = [line for line in lines[1:] if line["type"] == "turn"]
+    traces: dict[int, bytes] = {}
+    for line in made:
+        steps = tuple(map(step_from, line["steps"] or ()))
+        if steps:
+            schedule: Schedule = tuple(Run(*run) for run in line["schedule"])
+            traces[line["turn"]] = encode(steps, schedule, len(steps[0].top))
+    return Prepared(
+        head=lines[0],
+        messages=[line for line in lines[1:] if line["type"] == "message"],
+        turns=made,
+        key=key,
+        prompts={line["turn"]: PackedPrompt(line["prompt_ids"], key) for line in made},
+        traces=traces,
+    )
 
 
 def import_session(connection: sa.Connection, prepared: Prepared) -> int | None:
@@ -242,6 +201,7 @@ def _import_turn(  # noqa: PLR0917
     if line["turn"] in prepared.traces:
         save_trace(connection, id_, prepared.traces[line["turn"]], len(line["reply_ids"]), line["k"])
     timings = None if line["timings"] is None else Timings(**line["timings"])
+    surprisal = math.inf if line["surprisal"] is None else line["surprisal"]
     values: dict[str, Any] = {
         "reply_message_id": reply,
         "status": "interrupted" if line["status"] == "pending" else line["status"],
@@ -252,13 +212,13 @@ def _import_turn(  # noqa: PLR0917
         "queue_us": timings and timings.queue_us,
         "ttft_us": timings and timings.ttft_us,
         "gen_us": timings and timings.gen_us,
-        "perplexity": turns.perplexity(line["surprisal"], len(line["reply_ids"])),
+        "perplexity": turns.perplexity(surprisal, len(line["reply_ids"])),
         "verifiable": line["verifiable"] and line["steps"] is not None,
         "app_version": line["app_version"],
         "created_us": line["created_us"],
     }
     connection.execute(turn.update().where(turn.c.id == id_).values(values))
-    count_turn(connection, id_, line["surprisal"])
+    count_turn(connection, id_, surprisal)
     turns.link_discord(connection, id_, [int(part) for part in line["discord_messages"]])
     _import_marks(connection, id_, line["marks"])
     return id_

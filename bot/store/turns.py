@@ -99,6 +99,7 @@ _INSERT = turn.insert()
 _UPDATE = turn.update().where(turn.c.id == sa.bindparam("turn"))
 _MESSAGE = message.update().where(message.c.id == sa.bindparam("message"))
 _COUNT = session.update().where(session.c.id == sa.bindparam("session")).values(n_turns=session.c.n_turns + 1)
+_PLACE = sa.select(session.c.channel_id, session.c.guild_id).where(session.c.id == sa.bindparam("session"))
 _OPEN = sa.select(
     turn.c.status, turn.c.reply_message_id, turn.c.session_id, turn.c.prompt_message_id, turn.c.k
 ).where(turn.c.id == sa.bindparam("turn"))
@@ -129,6 +130,8 @@ def open_turn(connection: sa.Connection, opening: Opening) -> int:
         "app_version": __version__,
         "created_us": now_us(),
     }
+    place = connection.execute(_PLACE, {"session": opening.session}).one()
+    values |= {"channel_id": place.channel_id, "guild_id": place.guild_id}
     key = connection.execute(_INSERT, values).inserted_primary_key
     assert key is not None
     new = int(key[0])
@@ -219,24 +222,26 @@ class RawTurn:
 
 
 _reply = message.alias("reply")
-_RAW = (
+RAW = (
+    # A turn as it lies in the database, with its settings, model and reply.
     sa.select(
         turn,
         sampling.c.json,
         _reply.c.text,
         _reply.c.reasoning,
+        _reply.c.ids.label("reply_ids"),
         model.c.vocabulary_id,
         *(column.label("model_" + column.name) for column in model.c if column.name not in {"id", "vocabulary_id"}),
     )
     .join(model, model.c.id == turn.c.model_id)
     .join(sampling, sampling.c.id == turn.c.sampling_id)
     .outerjoin(_reply, _reply.c.id == turn.c.reply_message_id)
-    .where(turn.c.id == sa.bindparam("turn"))
 )
+_ONE = RAW.where(turn.c.id == sa.bindparam("turn"))
 
 
 def raw_turn(connection: sa.Connection, turn_id: int) -> RawTurn:
-    row = connection.execute(_RAW, {"turn": turn_id}).first()
+    row = connection.execute(_ONE, {"turn": turn_id}).first()
     if row is None:
         raise UserError(f"there is no turn {turn_id}")
     blocks = [ids for _, ids in chain(connection, row.block_id)]

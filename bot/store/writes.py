@@ -51,13 +51,15 @@ async def erase_message(store: Store, *, discord_message: str) -> dict[str, Any]
 
 async def import_session(store: Store, *, lines: list[dict[str, Any]]) -> int | None:
     """The session's new id, None if the log has it already."""
-    prepared = await asyncio.to_thread(transfer.prepare, lines)
-    return await store.database.write(lambda c: transfer.import_session(c, prepared))
+    with transfer.understood():
+        prepared = await asyncio.to_thread(transfer.prepare, lines)
+        return await store.database.write(lambda c: transfer.import_session(c, prepared))
 
 
 async def import_vocabulary(store: Store, *, line: dict[str, Any]) -> None:
-    pieces = await asyncio.to_thread(unpack_pieces, base64.b64decode(line["pieces"]))
-    await store.save_vocabulary(ModelIdentity(**line["model"]), pieces)
+    with transfer.understood():
+        pieces = await asyncio.to_thread(unpack_pieces, base64.b64decode(line["pieces"]))
+        await store.save_vocabulary(ModelIdentity(**line["model"]), pieces)
 
 
 async def check_search_index(store: Store) -> list[tuple[str, str]]:

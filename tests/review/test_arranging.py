@@ -14,7 +14,7 @@ from glasshead.predict.prompt import Prompt
 from glasshead.predict.sampling import Sampling
 from glasshead.predict.step import Candidate, Step
 from glasshead.review import figures
-from glasshead.review.almost import almost
+from glasshead.review.almost import almost, link
 from glasshead.review.comparison import divergence
 from glasshead.review.markup import parts
 from glasshead.review.transcript import transcript, window
@@ -169,3 +169,21 @@ class TestAlmost:
         self, drawn: int, likely: tuple[tuple[int, float], ...], word: str
     ) -> None:
         assert almost(self.turn(drawn, *likely), word) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "href"),
+    [
+        ("yes", "/almost?word=yes"),
+        ("almost yes", "/almost?word=yes"),
+        ("Almost yes user:ann -no", "/almost?word=yes&q=user%3Aann+-no"),
+        ("almost", "/almost?word=almost"),
+        ("yes no", None),
+        ('"almost yes"', None),
+        ("status:error", None),
+        ("yes2", None),
+    ],
+)
+def test_a_search_for_a_word_leads_to_where_it_was_almost_said(query: str, href: str | None) -> None:
+    found = link(query)
+    assert (found and found[1]) == href

@@ -80,7 +80,7 @@ async def test_any_text_as_a_tag_or_a_question_is_taken_or_refused(store: Store,
 
 
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
-async def test_a_number_too_large_is_refused_in_words(store: Store, number: int):
+async def test_a_number_too_large_is_refused_in_words(store: Store, path: Path, number: int):
     session = await store.start_session()
     for use in (
         lambda: store.append_message(session, "user", "x", person=number),
@@ -88,9 +88,12 @@ async def test_a_number_too_large_is_refused_in_words(store: Store, number: int)
         lambda: store.set_setting("server", number, "x", 1),
         lambda: store.turn_of_discord_message(number),
         lambda: store.erase_message(number),
+        lambda: store.erase_person(number),
     ):
         with pytest.raises(UserError, match="so large a number"):
             await use()
+    await store.close()
+    await (await Store.open(path)).close()  # an erasure that was noted would be tried at every start
 
 
 async def test_a_log_full_of_it_is_sound(path: Path):

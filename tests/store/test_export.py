@@ -138,3 +138,29 @@ async def test_lines_that_make_no_session_are_refused(store: Store):
             await import_session(store, lines=lines)
     assert await store.sessions() == []
     assert Query() == parse("")
+
+
+async def test_what_somebody_broke_in_a_line_is_refused_in_words(filled: Store, tmp_path: Path):
+    _, *lines = map(json.loads, (await text(filled, "jsonl", "again")).splitlines())
+    session = [line for line in lines if line["type"] != "vocabulary"]
+    copy = await Store.open(tmp_path / "copy.db")
+    tried = 0
+    for place in (0, 1, 2, len(session) - 1, next(i for i, line in enumerate(session) if line.get("steps"))):
+        for name in session[place]:
+            for value in (None, -1, "x", [], {}, 2**70, [[1]], "remove"):
+                broken = [dict(line) for line in session]
+                broken[place][name] = value
+                if value == "remove":
+                    del broken[place][name]
+                try:
+                    await import_session(copy, lines=broken)
+                except UserError:
+                    tried += 1
+                else:  # it makes sense all the same: a copy of a copy must be one, too
+                    await copy.close()
+                    (tmp_path / "copy.db").unlink()
+                    copy = await Store.open(tmp_path / "copy.db")
+    assert tried > 100
+    assert await import_session(copy, lines=session) is not None
+    assert [turn.reply for turn in await copy.turns(1)] == [turn.reply for turn in await filled.turns(1)]
+    await copy.close()

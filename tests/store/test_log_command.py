@@ -67,7 +67,7 @@ def test_list_and_show_as_json(path: Path):
 
 
 def test_nothing_logged_acts_on_a_terminal(path: Path):
-    for arguments in (("list",), ("show", "2")):
+    for arguments in (("list",), ("show", "2"), ("show", "2", "--json"), ("export", "--format", "csv")):
         master, slave = pty.openpty()
         process = subprocess.Popen(
             [sys.executable, "-m", "glasshead", "log", *arguments],
@@ -143,6 +143,23 @@ def test_files(path: Path, tmp_path: Path):
     other = tmp_path / "other" / "log.db"
     assert "2 sessions imported" in log(other.parent.mkdir() or other, "import", everything)
     assert json.loads(log(other, "search", "hello", "--json"))["hits"][0]["turn"] == 1
+
+
+def test_a_page_for_each_session(path: Path, tmp_path: Path):
+    folder = tmp_path / "pages" / "all"
+    log(path, "export", "--format", "html", "-o", str(folder))
+    assert sorted(file.name for file in folder.iterdir()) == ["session-1.html", "session-2.html"]
+    page = (folder / "session-1.html").read_text()
+    assert "general talk" in page and "<script" not in page and page.endswith("</html>\n")
+    assert "general talk" in log(path, "export", "--format", "markdown", "general")
+    log(path, "export", "tag:none", "--format", "html", "-o", str(tmp_path / "none"))
+    assert list((tmp_path / "none").iterdir()) == []
+    for arguments, words in (
+        ((), "needs a folder"),
+        (("-o", str(folder)), "exists already"),
+        (("-o", str(path)), "cannot be made"),
+    ):
+        assert words in log(path, "export", "--format", "html", *arguments, code=2)
 
 
 async def test_marks_reach_the_log_of_a_running_bot(path: Path):

@@ -87,7 +87,7 @@ async def test_pages_join_without_gap_or_overlap(store: Store, order: str, typed
 
 
 async def test_a_filter_over_many_turns_meets_words(store: Store, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("glasshead.store.search.FEW", 3)
+    monkeypatch.setattr("glasshead.store.filters.FEW", 3)
     session = await store.start_session(channel_id=10)
     for i in range(9):
         await ask(store, session, f"word {i}", "yes" if i % 2 else "no", n=1)

@@ -27,7 +27,7 @@ FROM turn JOIN session ON session.id = turn.session_id LEFT JOIN
      ON stars.turn_id = turn.id
 GROUP BY 1, 2
 """
-KEYS = {"model": "model_id", "server": "coalesce(guild_id, 0)", "user": "coalesce(requester_id, 0)"}
+KEYS = {"model": "model_id", "server": "coalesce(session.guild_id, 0)", "user": "coalesce(requester_id, 0)"}
 
 
 def rolled(connection: sa.Connection, by: str) -> dict[tuple[int, int], tuple[float, ...]]:
@@ -123,6 +123,9 @@ async def test_an_upgrade_fills_the_months(used: Store):
             connection.exec_driver_sql(f"DROP TRIGGER monthly_{name}")
         for statement in (
             "DROP TABLE monthly", "DROP INDEX turn_facts", "DROP INDEX message_place",
+            "DROP INDEX turn_channel", "DROP INDEX turn_guild", "DROP INDEX turn_requester",
+            "CREATE INDEX turn_requester ON turn (requester_id, id) WHERE requester_id IS NOT NULL",
+            "ALTER TABLE turn DROP COLUMN channel_id", "ALTER TABLE turn DROP COLUMN guild_id",
             "UPDATE alembic_version SET version_num = '0001'",
         ):  # fmt: skip
             connection.exec_driver_sql(statement)

@@ -1,0 +1,143 @@
+"""Sessions and turns read by the hundred, as they lie: for exports, which have a whole log to go through."""
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from ..predict.schedule import Schedule
+from . import marks as marking
+from .among import among
+from .blocks import chains, unpack_ids
+from .codec import Columns, decode_columns
+from .columns import Damaged
+from .marks import Marks
+from .records import MessageRow, SessionRow
+from .sessions import messages_of, sessions_of
+from .spans import unpack_spans
+from .tables import discord_part, person, turn
+from .traces import trace_blobs
+from .turns import RAW
+
+PAGE = 100
+"""Turns read at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A session without what lies in its turns. ``turns`` are their ids."""
+
+    public_id: str
+    row: SessionRow
+    messages: list[MessageRow]
+    turns: list[int]
+
+
+def heads(connection: sa.Connection, ids: Collection[int]) -> list[Head]:
+    said: dict[int, list[MessageRow]] = {}
+    for message in messages_of(connection, ids):
+        said.setdefault(message.session, []).append(message)
+    made: dict[int, list[int]] = {}
+    query = sa.select(turn.c.session_id, turn.c.id).where(turn.c.session_id.in_(among(ids)))
+    for session_id, id_ in connection.execute(query.order_by(turn.c.session_id, turn.c.id)):
+        made.setdefault(session_id, []).append(id_)
+    return [
+        Head(public_id, row, said.get(row.id, []), made.get(row.id, []))
+        for public_id, row in sessions_of(connection, ids)
+    ]
+
+
+Item = Head | int
+"""A session's head, or one of its turns."""
+
+
+def pages(made: Sequence[Head]) -> Iterator[list[Item]]:
+    """Each session's head and then its turns, cut where a page is full of turns."""
+    page: list[Item] = []
+    count = 0
+    for head in made:
+        page.append(head)
+        for id_ in head.turns:
+            page.append(id_)
+            count += 1
+            if count == PAGE:
+                yield page
+                page, count = [], 0
+    if page:
+        yield page
+
+
+@dataclass(slots=True)
+class Bulk:
+    """Some turns undecoded, by id, with all that belongs to them."""
+
+    rows: dict[int, sa.Row[Any]]
+    traces: dict[int, bytes]
+    marks: dict[int, Marks]
+    discord: dict[int, list[int]]
+    _blocks: dict[int, tuple[int | None, bytes]]
+    _prompts: dict[int | None, tuple[int, ...]] = field(default_factory=lambda: {None: ()})
+
+    def prompt(self, row: sa.Row[Any]) -> tuple[tuple[int, ...], list[list[Any]]]:
+        """The prompt's token ids, and its spans as values. Raises Damaged."""
+        try:
+            ids = self._prompt(row.block_id) + unpack_ids(row.tail)
+            if len(ids) != row.n_prompt:
+                raise Damaged(f"{len(ids)} of {row.n_prompt} tokens are there")
+            return ids, [[s.start, s.end, s.kind, s.role, s.message] for s in unpack_spans(row.spans)]
+        except ValueError as error:
+            raise Damaged(str(error)) from None
+
+    def _prompt(self, last: int | None) -> tuple[int, ...]:
+        """The ids of all blocks up to this one."""
+        opened = []
+        at = last
+        while at is not None and at not in self._prompts and at in self._blocks:
+            opened.append(at)
+            at = self._blocks[at][0]
+        for id_ in reversed(opened):
+            parent, packed = self._blocks[id_]
+            self._prompts[id_] = self._prompts.get(parent, ()) + unpack_ids(packed)
+        return self._prompts.get(last, ())
+
+    def steps(self, row: sa.Row[Any]) -> tuple[Columns | None, Schedule]:
+        """Raises Damaged."""
+        blob = self.traces.get(row.id)
+        return (None, ()) if blob is None else decode_columns(blob)[:2]
+
+    def reply_ids(self, row: sa.Row[Any]) -> list[int]:
+        """The reply's ids as its message has them, without those a branch kept."""
+        try:
+            return list(unpack_ids(row.reply_ids)[row.first_step :]) if row.reply_ids else []
+        except Damaged:
+            return []
+
+
+def bulk(connection: sa.Connection, turns: Sequence[int], *, traces: bool) -> Bulk:
+    query = RAW.add_columns(person.c.discord_id.label("requester")).outerjoin(
+        person, person.c.id == turn.c.requester_id
+    )
+    rows = {row.id: row for row in connection.execute(query.where(turn.c.id.in_(among(turns))))}
+    discord: dict[int, list[int]] = {}
+    shown = sa.select(discord_part.c.turn_id, discord_part.c.discord_message_id)
+    for id_, message in connection.execute(
+        shown.where(discord_part.c.turn_id.in_(among(turns))).order_by(discord_part.c.turn_id, discord_part.c.place)
+    ):
+        discord.setdefault(id_, []).append(message)
+    return Bulk(
+        rows=rows,
+        traces=trace_blobs(connection, turns) if traces else {},
+        marks=marking.marks_of(connection, turns),
+        discord=discord,
+        _blocks=chains(connection, {row.block_id for row in rows.values() if row.block_id is not None}),
+    )
+
+
+def surprisal(row: sa.Row[Any], columns: Columns | None) -> float | None:
+    """The sum of −log p over the reply, from its steps or else from what is kept of it; None if not finite."""
+    if columns is not None:
+        total = -math.fsum(columns.logprob)
+        return total if math.isfinite(total) else None
+    return math.log(row.perplexity) * row.n_out if row.perplexity else 0.0

@@ -25,8 +25,8 @@ CHUNK = 200
 """Messages of few turns whose words are looked at together, newest first."""
 RARE = 2000
 """Hits up to which the words alone are rarer than any filter."""
-WALKED_US, LOOKED_AT_US = 1.0, 15.0
-"""What a hit costs to walk over, and a message's words to be looked at: which of the two is shorter is reckoned."""
+WALKED_US, LOOKED_AT_US = 0.7, 50.0
+"""What a hit costs to walk over, and a message to be read and looked at: which of the two is shorter is reckoned."""
 BEST_OF = 50_000
 """Newest hits among which the best are chosen."""
 TRIGRAM = 3

@@ -89,8 +89,10 @@ def understood() -> Iterator[None]:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, struct.error) as error:
         raise UserError(f"a session in this file is not understood: {error!r:.200}") from None
-    except (sa.exc.IntegrityError, sa.exc.InterfaceError, sa.exc.ProgrammingError, sa.exc.StatementError) as error:
-        raise UserError(f"a session in this file is not understood: {getattr(error, 'orig', error)}") from None
+    except sa.exc.OperationalError:
+        raise
+    except sa.exc.StatementError as error:
+        raise UserError(f"a session in this file is not understood: {error.orig}") from None
 
 
 def prepare(lines: list[Json]) -> Prepared:

@@ -25,6 +25,7 @@ MERGE_PAGES = 64
 """Pages of a full-text index rewritten in one transaction."""
 PASSES = 5
 """A session is planned again while new turns bring the words back in."""
+ID_END = 2**63
 AT_ONCE = 3
 """Sessions gone through side by side: one is read and planned while another's edits are written."""
 
@@ -105,7 +106,9 @@ class Eraser:
     async def _carry_through(self, id_: int, subject: str, requested_us: int) -> Receipt:
         receipt = Receipt(requested_us=requested_us)
         kind, _, number = subject.partition(":")
-        if kind == "person":
+        if int(number) >= ID_END:
+            pass  # noted by a version that did not refuse it: nothing has such a number
+        elif kind == "person":
             await self._erase_person(int(number), receipt)
         elif kind == "message":
             await self._erase_message(int(number), receipt)
@@ -202,7 +205,7 @@ class Eraser:
 
 def _id(value: int) -> int:
     """Refuse what can be no id before the request is noted: one that is noted is carried out at every start."""
-    if not 0 <= value < 2**63:
+    if not 0 <= value < ID_END:
         raise UserError("the log holds nothing under so large a number")
     return value
 

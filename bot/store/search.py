@@ -26,7 +26,7 @@ CHUNK = 200
 RARE = 2000
 """Hits up to which the words alone are rarer than any filter."""
 WALKED_US, LOOKED_AT_US = 0.7, 50.0
-"""What a hit costs to walk over, and a message to be read and looked at: which of the two is shorter is reckoned."""
+"""What a hit costs to walk over, and a message to be read and looked at: the shorter way is taken."""
 BEST_OF = 50_000
 """Newest hits among which the best are chosen."""
 TRIGRAM = 3

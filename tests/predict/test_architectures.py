@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from glasshead.predict import replay, window
 from glasshead.predict.context import Context, Place
+from glasshead.predict.governor import Governor
 from glasshead.predict.logits import Scratch, hash_row, log_sum_exp
 from glasshead.predict.model import Model
+from glasshead.predict.schedule import Run
 
 from .architectures import ARCHITECTURES, CONTEXT, HYBRID, RECURRENT
 from .replies import WILD, Made, read
@@ -100,6 +102,26 @@ async def test_a_cache_is_used_as_far_as_the_model_can(architecture, made, start
     scratch = Scratch(engine.model.n_vocab)
     for (_, row), score in zip(forced, scores, strict=True):
         assert float(row[score.id]) - log_sum_exp(row, scratch) == pytest.approx(score.logprob, abs=0.05)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma3", "qwen35"])
+async def test_attention_split_over_threads_is_replayed_bitwise(architecture, made, start, monkeypatch):
+    monkeypatch.setattr(Governor, "observe", lambda self, key, seconds: self.threads)
+    engine = await start(made(architecture), threads=2)
+    prompt = tuple(3 + 7 * i % 240 for i in range(250))
+    reply = await read(prompt, engine.generate(prompt, WILD, 1))
+    assert len(reply.steps) > 8
+    with Model.load(made(architecture)) as model:
+        for threads in (1, 2):
+            assert rows_of(replay.follow(model, reply.ids, 250, reply.schedule, threads=threads)) == reply.hashes
+        last = [len(reply.steps) - 1]
+        assert rows_of(replay.again(model, reply.ids, 250, reply.schedule, last, threads=1)) == reply.hashes[-1:]
+        unsplit = tuple(Run("one", run.count) if run.rows == "split" else run for run in reply.schedule)
+        rows = rows_of(replay.follow(model, reply.ids, 250, unsplit, threads=1))
+    assert [run.rows for run in reply.schedule][-2:] == ["one", "split"]
+    assert reply.schedule[-1].threads == 2
+    assert rows[:6] == reply.hashes[:6]
+    assert rows != reply.hashes
 
 
 @pytest.mark.parametrize("size", [0, 11, 4000, -1])

@@ -76,7 +76,11 @@ def wrong_rows(model: Model, made: Made, *, threads: int) -> list[int]:
     return [step for step, row in rows if hash_row(row) != made.steps[step].row_hash]
 
 
-@pytest.mark.parametrize("name", ["default", "Q4_0", "Q8_0", "Q4_K_M", "F16"])
+SOAK = [pytest.param(name, marks=pytest.mark.soak) for name in ("Q4_0", "Q8_0", "F16")]
+"""Their kernels tell rows as those of the others do."""
+
+
+@pytest.mark.parametrize("name", ["default", "Q4_K_M", *SOAK])
 async def test_every_row_of_a_crowd_is_replayed_bitwise(name, start, quantized, model_path, tmp_path):
     path = model_path if name == "default" else quantized(name)
     most = 2 if name == "default" else 1  # threads; the soak runs the others with two
@@ -112,19 +116,6 @@ async def test_two_hundred_arrivals_and_long_prompts_are_replayed_bitwise(
                 assert [hash_row(row) for _, row in rows] == [made.hashes[step] for step in steps]
 
 
-async def test_attention_split_over_threads_is_replayed_bitwise(start, replay_model):
-    engine = await start(threads=2, n_ctx=512)
-    prompt = tuple(5 + 7 * i % 40_000 for i in range(250))
-    made = await read(prompt, engine.generate(prompt, WILD, 1))
-
-    assert sum(run.count for run in made.schedule if run.rows == "split") > 0 or made.error
-    for threads in (1, 2):
-        assert wrong_rows(replay_model, made, threads=threads) == []
-    last = len(made.steps) - 1
-    (row,) = replay.again(replay_model, made.ids, len(prompt), made.schedule, [last], threads=1)
-    assert hash_row(row.row) == made.hashes[last]
-
-
 async def test_nothing_is_carried_from_token_to_token(start, replay_model):
     engine = await start()
     prompt = tuple(range(100, 130))
@@ -145,19 +136,16 @@ async def test_nothing_is_carried_from_token_to_token(start, replay_model):
 async def test_teacher_forcing_is_near_and_a_score_is_of_one_class(start, replay_model):
     engine = await start()
     prompt = tuple(range(100, 170))
-    made = await read(prompt, engine.generate(prompt, WILD, 1))
+    made = await read(prompt, engine.generate(prompt, replace(WILD, max_tokens=6), 1))
     scores = await engine.score(made.ids, first=len(prompt))
 
     some = (Run("some", len(made.ids) - 1),)
     rows = replay.follow(replay_model, made.ids, len(prompt), some, threads=2)
     assert [hash_row(row) for _, row in rows] == [score.row_hash for score in scores]
-    forced = [
-        [(step, hash_row(row)) for step, row in replay.forced(replay_model, made.ids, len(prompt), threads=n)]
-        for n in (1, 2)
-    ]
-    assert forced[0] == forced[1]
+    forced = [list(replay.forced(replay_model, made.ids, len(prompt), threads=n)) for n in (1, 2)]
+    assert [hash_row(row) for _, row in forced[0]] == [hash_row(row) for _, row in forced[1]]
     assert [step for step, _ in forced[0]] == list(range(len(made.steps)))
-    for step, row in replay.forced(replay_model, made.ids, len(prompt), threads=2):
+    for step, row in forced[0]:
         assert abs(float(row[made.steps[step].id]) - made.steps[step].logprob - made.steps[step].log_normaliser) < 5
     assert [score.id for score in scores] == [step.id for step in made.steps]
     for score, step in zip(scores, made.steps, strict=True):

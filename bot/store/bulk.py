@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,8 +13,11 @@ from .among import among
 from .blocks import chains, unpack_ids
 from .codec import Columns, decode_columns
 from .columns import Damaged
+from .json import Json
 from .marks import Marks
+from .models import identity
 from .records import MessageRow, SessionRow
+from .rows import light
 from .sessions import messages_of, sessions_of
 from .spans import unpack_spans
 from .tables import discord_part, person, turn
@@ -73,14 +76,16 @@ def pages(made: Sequence[Head]) -> Iterator[list[Item]]:
 class Bulk:
     """Some turns undecoded, by id, with all that belongs to them."""
 
-    rows: dict[int, sa.Row[Any]]
+    rows: dict[int, Any]
     traces: dict[int, bytes]
+    models: dict[int, Json]
+    """By `model.id`."""
     marks: dict[int, Marks]
     discord: dict[int, list[int]]
     _blocks: dict[int, tuple[int | None, bytes]]
     _prompts: dict[int | None, tuple[int, ...]] = field(default_factory=lambda: {None: ()})
 
-    def prompt(self, row: sa.Row[Any]) -> tuple[tuple[int, ...], list[list[Any]]]:
+    def prompt(self, row: Any) -> tuple[tuple[int, ...], list[list[Any]]]:
         """The prompt's token ids, and its spans as values. Raises Damaged."""
         try:
             ids = self._prompt(row.block_id) + unpack_ids(row.tail)
@@ -102,12 +107,12 @@ class Bulk:
             self._prompts[id_] = self._prompts.get(parent, ()) + unpack_ids(packed)
         return self._prompts.get(last, ())
 
-    def steps(self, row: sa.Row[Any]) -> tuple[Columns | None, Schedule]:
+    def steps(self, row: Any) -> tuple[Columns | None, Schedule]:
         """Raises Damaged."""
         blob = self.traces.get(row.id)
         return (None, ()) if blob is None else decode_columns(blob)[:2]
 
-    def reply_ids(self, row: sa.Row[Any]) -> list[int]:
+    def reply_ids(self, row: Any) -> list[int]:
         """The reply's ids as its message has them, without those a branch kept."""
         try:
             return list(unpack_ids(row.reply_ids)[row.first_step :]) if row.reply_ids else []
@@ -119,7 +124,7 @@ def bulk(connection: sa.Connection, turns: Sequence[int], *, traces: bool) -> Bu
     query = RAW.add_columns(person.c.discord_id.label("requester")).outerjoin(
         person, person.c.id == turn.c.requester_id
     )
-    rows = {row.id: row for row in connection.execute(query.where(turn.c.id.in_(among(turns))))}
+    rows = {row.id: row for row in light(connection.execute(query.where(turn.c.id.in_(among(turns)))))}
     discord: dict[int, list[int]] = {}
     shown = sa.select(discord_part.c.turn_id, discord_part.c.discord_message_id)
     for id_, message in connection.execute(
@@ -129,13 +134,14 @@ def bulk(connection: sa.Connection, turns: Sequence[int], *, traces: bool) -> Bu
     return Bulk(
         rows=rows,
         traces=trace_blobs(connection, turns) if traces else {},
+        models={number: asdict(identity(row)) for number, row in {r.model_id: r for r in rows.values()}.items()},
         marks=marking.marks_of(connection, turns),
         discord=discord,
         _blocks=chains(connection, {row.block_id for row in rows.values() if row.block_id is not None}),
     )
 
 
-def surprisal(row: sa.Row[Any], columns: Columns | None) -> float | None:
+def surprisal(row: Any, columns: Columns | None) -> float | None:
     """The sum of −log p over the reply, from its steps or else from what is kept of it; None if not finite."""
     if columns is not None:
         total = -math.fsum(columns.logprob)

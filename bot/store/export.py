@@ -3,13 +3,15 @@
 import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator, Callable, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import fields
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from ..explain.visible import neutral
+from .among import among
 from .bulk import heads
 from .filters import turn_conditions
 from .json import snowflake
@@ -20,6 +22,7 @@ from .search import turns_with
 from .search_syntax import Query
 from .store import Store
 from .tables import session, turn
+from .turns import turn_rows
 
 Format = Literal["jsonl", "openai", "markdown", "csv"]
 Progress = Callable[[int], None]
@@ -118,12 +121,19 @@ async def sessions_found(store: Store, query: Query) -> AsyncIterator[int]:
 async def _markdown(store: Store, query: Query, traces: bool, progress: Progress) -> AsyncIterator[str]:
     done = 0
     async for ids in grouped(sessions_found(store, query), TOGETHER):
-        made = await store.database.read(lambda c, ids=ids: heads(c, ids))  # type: ignore[misc]
-        for head in made:
-            turns = await store.turns(head.row.id)
+        some, made = await store.database.read(lambda c, ids=ids: (heads(c, ids), _turns_of(c, ids)))  # type: ignore[misc]
+        for head in some:
+            turns = made.get(head.row.id, [])
             yield await asyncio.to_thread(markdown, head.row, head.messages, turns)
             done += len(turns)
         progress(done)
+
+
+def _turns_of(connection: sa.Connection, sessions: Collection[int]) -> dict[int, list[TurnRow]]:
+    made: dict[int, list[TurnRow]] = {}
+    for row in turn_rows(connection, turn.c.session_id.in_(among(sessions))):
+        made.setdefault(row.session, []).append(row)
+    return made
 
 
 def markdown(row: SessionRow, messages: Sequence[MessageRow], turns: Sequence[TurnRow]) -> str:
@@ -141,7 +151,7 @@ def markdown(row: SessionRow, messages: Sequence[MessageRow], turns: Sequence[Tu
 
 
 def _fences(text: str) -> list[str]:
-    return [run for run in "".join(char if char == "`" else " " for char in text).split() if run]
+    return re.findall("`+", text)
 
 
 def _inline(text: str) -> str:

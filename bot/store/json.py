@@ -3,11 +3,18 @@
 from dataclasses import asdict
 from typing import Any
 
+import orjson
+
 from .marks import Marks
 from .records import MessageRow, SessionRow, TurnRow
 from .search import Hit
 
 Json = dict[str, Any]
+
+
+def line_text(value: Any) -> str:
+    """A value as JSON in one line; what is not finite becomes null."""
+    return orjson.dumps(value).decode()
 
 
 def snowflake(value: int | None) -> str | None:

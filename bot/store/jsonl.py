@@ -1,16 +1,13 @@
 """The lines of a `jsonl` export: everything, session by session, a hundred turns at a time."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import asdict
-from functools import lru_cache
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 
 from .. import __version__
-from ..predict.engine import ModelIdentity
 from ..predict.schedule import Schedule, plain
 from . import models, transfer
 from .among import among
@@ -18,16 +15,15 @@ from .bulk import Bulk, Head, Item, bulk, heads, pages, surprisal
 from .clock import now_us
 from .codec import Columns
 from .columns import Damaged
-from .json import Json, marks_json, snowflake
+from .json import Json, line_text, marks_json, snowflake
 from .models import vocabulary_blob
-from .step_text import steps_text
+from .rows import light
+from .step_values import step_values
 from .store import Store
 from .tables import model, turn
 
 TOGETHER = 64
 """Sessions whose messages are read at once."""
-
-line_text = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 async def jsonl(
@@ -67,7 +63,7 @@ def _vocabularies(connection: sa.Connection, sessions: list[int], known: set[str
     lines = []
     columns = (column.label("model_" + column.name) for column in model.c if column.name != "vocabulary_id")
     query: sa.Select[Any] = sa.select(*columns, model.c.vocabulary_id).where(model.c.id.in_(used))
-    for row in connection.execute(query):
+    for row in light(connection.execute(query)):
         identity = models.identity(row)
         if identity.sha256 not in known:
             known.add(identity.sha256)
@@ -86,7 +82,7 @@ def _page(page: Sequence[Item], raw: Bulk, traces: bool) -> str:
     return "\n".join(out) + "\n" if out else ""
 
 
-def turn_text(raw: Bulk, row: sa.Row[Any], traces: bool) -> str:
+def turn_text(raw: Bulk, row: Any, traces: bool) -> str:
     """One turn, whole; without ``traces`` its steps are left out, and a copy of it cannot be verified."""
     verifiable = bool(row.verifiable)
     try:
@@ -110,8 +106,8 @@ def turn_text(raw: Bulk, row: sa.Row[Any], traces: bool) -> str:
         "prompt_message": row.prompt_message_id,
         "reply_message": row.reply_message_id,
         "requester": snowflake(row.requester),
-        "model": _model(models.identity(row)),
-        "sampling": _sampling(row.json),
+        "model": raw.models[row.model_id],
+        "sampling": orjson.Fragment(row.json),
         "seed": row.seed,
         "k": row.k,
         "status": row.status,
@@ -132,21 +128,12 @@ def turn_text(raw: Bulk, row: sa.Row[Any], traces: bool) -> str:
         "created_us": row.created_us,
         "discord_messages": [str(id_) for id_ in raw.discord.get(row.id, ())],
         "marks": marks_json(raw.marks.get(row.id)),
+        "steps": step_values(columns) if traces else None,
     }
-    return f'{line_text(values)[:-1]}, "steps": {steps_text(columns) if traces else "null"}}}'
+    return line_text(values)
 
 
-def _timings(row: sa.Row[Any]) -> Json | None:
+def _timings(row: Any) -> Json | None:
     if row.ttft_us is None:
         return None
     return {"queue_us": row.queue_us, "ttft_us": row.ttft_us, "gen_us": row.gen_us}
-
-
-@lru_cache(maxsize=64)
-def _model(identity: ModelIdentity) -> Json:
-    return asdict(identity)
-
-
-@lru_cache(maxsize=256)
-def _sampling(text: str) -> Any:
-    return json.loads(text)

@@ -50,7 +50,7 @@ def model_id(connection: sa.Connection, identity: ModelIdentity) -> int:
     return int(key[0])
 
 
-def identity(row: sa.Row[Any]) -> ModelIdentity:
+def identity(row: Any) -> ModelIdentity:
     """From a row that carries the columns of ``model`` under the prefix ``model_``."""
     return ModelIdentity(**{field.name: getattr(row, "model_" + field.name) for field in fields(ModelIdentity)})
 

@@ -2,20 +2,20 @@
 
 import asyncio
 import contextlib
-import json
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import cache
+from operator import add
 from typing import Any
 
-import sqlalchemy as sa
-
 from .bulk import PAGE, Bulk, bulk
-from .codec import MINUS_INFINITY, NAT, Columns
+from .codec import Columns
 from .columns import Damaged
-from .json import Json
-from .jsonl import grouped, line_text
+from .json import Json, line_text
+from .jsonl import grouped
 from .records import MessageRow
 from .sessions import messages_of
+from .step_values import nats
 from .store import Store
 
 LOG_0 = -9999.0
@@ -47,7 +47,7 @@ async def openai(
 
 
 class Pieces(dict[int, str]):
-    """A vocabulary's tokens as they stand in a line, made when first needed."""
+    """A vocabulary's tokens as they stand in a line before their log-probability, made when first needed."""
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
         self._pieces = pieces
@@ -55,7 +55,7 @@ class Pieces(dict[int, str]):
     def __missing__(self, token: int) -> str:
         piece = self._pieces[token] if 0 <= token < len(self._pieces) else b""
         values = {"token": piece.decode("utf-8", "replace"), "bytes": list(piece)}
-        self[token] = text = json.dumps(values, ensure_ascii=False)[1:-1]
+        self[token] = text = f'{line_text(values)[:-1]},"logprob":'
         return text
 
 
@@ -73,7 +73,7 @@ def _page(
     return "".join(out)
 
 
-def _asked(row: sa.Row[Any], said: Mapping[int, MessageRow]) -> list[Json]:
+def _asked(row: Any, said: Mapping[int, MessageRow]) -> list[Json]:
     """The conversation the turn answers, oldest first."""
     out: list[Json] = []
     at = said.get(row.prompt_message_id)
@@ -85,7 +85,7 @@ def _asked(row: sa.Row[Any], said: Mapping[int, MessageRow]) -> list[Json]:
     return out[::-1]
 
 
-def _turn(row: sa.Row[Any], asked: list[Json], columns: Columns | None, pieces: Pieces) -> str:
+def _turn(row: Any, asked: list[Json], columns: Columns | None, pieces: Pieces) -> str:
     finish = {"stop": "stop", "length": "length", "stopped": "stop"}.get(row.finish or "")
     choice = {"index": 0, "message": {"role": "assistant", "content": row.text or ""}, "finish_reason": finish}
     response = {
@@ -99,21 +99,25 @@ def _turn(row: sa.Row[Any], asked: list[Json], columns: Columns | None, pieces: 
             "total_tokens": row.n_prompt + row.n_out,
         },
     }
-    content = "null" if columns is None else f'{{"content": [{_tokens(columns, pieces)}]}}'
+    content = "null" if columns is None else f'{{"content":[{_tokens(columns, pieces)}]}}'
     return (
-        f'{{"messages": {line_text(asked)}, "response": {line_text(response)[:-1]}, "choices": '
-        f'[{line_text(choice)[:-1]}, "logprobs": {content}}}]}}}}\n'
+        f'{{"messages":{line_text(asked)},"response":{line_text(response)[:-1]},"choices":'
+        f'[{line_text(choice)[:-1]},"logprobs":{content}}}]}}}}\n'
     )
 
 
 def _tokens(columns: Columns, pieces: Pieces) -> str:
-    listed = [
-        f'{{{pieces[token]}, "logprob": {LOG_0 if lp == MINUS_INFINITY else lp / -NAT!r}}}'
-        for token, lp in zip(columns.candidate_id.tolist(), columns.candidate_logprob.tolist(), strict=True)
-    ]
+    shown = map(_nats().__getitem__, columns.candidate_logprob.tolist())
+    listed = list(map(add, map(pieces.__getitem__, columns.candidate_id.tolist()), shown))
     width = columns.width
-    return ", ".join(
-        f'{{{pieces[token]}, "logprob": {logprob if math.isfinite(logprob) else LOG_0!r}, '
-        f'"top_logprobs": [{", ".join(listed[at * width : (at + 1) * width])}]}}'
+    return ",".join(
+        f"{pieces[token]}{logprob if math.isfinite(logprob) else LOG_0!r},"
+        f'"top_logprobs":[{",".join(listed[at * width : (at + 1) * width])}]}}'
         for at, (token, logprob) in enumerate(zip(columns.id, columns.logprob, strict=True))
     )
+
+
+@cache
+def _nats() -> list[str]:
+    """Every log-probability of a candidate that there is, as it ends a token."""
+    return [f"{LOG_0 if nat is None else nat!r}}}" for nat in nats()]

@@ -13,6 +13,7 @@ from .among import among
 from .blocks import unpack_ids
 from .clock import now_us
 from .records import MessageRow, SessionRow
+from .rows import light
 from .tables import message, person, session
 
 # Statements of the path of every reply, built once: building one costs as much as running it.
@@ -185,19 +186,20 @@ def messages(connection: sa.Connection, session_id: int) -> list[MessageRow]:
     """All messages of a session, oldest first, versions and branches included."""
     require_session(connection, session_id)
     rows = connection.execute(_messages().where(message.c.session_id == session_id).order_by(message.c.id))
-    return [_message_row(row) for row in rows]
+    return list(map(_message_row, light(rows)))
 
 
 def messages_of(connection: sa.Connection, session_ids: Collection[int]) -> list[MessageRow]:
     """All messages of some sessions, session by session."""
     query = _messages().where(message.c.session_id.in_(among(session_ids)))
-    return [_message_row(row) for row in connection.execute(query.order_by(message.c.session_id, message.c.id))]
+    rows = connection.execute(query.order_by(message.c.session_id, message.c.id))
+    return list(map(_message_row, light(rows)))
 
 
 def sessions_of(connection: sa.Connection, ids: Collection[int]) -> list[tuple[str, SessionRow]]:
     """Some sessions with their public ids, by id."""
     query = _sessions().where(session.c.id.in_(among(ids))).order_by(session.c.id)
-    return [(row.public_id, session_row(row)) for row in connection.execute(query)]
+    return [(row.public_id, session_row(row)) for row in light(connection.execute(query))]
 
 
 def message_of_discord(connection: sa.Connection, discord_message_id: int) -> int | None:
@@ -206,7 +208,7 @@ def message_of_discord(connection: sa.Connection, discord_message_id: int) -> in
     return connection.execute(query.order_by(message.c.id.desc()).limit(1)).scalar()
 
 
-def _message_row(row: sa.Row[Any]) -> MessageRow:
+def _message_row(row: Any) -> MessageRow:
     return MessageRow(
         id=row.id,
         session=row.session_id,
@@ -257,10 +259,10 @@ def sessions(
         query = query.where(session.c.channel_id == channel_id)
     if guild_id is not None:
         query = query.where(session.c.guild_id == guild_id)
-    return [session_row(row) for row in connection.execute(query)]
+    return list(map(session_row, light(connection.execute(query))))
 
 
-def session_row(row: sa.Row[Any]) -> SessionRow:
+def session_row(row: Any) -> SessionRow:
     return SessionRow(
         id=row.id,
         kind=row.kind,

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..predict.message import Role
 from ..predict.prompt import Span, SpanKind
-from .columns import Damaged, Reader, planes, squeeze, unsqueeze, unzigzag, zigzag
+from .columns import Damaged, Reader, planes, squeeze, unsqueeze, zigzag
 
 _KINDS: tuple[SpanKind, ...] = ("marker", "typed", "generated", "rewritten")
 _ROLES: tuple[Role | None, ...] = (None, "system", "user", "assistant")
@@ -39,8 +39,8 @@ def unpack_spans(data: bytes) -> tuple[Span, ...]:
     count = int.from_bytes(reader.take(4), "little")
     last = int.from_bytes(reader.take(8), "little")
     codes = reader.take(count)
-    sizes = reader.planes(count, 4).tolist()
-    origins = reader.planes(count, 6).tolist()
+    sizes = _whole(reader.take(4 * count), count)
+    origins = _whole(reader.take(6 * count), count)
     reader.end()
     spans: list[Span] = []
     at = 0
@@ -48,7 +48,18 @@ def unpack_spans(data: bytes) -> tuple[Span, ...]:
         if code >= 4 * len(_KINDS):
             raise Damaged("a span of unknown kind")
         if origin:
-            last += int(unzigzag(np.array(origin - 1, np.int64)))
+            step = origin - 1
+            last += (step >> 1) ^ -(step & 1)
         spans.append(Span(at, at + size, _KINDS[code // 4], _ROLES[code % 4], last if origin else None))
         at += size
     return tuple(spans)
+
+
+def _whole(data: bytes, count: int) -> list[int]:
+    """Numbers from their byte planes. There are few: numpy would take longer to begin."""
+    values = [0] * count
+    for place in range(len(data) // count if count else 0):
+        plane = data[place * count : (place + 1) * count]
+        if any(plane):
+            values = [value | byte << 8 * place for value, byte in zip(values, plane, strict=True)]
+    return values

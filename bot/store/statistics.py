@@ -9,6 +9,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from .clock import DAY_US
+from .rows import light
 from .tables import daily, model, monthly, person
 
 _KEYS = {"model": "model_id", "server": "coalesce(guild_id, 0)", "user": "coalesce(requester_id, 0)"}
@@ -100,7 +101,7 @@ def statistics(
     if by == "day":
         days = sa.select(daily.c.day.label("key"), *(sa.func.sum(daily.c[name]).label(name) for name in _NAMES))
         days = days.where(daily.c.by == "model", daily.c.day.between(since, until)).group_by(daily.c.day)
-        return [_sums(row, by) for row in connection.execute(days.order_by(daily.c.day))]
+        return [_sums(row, by) for row in light(connection.execute(days.order_by(daily.c.day)))]
     keys = None
     if limit is not None and by != "model":  # first who has most, from one number; then all the numbers of those
         turns = _parts(by, since, until, ["turns"])
@@ -121,7 +122,7 @@ def statistics(
         shown = sa.select(name).where(person.c.id == total.c.key).scalar_subquery()
     named = sa.select(shown.label("key"), *(total.c[each] for each in _NAMES))
     named = named.order_by(total.c.turns.desc(), total.c.key).limit(limit)
-    return [_sums(row, by) for row in connection.execute(named)]
+    return [_sums(row, by) for row in light(connection.execute(named))]
 
 
 def _parts(by: By, since: int, until: int, names: list[str], keys: Sequence[int] | None = None) -> sa.Subquery:
@@ -144,7 +145,7 @@ def _parts(by: By, since: int, until: int, names: list[str], keys: Sequence[int]
     return sa.union_all(*parts).subquery()
 
 
-def _sums(row: sa.Row[Any], by: By) -> Sums:
+def _sums(row: Any, by: By) -> Sums:
     def mean(total: float, count: float) -> float | None:
         return total / count if count else None
 

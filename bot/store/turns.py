@@ -22,6 +22,7 @@ from .codec import decode, encode
 from .columns import Damaged
 from .models import identity, model_id, sampling_from, sampling_id
 from .records import TurnRow
+from .rows import light
 from .sessions import INSERT_MESSAGE, person_id, session_of, unspaced
 from .spans import unpack_spans
 from .statistics import count_turn
@@ -310,25 +311,26 @@ def _prompt(raw: RawTurn, faults: list[str]) -> tuple[tuple[int, ...], Any]:
         return (), ()
 
 
+_asked, _said = message.alias("asked"), message.alias("said")
+_ROWS = (
+    sa.select(turn, person.c.discord_id, model.c.name, _asked.c.text.label("asked"), _said.c.text.label("said"))
+    .join(model, model.c.id == turn.c.model_id)
+    .outerjoin(person, person.c.id == turn.c.requester_id)
+    .outerjoin(_asked, _asked.c.id == turn.c.prompt_message_id)
+    .outerjoin(_said, _said.c.id == turn.c.reply_message_id)
+    .order_by(turn.c.id.desc())
+)
+
+
 def turn_rows(
     connection: sa.Connection, *conditions: sa.ColumnElement[bool], limit: int | None = None
 ) -> list[TurnRow]:
     """Turns without prompt and trace, oldest first; the newest ``limit`` of them if given."""
-    asked, said = message.alias("asked"), message.alias("said")
-    query = (
-        sa.select(turn, person.c.discord_id, model.c.name, asked.c.text.label("asked"), said.c.text.label("said"))
-        .join(model, model.c.id == turn.c.model_id)
-        .outerjoin(person, person.c.id == turn.c.requester_id)
-        .outerjoin(asked, asked.c.id == turn.c.prompt_message_id)
-        .outerjoin(said, said.c.id == turn.c.reply_message_id)
-        .where(*conditions)
-        .order_by(turn.c.id.desc())
-        .limit(limit)
-    )
-    return [_turn_row(row) for row in reversed(connection.execute(query).all())]
+    query = _ROWS.where(*conditions).limit(limit)
+    return [_turn_row(row) for row in reversed(light(connection.execute(query)))]
 
 
-def _turn_row(row: sa.Row[Any]) -> TurnRow:
+def _turn_row(row: Any) -> TurnRow:
     return TurnRow(
         id=row.id,
         session=row.session_id,

@@ -1,9 +1,10 @@
-"""Steps written as text are the steps that were recorded."""
+"""Steps written as JSON are the steps that were recorded."""
 
 import json
 
 from glasshead.store.codec import decode, decode_columns, encode
-from glasshead.store.step_text import steps_text
+from glasshead.store.json import line_text
+from glasshead.store.step_values import step_values
 from glasshead.store.transfer import step_from
 from hypothesis import given
 
@@ -15,12 +16,12 @@ from .strategies import schedules, traces
 def test_steps_come_back_from_their_text(made, schedule):
     record = encode(made, schedule, 5)
     columns, _, _ = decode_columns(record)
-    assert tuple(map(step_from, json.loads(steps_text(columns)))) == decode(record)[0]
+    assert tuple(map(step_from, json.loads(line_text(step_values(columns))))) == decode(record)[0]
 
 
 def test_what_a_step_looks_like():
     record = encode(steps(2), (), 10)
-    first, _ = json.loads(steps_text(decode_columns(record)[0]))
+    first, _ = json.loads(line_text(step_values(decode_columns(record)[0])))
     step = decode(record)[0][0]
     assert first == {
         "id": step.id,

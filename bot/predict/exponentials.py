@@ -18,7 +18,7 @@ _FLOOR = -87.0  # exp of it is the smallest normal f32: below, numpy's exp would
 def exponentials(row: Row, shift: float, out: Row) -> float:
     """Write exp(row − shift) to ``out``, contiguous f32 of the same size, and return the sum.
 
-    ``shift`` is the row's maximum; -inf gives 0, or by numpy the smallest normal f32.
+    ``shift`` is the row's maximum. What is too small for a normal f32 is 0.
     """
     kernel = _kernel()
     if kernel is None:
@@ -34,6 +34,7 @@ def by_numpy(row: Row, shift: float, out: Row) -> float:
         np.subtract(row, np.float32(shift), out=out)
     np.maximum(out, np.float32(_FLOOR), out=out)
     np.exp(out, out=out)
+    out[out <= np.exp(np.float32(_FLOOR))] = 0
     return float(out.sum())
 
 

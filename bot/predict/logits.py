@@ -65,27 +65,32 @@ def capture(logits: Logits, k: int, scratch: Scratch | None = None) -> Row:
     """
     scratch = scratch or Scratch(logits.size)
     row_hash = hash_row(logits)
-    least = float(logits.min())
-    finite = logits.size if least > -np.inf else int(np.count_nonzero(logits > -np.inf))
-    shift, total = _exponentials(logits, scratch)
-    mean = _weighted(logits, shift, total, least, scratch) / total
-    ids = largest(logits, k)
-    entropy = max(math.log(total) - mean, 0.0)
-    return Row(row_hash, finite, shift + math.log(total), entropy, ids, logits[ids].astype(np.float64))
+    maxima = _maxima(logits)
+    shift, total = _exponentials(logits, maxima, scratch)
+    finite, weighted = _weighted(logits, shift, total, scratch)
+    ids = largest(logits, k, maxima)
+    log_total = math.log(total)
+    entropy = max(log_total - weighted / total, 0.0)
+    return Row(row_hash, finite, shift + log_total, entropy, ids, logits[ids].astype(np.float64))
 
 
-def _weighted(logits: Logits, shift: float, total: float, least: float, scratch: Scratch) -> float:
-    """Σ (logit - shift) exp(logit - shift), the exponentials and their ``total`` being there."""
+def _weighted(logits: Logits, shift: float, total: float, scratch: Scratch) -> tuple[int, float]:
+    """How many logits are finite, and Σ (logit - shift) exp(logit - shift): the exponentials and their ``total``
+    are there."""
     weights = scratch.exponentials
-    if max(abs(least), abs(shift)) < _NEAR:
+    if abs(shift) < _NEAR:
         whole = logits.size // _BLOCKS * _BLOCKS
-        blocks = np.vecdot(logits[:whole].reshape(_BLOCKS, -1), weights[:whole].reshape(_BLOCKS, -1))
-        rest = np.vecdot(logits[whole:], weights[whole:])
-        return float(blocks.sum(dtype=np.float64)) + float(rest) - shift * total
+        with np.errstate(invalid="ignore"):
+            blocks = np.vecdot(logits[:whole].reshape(_BLOCKS, -1), weights[:whole].reshape(_BLOCKS, -1))
+            rest = np.vecdot(logits[whole:], weights[whole:])
+        weighted = float(blocks.sum(dtype=np.float64)) + float(rest)
+        if math.isfinite(weighted):  # else there was a -inf, and -inf times 0 is NaN
+            return logits.size, weighted - shift * total
     with np.errstate(over="ignore"):  # -3e38 - 3e38
         shifted = np.subtract(logits, np.float32(shift), out=scratch.shifted)
     np.maximum(shifted, np.float32(_FAR), out=shifted)
-    return float(np.multiply(shifted, weights, out=shifted).sum())
+    finite = int(np.count_nonzero(logits > -np.inf))
+    return finite, float(np.multiply(shifted, weights, out=shifted).sum())
 
 
 def hash_row(logits: Logits) -> int:
@@ -95,41 +100,43 @@ def hash_row(logits: Logits) -> int:
 
 def log_sum_exp(logits: Logits, scratch: Scratch) -> float:
     """log Σ exp(logit) over the row, in nats. Raises BadLogits."""
-    shift, total = _exponentials(logits, scratch)
+    shift, total = _exponentials(logits, logits, scratch)
     return shift + math.log(total)
 
 
-def _exponentials(logits: Logits, scratch: Scratch) -> tuple[float, float]:
+def _exponentials(logits: Logits, maxima: Logits, scratch: Scratch) -> tuple[float, float]:
     """The row's maximum and Σ exp(logit - maximum); the exponentials stay in ``scratch``."""
-    shift = float(logits.max())
+    shift = float(maxima.max())
     if not math.isfinite(shift):
         raise BadLogits("NaN" if math.isnan(shift) else "+inf" if shift > 0 else "nothing finite")
     return shift, exponentials(logits, shift, scratch.exponentials)
 
 
-def largest(logits: Logits, n: int) -> Ids:
+def _maxima(logits: Logits) -> Logits:
+    """The largest logits of disjoint parts that make up the row."""
+    width = logits.size // _BLOCKS
+    parts, rest = logits[: _BLOCKS * width].reshape(_BLOCKS, width), logits[_BLOCKS * width :]
+    maxima: Logits = parts.max(axis=0)
+    return np.concatenate([maxima, rest]) if rest.size else maxima
+
+
+def largest(logits: Logits, n: int, maxima: Logits | None = None) -> Ids:
     """The ids of the ``n`` largest logits, by logit, then id; exact, also among equals.
 
-    The n-th largest of the maxima of disjoint parts is a lower bound of the n-th largest logit. What reaches it
+    The n-th largest of the ``maxima`` of disjoint parts is a lower bound of the n-th largest logit. What reaches it
     is little more than n in practice, and at most 64 n plus equals of the bound, of which the first n suffice.
     """
     n = min(n, logits.size)
-    width = logits.size // _BLOCKS
     if n == 0:
         return np.empty(0, np.int64)
-    if n > width:
-        bound = np.partition(logits, logits.size - n)[logits.size - n]
-        ids = np.flatnonzero(logits >= bound)
-    else:
-        parts, rest = logits[: _BLOCKS * width].reshape(_BLOCKS, width), logits[_BLOCKS * width :]
-        maxima = parts.max(axis=0)
-        bound = np.partition(maxima, width - n)[width - n]
-        columns = np.flatnonzero(maxima >= bound)  # only there can be any
-        row, column = np.nonzero(parts.take(columns, axis=1) >= bound)
-        ids = np.concatenate([row * width + columns[column], _BLOCKS * width + np.flatnonzero(rest >= bound)])
+    bounds = _maxima(logits) if maxima is None else maxima
+    if n > bounds.size:
+        bounds = logits
+    bound = np.partition(bounds, bounds.size - n)[bounds.size - n]
+    ids = (logits >= bound).nonzero()[0]
     if ids.size > 2 * n:
-        ids = np.union1d(np.flatnonzero(logits > bound), np.flatnonzero(logits == bound)[:n])
-    order = np.argsort(-logits[ids], kind="stable")  # ids ascend, so equals stay by id
+        ids = np.union1d((logits > bound).nonzero()[0], (logits == bound).nonzero()[0][:n])
+    order = (-logits[ids]).argsort(kind="stable")  # ids ascend, so equals stay by id
     return ids[order[:n]].astype(np.int64, copy=False)
 
 

@@ -76,7 +76,7 @@ def sample(
         if not _run(name, pool, sampling, history):
             continue
         stages.append(Stage(name, pool.count, pool.log_normaliser))
-        if pool.count < before:
+        if pool.count < min(before, k) or pool.is_mixed:
             for token in pool.missing(listed):
                 removed.setdefault(token, name)
     chosen, logit, interval = pool.draw(u)
@@ -164,6 +164,8 @@ class _Pool:
     def __init__(self, logits: Logits, scratch: Scratch, row: Row) -> None:
         self.row: Logits | None = logits
         self.scratch = scratch
+        self.is_mixed = False
+        """Whether ``ids`` may be in another order than by raw logit."""
         self.log_normaliser = row.log_normaliser
         self.count = row.finite
         self.ids: Ids
@@ -212,6 +214,7 @@ class _Pool:
 
     def change(self, tokens: Ids, new: Callable[[Floats, Ids], Floats]) -> None:
         """Give ``tokens`` other working logits: ``new(logits, places)``, with their places in ``tokens``."""
+        self.is_mixed = True
         if self.row is None:
             _, mine, theirs = np.intersect1d(self.ids, tokens, assume_unique=True, return_indices=True)
             logits = self.logits.copy()
@@ -279,6 +282,7 @@ class _Pool:
 
     def _rescan(self, row: Logits) -> None:
         known = self.ids.size
+        self.is_mixed = True  # what division rounds to equal is by id
         self.row = row
         self.count = int(np.count_nonzero(row > -np.inf))
         if self.count == 0:

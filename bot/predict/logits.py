@@ -137,7 +137,8 @@ def largest(logits: Logits, n: int, maxima: Logits | None = None) -> Ids:
     if ids.size > 2 * n:
         ids = np.union1d((logits > bound).nonzero()[0], (logits == bound).nonzero()[0][:n])
     order = (-logits[ids]).argsort(kind="stable")  # ids ascend, so equals stay by id
-    return ids[order[:n]].astype(np.int64, copy=False)
+    first: Ids = ids[order[:n]].astype(np.int64, copy=False)
+    return first
 
 
 def rank(logits: Logits, token: int) -> int:

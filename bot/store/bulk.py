@@ -1,7 +1,7 @@
 """Sessions and turns read by the hundred, as they lie: for exports, which have a whole log to go through."""
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,9 +23,6 @@ from .spans import unpack_spans
 from .tables import discord_part, person, turn
 from .traces import trace_blobs
 from .turns import RAW
-
-PAGE = 100
-"""Turns read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +47,6 @@ def heads(connection: sa.Connection, ids: Collection[int]) -> list[Head]:
         Head(public_id, row, said.get(row.id, []), made.get(row.id, []))
         for public_id, row in sessions_of(connection, ids)
     ]
-
-
-Item = Head | int
-"""A session's head, or one of its turns."""
-
-
-def pages(made: Sequence[Head]) -> Iterator[list[Item]]:
-    """Each session's head and then its turns, cut where a page is full of turns."""
-    page: list[Item] = []
-    count = 0
-    for head in made:
-        page.append(head)
-        for id_ in head.turns:
-            page.append(id_)
-            count += 1
-            if count == PAGE:
-                yield page
-                page, count = [], 0
-    if page:
-        yield page
 
 
 @dataclass(slots=True)

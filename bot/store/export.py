@@ -4,45 +4,55 @@ import asyncio
 import csv
 import io
 import re
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
+from contextlib import aclosing
 from dataclasses import fields
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from .. import __version__
 from ..explain.visible import neutral
 from .among import among
 from .bulk import heads
+from .clock import now_us
+from .export_process import written
 from .filters import turn_conditions
-from .json import snowflake
-from .jsonl import TOGETHER, grouped, jsonl
-from .openai import openai
+from .json import line_text, snowflake
+from .jsonl import vocabularies
 from .records import MessageRow, SessionRow, TurnRow
 from .search import turns_with
 from .search_syntax import Query
 from .store import Store
 from .tables import session, turn
+from .transfer import header
 from .turns import turn_rows
 
 Format = Literal["jsonl", "openai", "markdown", "csv"]
 Progress = Callable[[int], None]
 """Called with how many turns are done."""
 
-PAGE = 200
+FOUND = 500
+"""Turns looked for at once."""
+PAGE, LIGHT_PAGE = 100, 500
+"""Turns read and written at once, with their traces and without."""
+TOGETHER = 64
+"""Sessions whose messages are read at once."""
 WORDS = 5000
 """Messages with the words that are looked up at once."""
 
 
 async def export(
     store: Store, format_: Format, query: Query, *, traces: bool = True, progress: Progress = lambda done: None
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str]:
     """Text to write, piece by piece. ``query`` chooses turns by its filters (and words, in any of their messages).
 
     A `jsonl` export takes whole sessions, all others the turns that were found.
     """
     writer = {"jsonl": _jsonl, "openai": _openai, "markdown": _markdown, "csv": _csv}[format_]
-    async for piece in writer(store, query, traces, progress):
-        yield piece
+    async with aclosing(writer(store, query, traces, progress)) as pieces:
+        async for piece in pieces:
+            yield piece
 
 
 async def turns_found(store: Store, query: Query) -> AsyncIterator[tuple[int, int]]:
@@ -56,7 +66,7 @@ async def turns_found(store: Store, query: Query) -> AsyncIterator[tuple[int, in
             sa.select(turn.c.session_id, turn.c.id)
             .where(after, *conditions)
             .order_by(turn.c.session_id, turn.c.id)
-            .limit(PAGE)
+            .limit(FOUND)
             .with_hint(turn, "INDEXED BY turn_session", "sqlite")  # else each page sorts what a filter leaves
         )
         rows = [(row[0], row[1]) for row in await store.database.read(lambda c, q=page: c.execute(q).all())]  # type: ignore[misc]
@@ -90,14 +100,67 @@ async def _turns_with_words(store: Store, query: Query) -> bytearray | None:
             return found
 
 
-async def _jsonl(store: Store, query: Query, traces: bool, progress: Progress) -> AsyncIterator[str]:
-    async for piece in jsonl(store, sessions_found(store, query), traces, progress):
-        yield piece
+async def _jsonl(store: Store, query: Query, traces: bool, progress: Progress) -> AsyncGenerator[str]:
+    yield line_text(header(now_us(), __version__)) + "\n"
+    done = 0
+    known: set[str] = set()
+    wanted = _session_pages(store, query, PAGE if traces else LIGHT_PAGE)
+    async with aclosing(written(store, "jsonl", wanted, traces)) as pages:
+        async for page in pages:
+            if page.models:
+                yield await store.database.read(lambda c, page=page: vocabularies(c, page.models, known))  # type: ignore[misc]
+            yield page.text
+            done += page.turns
+            progress(done)
 
 
-async def _openai(store: Store, query: Query, traces: bool, progress: Progress) -> AsyncIterator[str]:
-    async for piece in openai(store, turns_found(store, query), traces, progress):
-        yield piece
+async def _session_pages(store: Store, query: Query, size: int) -> AsyncIterator[list[int]]:
+    """Each session's head (its id below zero) and then its turns, cut where a page is full."""
+    page: list[int] = []
+    async for ids in grouped(sessions_found(store, query), TOGETHER):
+        made = await store.database.read(lambda c, ids=ids: _turn_ids(c, ids))  # type: ignore[misc]
+        for id_ in (each for head in ids for each in (-head, *made.get(head, ()))):
+            page.append(id_)
+            if len(page) == size:
+                yield page
+                page = []
+    if page:
+        yield page
+
+
+def _turn_ids(connection: sa.Connection, sessions: Collection[int]) -> dict[int, list[int]]:
+    made: dict[int, list[int]] = {}
+    query = sa.select(turn.c.session_id, turn.c.id).where(turn.c.session_id.in_(among(sessions)))
+    for session_id, id_ in connection.execute(query.order_by(turn.c.session_id, turn.c.id)).all():
+        made.setdefault(session_id, []).append(id_)
+    return made
+
+
+async def _openai(store: Store, query: Query, traces: bool, progress: Progress) -> AsyncGenerator[str]:
+    done = 0
+    wanted = grouped(_turns_of_query(store, query), PAGE if traces else LIGHT_PAGE)
+    async with aclosing(written(store, "openai", wanted, traces)) as pages:
+        async for page in pages:
+            yield page.text
+            done += page.turns
+            progress(done)
+
+
+async def _turns_of_query(store: Store, query: Query) -> AsyncIterator[int]:
+    async for _, id_ in turns_found(store, query):
+        yield id_
+
+
+async def grouped(ids: AsyncIterator[int], size: int) -> AsyncIterator[list[int]]:
+    """The ids some at a time."""
+    some: list[int] = []
+    async for id_ in ids:
+        some.append(id_)
+        if len(some) == size:
+            yield some
+            some = []
+    if some:
+        yield some
 
 
 async def sessions_found(store: Store, query: Query) -> AsyncIterator[int]:
@@ -110,7 +173,7 @@ async def sessions_found(store: Store, query: Query) -> AsyncIterator[int]:
                 yield id_
         return
     while True:
-        page = sa.select(session.c.id).where(session.c.id > last).order_by(session.c.id).limit(PAGE)
+        page = sa.select(session.c.id).where(session.c.id > last).order_by(session.c.id).limit(FOUND)
         ids = await store.database.read(lambda c, q=page: c.execute(q).scalars().all())  # type: ignore[misc]
         for last in ids:
             yield last
@@ -118,7 +181,7 @@ async def sessions_found(store: Store, query: Query) -> AsyncIterator[int]:
             return
 
 
-async def _markdown(store: Store, query: Query, traces: bool, progress: Progress) -> AsyncIterator[str]:
+async def _markdown(store: Store, query: Query, traces: bool, progress: Progress) -> AsyncGenerator[str]:
     done = 0
     async for ids in grouped(sessions_found(store, query), TOGETHER):
         some, made = await store.database.read(lambda c, ids=ids: (heads(c, ids), _turns_of(c, ids)))  # type: ignore[misc]
@@ -163,7 +226,7 @@ def _inline(text: str) -> str:
 _CSV = tuple(field.name for field in fields(TurnRow))
 
 
-async def _csv(store: Store, query: Query, traces: bool, progress: Progress) -> AsyncIterator[str]:
+async def _csv(store: Store, query: Query, traces: bool, progress: Progress) -> AsyncGenerator[str]:
     yield _row(_CSV)
     done = 0
     async for rows in turn_rows_found(store, query):

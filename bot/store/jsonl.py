@@ -1,85 +1,49 @@
-"""The lines of a `jsonl` export: everything, session by session, a hundred turns at a time."""
+"""The lines of a `jsonl` export: everything, session by session."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import orjson
 import sqlalchemy as sa
 
-from .. import __version__
 from ..predict.schedule import Schedule, plain
 from . import models, transfer
-from .among import among
-from .bulk import Bulk, Head, Item, bulk, heads, pages, surprisal
-from .clock import now_us
+from .bulk import Bulk, bulk, heads, surprisal
 from .codec import Columns
 from .columns import Damaged
 from .json import Json, line_text, marks_json, snowflake
 from .models import vocabulary_blob
-from .rows import light
 from .step_values import step_values
-from .store import Store
-from .tables import model, turn
-
-TOGETHER = 64
-"""Sessions whose messages are read at once."""
+from .tables import model
+from .written import Written
 
 
-async def jsonl(
-    store: Store, sessions: AsyncIterator[int], traces: bool, progress: Callable[[int], None]
-) -> AsyncIterator[str]:
-    """Text, piece by piece, of these sessions."""
-    yield line_text(transfer.header(now_us(), __version__)) + "\n"
-    done = 0
-    known: set[str] = set()
-    async for ids in grouped(sessions, TOGETHER):
-        for line in await store.database.read(lambda c, ids=ids: _vocabularies(c, ids, known)):  # type: ignore[misc]
-            yield line_text(line) + "\n"
-        made = await store.database.read(lambda c, ids=ids: heads(c, ids))  # type: ignore[misc]
-        for page in pages(made):
-            turns = [item for item in page if isinstance(item, int)]
-            raw = await store.database.read(lambda c, turns=turns: bulk(c, turns, traces=traces))  # type: ignore[misc]
-            yield await asyncio.to_thread(_page, page, raw, traces)
-            done += len(turns)
-            progress(done)
-
-
-async def grouped(ids: AsyncIterator[int], size: int) -> AsyncIterator[list[int]]:
-    """The ids some at a time."""
-    some: list[int] = []
-    async for id_ in ids:
-        some.append(id_)
-        if len(some) == size:
-            yield some
-            some = []
-    if some:
-        yield some
-
-
-def _vocabularies(connection: sa.Connection, sessions: list[int], known: set[str]) -> list[Json]:
-    """Those that the turns of some sessions need and no line has given yet; ``known`` are model files."""
-    used = sa.select(turn.c.model_id).where(turn.c.session_id.in_(among(sessions))).distinct()
+def vocabularies(connection: sa.Connection, numbers: Collection[int], known: set[str]) -> str:
+    """The lines of those that some models need and no line has given yet; ``known`` are model files."""
     lines = []
     columns = (column.label("model_" + column.name) for column in model.c if column.name != "vocabulary_id")
-    query: sa.Select[Any] = sa.select(*columns, model.c.vocabulary_id).where(model.c.id.in_(used))
-    for row in light(connection.execute(query)):
+    query: sa.Select[Any] = sa.select(*columns, model.c.vocabulary_id).where(model.c.id.in_(numbers))
+    for row in connection.execute(query):
         identity = models.identity(row)
         if identity.sha256 not in known:
             known.add(identity.sha256)
             if row.vocabulary_id is not None:
                 lines.append(transfer.vocabulary_line(identity, vocabulary_blob(connection, row.vocabulary_id)))
-    return lines
+    return "".join(f"{line_text(line)}\n" for line in lines)
 
 
-def _page(page: Sequence[Item], raw: Bulk, traces: bool) -> str:
-    out: list[str] = []
-    for item in page:
-        if isinstance(item, Head):
-            out += map(line_text, transfer.session_lines(item.public_id, item.row, item.messages))
-        elif item in raw.rows:  # not deleted in between
-            out.append(turn_text(raw, raw.rows[item], traces))
-    return "\n".join(out) + "\n" if out else ""
+def written(connection: sa.Connection, page: Sequence[int], traces: bool) -> Written:
+    """Some turns, each by its id, and the heads of sessions, each by its id below zero, a line each."""
+    begun = {head.row.id: head for head in heads(connection, [-id_ for id_ in page if id_ < 0])}
+    raw = bulk(connection, [id_ for id_ in page if id_ > 0], traces=traces)
+    lines: list[str] = []
+    for id_ in page:  # what was deleted in between is left out
+        if -id_ in begun:
+            head = begun[-id_]
+            lines += map(line_text, transfer.session_lines(head.public_id, head.row, head.messages))
+        elif id_ in raw.rows:
+            lines.append(turn_text(raw, raw.rows[id_], traces))
+    return Written("".join(f"{line}\n" for line in lines), len(raw.rows), frozenset(raw.models))
 
 
 def turn_text(raw: Bulk, row: Any, traces: bool) -> str:

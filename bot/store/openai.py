@@ -1,49 +1,46 @@
 """Turns as OpenAI's chat format has them: the messages, and a chat completion with log-probabilities."""
 
-import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from operator import add
 from typing import Any
 
-from .bulk import PAGE, Bulk, bulk
+import sqlalchemy as sa
+
+from .bulk import bulk
 from .codec import Columns
 from .columns import Damaged
 from .json import Json, line_text
-from .jsonl import grouped
+from .models import unpack_pieces, vocabulary_blob
 from .records import MessageRow
 from .sessions import messages_of
 from .step_values import nats
-from .store import Store
+from .tables import vocabulary
+from .written import Written
 
 LOG_0 = -9999.0
 """What OpenAI writes where a log-probability is minus infinity."""
+VOCABULARIES = 4
+"""Kept as text at once."""
 
 
-async def openai(
-    store: Store, found: AsyncIterator[tuple[int, int]], traces: bool, progress: Callable[[int], None]
-) -> AsyncIterator[str]:
-    """A line a turn. ``found`` are (session, turn), by session."""
-    sessions: dict[int, int] = {}
-
-    async def turns() -> AsyncIterator[int]:
-        async for session, id_ in found:
-            sessions[id_] = session
-            yield id_
-
-    known: dict[int, Pieces] = {}
-    done = 0
-    async for ids in grouped(turns(), PAGE):
-        raw = await store.database.read(lambda c, ids=ids: bulk(c, ids, traces=traces))  # type: ignore[misc]
-        places = {sessions.pop(id_) for id_ in ids}
-        said = await store.database.read(lambda c, places=places: messages_of(c, places))  # type: ignore[misc]
-        for number in {row.vocabulary_id for row in raw.rows.values()} - known.keys():
-            known[number] = Pieces(await store.pieces(number))
-        yield await asyncio.to_thread(_page, raw, ids, {message.id: message for message in said}, known, traces)
-        done += len(ids)
-        progress(done)
+def written(connection: sa.Connection, turns: Sequence[int], traces: bool) -> Written:
+    """Some turns, a line each."""
+    raw = bulk(connection, turns, traces=traces)
+    said = {
+        message.id: message for message in messages_of(connection, {row.session_id for row in raw.rows.values()})
+    }
+    known = {number: _pieces(connection, number) for number in {row.vocabulary_id for row in raw.rows.values()}}
+    rows = [raw.rows[id_] for id_ in turns if id_ in raw.rows]  # not deleted in between
+    lines = []
+    for row in rows:
+        columns = None
+        with contextlib.suppress(Damaged):  # what was said is there all the same
+            columns = raw.steps(row)[0] if traces else None
+        lines.append(_turn(row, _asked(row, said), columns, known[row.vocabulary_id]))
+    return Written("".join(lines), len(rows), frozenset(row.model_id for row in rows))
 
 
 class Pieces(dict[int, str]):
@@ -59,18 +56,23 @@ class Pieces(dict[int, str]):
         return text
 
 
-def _page(
-    raw: Bulk, ids: Sequence[int], said: Mapping[int, MessageRow], known: Mapping[int, Pieces], traces: bool
-) -> str:
-    out = []
-    for id_ in ids:
-        if id_ in raw.rows:  # not deleted in between
-            row = raw.rows[id_]
-            columns = None
-            with contextlib.suppress(Damaged):  # what was said is there all the same
-                columns = raw.steps(row)[0] if traces else None
-            out.append(_turn(row, _asked(row, said), columns, known[row.vocabulary_id]))
-    return "".join(out)
+_opened: dict[bytes, Pieces] = {}
+"""By the vocabulary's hash."""
+
+
+def _pieces(connection: sa.Connection, number: int | None) -> Pieces:
+    if number is None:
+        return Pieces([])
+    digest = connection.execute(sa.select(vocabulary.c.sha256).where(vocabulary.c.id == number)).scalar_one()
+    if digest not in _opened:
+        try:
+            pieces = unpack_pieces(vocabulary_blob(connection, number))
+        except Damaged:
+            return Pieces([])
+        if len(_opened) >= VOCABULARIES:
+            _opened.pop(next(iter(_opened)))
+        _opened[digest] = Pieces(pieces)
+    return _opened[digest]
 
 
 def _asked(row: Any, said: Mapping[int, MessageRow]) -> list[Json]:

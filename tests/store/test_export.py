@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from glasshead.errors import UserError
 from glasshead.predict.prompt import Prompt, Span
-from glasshead.store import Store, marks
+from glasshead.store import Store, export_process, marks
+from glasshead.store import export as exporting
 from glasshead.store.backup import check
 from glasshead.store.export import export
 from glasshead.store.search_syntax import Query, parse
@@ -98,6 +99,52 @@ async def test_ids_are_given_anew_beside_others(filled: Store, path: Path, tmp_p
         m.text for m in await filled.conversation(original.reply_message)
     ]
     await copy.close()
+
+
+@pytest.fixture
+def beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of a turn or two, all but the first of them written by two other processes."""
+    monkeypatch.setattr(export_process, "HERE", 1)
+    monkeypatch.setattr(export_process.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(exporting, "PAGE", 2)
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "openai"])
+async def test_other_processes_write_the_same(filled: Store, request: pytest.FixtureRequest, format_: str):
+    here = (await text(filled, format_)).splitlines()
+    request.getfixturevalue("beside")
+    done: list[int] = []
+    there = (await text(filled, format_, progress=done.append)).splitlines()
+    assert there[1:] == here[1:] and done[-1] == 4  # the first says when
+
+
+async def test_an_export_that_is_broken_off_leaves_no_process(filled: Store, beside: None, monkeypatch):
+    started = []
+    start = export_process._start
+
+    async def see(*given):
+        started.append(await start(*given))
+        return started[-1]
+
+    monkeypatch.setattr(export_process, "_start", see)
+    pieces = export(filled, "jsonl", Query())
+    while not started:
+        await anext(pieces)
+    await pieces.aclose()
+    assert len(started) == 2 and all(process.returncode is not None for process in started)
+
+
+async def test_a_process_that_dies_is_told_in_words(filled: Store, beside: None, monkeypatch):
+    start = export_process._start
+
+    async def killed(*given):
+        process = await start(*given)
+        process.kill()
+        return process
+
+    monkeypatch.setattr(export_process, "_start", killed)
+    with pytest.raises(UserError, match="a process of the export"):
+        await text(filled, "openai")
 
 
 async def test_openai_objects(filled: Store):

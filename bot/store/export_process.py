@@ -1,0 +1,82 @@
+"""Pages of an export as text, in order: the first few here, a long export on every core of the machine."""
+
+import asyncio
+import os
+import pickle
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import cast
+
+from .export_worker import HEADER, WRITERS, Kind, message
+from .faults import StoreError
+from .store import Store
+from .written import Written
+
+HERE = 4
+"""Pages written in this process: most exports are no longer, and a process takes a second to start."""
+MOST = 4
+"""Processes, however many cores there are: the bot runs beside them."""
+AHEAD = 2
+"""Pages each process has before it: one in work, one waiting."""
+
+
+async def written(
+    store: Store, kind: Kind, pages: AsyncIterator[list[int]], traces: bool
+) -> AsyncGenerator[Written]:
+    """What the writer of a format makes of each page."""
+    here = 0
+    cores = min(os.cpu_count() or 1, MOST)
+    async for page in pages:
+        yield await store.database.read(lambda c, page=page: WRITERS[kind](c, page, traces))  # type: ignore[misc]
+        here += 1
+        # What is held in memory while the disk is full is seen by this process alone.
+        if here >= HERE and cores > 1 and store.database.gap is None:
+            break
+    else:
+        return
+    processes: list[Process] = []
+    try:
+        while len(processes) < cores:
+            processes.append(await _start(store, kind))
+        async for each in _in_order(processes, pages, traces):
+            yield each
+    finally:
+        for process in processes:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+async def _start(store: Store, kind: Kind) -> Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", f"{__package__}.export_worker", store.database.path, kind, stdin=PIPE, stdout=PIPE
+    )
+
+
+async def _in_order(
+    processes: list[Process], pages: AsyncIterator[list[int]], traces: bool
+) -> AsyncIterator[Written]:
+    waiting: deque[Process] = deque()
+    count = 0
+    async for page in pages:
+        process = processes[count % len(processes)]
+        assert process.stdin is not None
+        process.stdin.write(message((page, traces)))
+        waiting.append(process)
+        count += 1
+        if len(waiting) == AHEAD * len(processes):
+            yield await _answer(waiting.popleft())
+    while waiting:
+        yield await _answer(waiting.popleft())
+
+
+async def _answer(process: Process) -> Written:
+    assert process.stdout is not None
+    try:
+        size = int.from_bytes(await process.stdout.readexactly(HEADER), "big")
+        data = await process.stdout.readexactly(size)
+    except asyncio.IncompleteReadError:
+        raise StoreError("io", "a process of the export has ended before its time: try again") from None
+    return cast(Written, await asyncio.to_thread(pickle.loads, data))

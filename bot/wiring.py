@@ -13,11 +13,14 @@ from .catalog import Catalog
 from .chat import Chat, Speaker
 from .chat.what_if import what_if
 from .config import Settings
+from .errors import UserError
 from .predict import gguf, pool
 from .predict.local import EngineSettings, LocalEngine
 from .predict.model import Model
 from .predict.pool import ModelChoice, ModelPool
 from .predict.render import Renderer
+from .predict.sampler import check
+from .predict.sampling import Sampling
 from .store import Store
 from .store.owner import take_writes
 from .store.retention import Limit, Limits, prune
@@ -76,10 +79,12 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
         store.when_erased(models.forget)
         try:
             speakers = _Speakers(models, store)
+            speaker, sampling = await speakers.get(usual), settings.sampling.sampling()
+            _check(sampling, speaker.engine.model.n_vocab)
             chat = Chat(
                 store,
-                await speakers.get(usual),
-                settings.sampling.sampling(),
+                speaker,
+                sampling,
                 k=settings.explain.candidates,
                 others={name: partial(speakers.get, name) for name in others},
             )
@@ -94,6 +99,13 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
             await models.aclose()
     finally:
         await store.close()
+
+
+def _check(sampling: Sampling, n_vocab: int) -> None:
+    try:
+        check(sampling, n_vocab)
+    except UserError as error:
+        raise UserError(f"[sampling] {error}") from None
 
 
 @contextmanager

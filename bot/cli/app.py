@@ -1,6 +1,7 @@
 """The command tree of `glasshead`."""
 
-from typing import ClassVar
+from importlib.metadata import version
+from typing import Annotated, ClassVar
 
 import typer
 
@@ -43,6 +44,16 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"glasshead {version('glasshead')}, llama-cpp-python {version('llama-cpp-python')}")
+        raise typer.Exit
+
+
 @app.callback()
-def glasshead() -> None:
+def glasshead(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
     """A chat bot with a glass head: a local model answers, and every token can be explained and proven."""

@@ -86,10 +86,12 @@ def info(
         "parameters": f"{facts['parameters']:,}",
         "template": f"yes, SHA-256 {template}" if template else "none: a plain one is used instead",
     }
-    hidden = ("kind", "template_sha256")
+    hidden = ("kind", "template_sha256", "template_text")
     for key, value in shown.items():
         if key not in hidden:
             typer.echo(f"{key.replace('_', ' '):<15} {'unknown' if value is None else neutral(str(value))}")
+    for line in (facts["template_text"] or "").splitlines():
+        typer.echo(f"  {neutral(line)}")
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -111,4 +113,5 @@ def describe(path: Path) -> dict[str, Any]:
         "template": template is not None,
         "template_sha256": hashlib.sha256(template.encode()).hexdigest() if template else None,
         "licence": header.text("general.license"),
+        "template_text": template,
     }

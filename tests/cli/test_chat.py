@@ -2,8 +2,10 @@
 
 import re
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from glasshead.predict.logits import BadLogits
 
 from .terminal import BRIEF, Home
 
@@ -70,11 +72,30 @@ def test_without_json_the_reply_is_plain_text(home: Home) -> None:
 
 
 def test_what_goes_wrong_is_in_the_json_and_on_standard_error(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    home.write_config("[sampling]\nlogit_bias = [[60000, 1.0]]\n")
+    def broken(*_: object, **__: object) -> NoReturn:
+        raise BadLogits("NaN")
+
+    monkeypatch.setattr("glasshead.predict.worker.sample", broken)
     said = home.run("chat", "--once", "Hi", "--json")
     assert (said.code, said.json["finish"], said.json["reply"]) == (2, "error", "")
-    assert "60000" in said.json["error"]
+    assert "NaN" in said.json["error"]
     assert said.err == f"glasshead: {said.json['error']}\n"
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("logit_bias = [[60000, 1.0]]", "[sampling] logit_bias names token 60000: "),
+        ("temperature = 0.0001", "[sampling] temperature is 0.0001: it has to be 0 or at least 0.001"),
+    ],
+)
+def test_sampling_that_means_nothing_to_the_model_is_refused_at_the_start(
+    home: Home, setting: str, said: str
+) -> None:
+    home.write_config(f"[sampling]\n{setting}\n")
+    refused = home.run("chat", "--once", "Hi")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith(f"glasshead: {said}")
 
 
 def test_special_tokens_that_are_typed_stay_text(home: Home) -> None:

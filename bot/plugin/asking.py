@@ -11,8 +11,8 @@ from discord.ext import commands
 from ..chat import ReplyRequest
 from ..errors import UserError
 from ..store import StoreError
+from .again import quoted
 from .cog import PATIENCE, ServiceCog, answering, tell
-from .display import open_links
 from .explaining import EVERYWHERE, INSTALLS
 from .history import History
 from .interaction_surface import InteractionSurface, is_member
@@ -152,12 +152,6 @@ class Asking(ServiceCog, name="Glasshead asking"):
         place = thread.id if thread else interaction.channel_id or 0
         running = Running(reply, interaction.user.id, place, ends_at=ends_at)
         await self.service.spawn(present(self.service, running, surface, tuple(notes)))
-
-
-def quoted(text: str) -> str:
-    """The question as one quoted line, where no message of the person shows it."""
-    line = " ".join(open_links(discord.utils.escape_markdown(text)).split())
-    return f"> {line[:180]}{'…' if len(line) > 180 else ''}"
 
 
 class Continue(discord.ui.Modal, title=MENU):

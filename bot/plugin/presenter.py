@@ -8,6 +8,9 @@ import discord
 
 from ..chat import Done, Queued, Started, Text, Thought
 from ..errors import UserError
+from ..explain.turn import Status
+from ..predict.engine import Finish
+from . import unshown
 from .cog import in_words
 from .display import open_links, small, spoiler
 from .pacing import NOTICEABLE
@@ -46,6 +49,8 @@ class Presenter:
         self._longest = min(service.settings.discord.file_above_chars, surface.most_chars)
         self._fresh = asyncio.Event()
         self._ended = False
+        self._linked: list[int] = []
+        self._noted: asyncio.Task[None] | None = None
 
     async def run(self) -> Done | None:
         """Consume the reply, show it, and link the messages to its turn."""
@@ -76,6 +81,8 @@ class Presenter:
             match event:
                 case Started(turn=turn):
                     self._running.turn = turn or None
+                    if turn:  # nobody waits for it: the log may be busy
+                        self._noted = asyncio.create_task(unshown.note(self._service.chat.store, turn))
                     if event.dropped_turns:
                         self._notes.append(left_out(event))
                 case Queued(place=place):
@@ -136,10 +143,10 @@ class Presenter:
         else:
             return
         turn = self._running.turn
-        known = len(self._surface.messages)
         await self._surface.show(texts, running_view(turn) if turn else None, view_on=0)
-        if len(self._surface.messages) != known:
+        if self._surface.ids != self._linked:
             await self._surface.settle(self._service.chat.store, turn)
+            self._linked = self._surface.ids if turn else []
 
     async def _show_end(self, done: Done | None) -> None:
         texts, file = self._final(done)
@@ -147,6 +154,8 @@ class Presenter:
         if done is not None and done.logged and done.turn:
             view = await finished_view(self._service.chat.store, done.turn)
         turn = done.turn if done is not None and done.logged else None
+        if self._noted is not None:
+            await self._noted
         if not await self._show_all(texts, view, file, turn):
             log.warning("the end of a reply cannot be shown yet: tried again until Discord takes it")
             self._service.later(self._show_later(texts, view, file, turn))
@@ -172,6 +181,8 @@ class Presenter:
             except (Gone, discord.DiscordException) as error:
                 log.warning("the end of a reply has no place: %s", error)
             await self._surface.settle(self._service.chat.store, turn)
+        if shown and self._running.turn:
+            await unshown.settled(self._service.chat.store, self._running.turn)
         return shown
 
     def _final(self, done: Done | None) -> tuple[list[str], tuple[str, str] | None]:
@@ -179,7 +190,9 @@ class Presenter:
         text, thought = (done.text, done.reasoning) if done else (self._text, "")
         notes = list(self._notes)
         if done is not None:
-            notes += endings(done)
+            notes += endings(done.status, done.finish, done.error)
+            if done.gap:
+                notes.append(f"⚠ Not in the log: {done.gap}.")
         if not text.strip() and not notes:
             notes.append("The model ended its turn without a word.")
         return final_texts(
@@ -217,14 +230,9 @@ def left_out(event: Started) -> str:
     return f"Left out of what the model read: {turns} ({event.dropped_tokens} tokens); it holds {event.budget}."
 
 
-def endings(done: Done) -> list[str]:
-    out = []
-    if done.status == "error":
-        out.append(f"⚠ {done.error or 'The reply could not go on.'}")
-    elif done.finish == "stopped":
-        out.append("Stopped.")
-    elif done.finish == "length":
-        out.append("Cut at the length limit.")
-    if done.gap:
-        out.append(f"⚠ Not in the log: {done.gap}.")
-    return out
+def endings(status: Status, finish: Finish | None, error: str | None) -> list[str]:
+    """How a reply ended, unless by itself."""
+    if status == "error":
+        return [f"⚠ {error or 'The reply could not go on.'}"]
+    said = {"stopped": "Stopped.", "length": "Cut at the length limit."}.get(finish or "")
+    return [said] if said else []

@@ -9,9 +9,10 @@ from discord.ext import commands
 
 from ..chat import ReplyRequest
 from ..errors import UserError
+from .again import heading, texts_again
 from .cog import ServiceCog, answering, tell
 from .interaction_surface import InteractionSurface, is_member, place_of
-from .presenter import final_texts, present
+from .presenter import present
 from .rights import manages
 from .service import Running
 from .surface import Surface
@@ -108,6 +109,7 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
             model=self.service.model(interaction.channel, interaction.guild_id),
         )
         surface = await self._surface(interaction, turn, f"{interaction.id}")
+        surface.heading = await heading(self.service, old)
         ends_at = surface.ends_at if isinstance(surface, InteractionSurface) else None
         reply = self.service.chat.reply(request)
         running = Running(reply, interaction.user.id, interaction.channel_id or 0, ends_at=ends_at)
@@ -121,9 +123,9 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
         wanted = await store.turn(turn)
         surface = await self._surface(interaction, shown if shown is not None else turn, f"{interaction.id}")
         await store.link_discord(turn, surface.ids)  # first: a reply to what is about to be shown may come at once
-        texts, file = final_texts(wanted.reply, "", [], self.service.settings.discord.file_above_chars)
+        texts, file = await texts_again(self.service, wanted)
         async with self.service.turnstile(interaction.channel_id or 0):
-            await surface.finish(texts or ["-# (no words)"], await finished_view(store, turn), file)
+            await surface.finish(texts, await finished_view(store, turn), file)
         await surface.settle(store, turn)
 
     async def _surface(self, interaction: discord.Interaction[Any], turn: int, name: str) -> Surface:

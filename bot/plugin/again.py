@@ -1,0 +1,42 @@
+"""A logged reply as it stands in Discord: for what is shown once more, from the log."""
+
+import discord
+
+from ..explain.turn import Turn
+from .display import open_links, spoiler
+from .presenter import LONGEST_THOUGHT, endings, final_texts
+from .service import Service
+from .surface import Attached
+
+NOTE = "I was interrupted here and started again since. *Retry* writes another reply."
+
+
+def quoted(text: str) -> str:
+    """The question as one quoted line, where no message of the person shows it."""
+    line = " ".join(open_links(discord.utils.escape_markdown(text)).split())
+    return f"> {line[:180]}{'…' if len(line) > 180 else ''}"
+
+
+async def heading(service: Service, turn: Turn) -> str:
+    """What stands before a reply: the question, if it was given in a command and nothing else shows it."""
+    store = service.chat.store
+    if turn.prompt_message is None:
+        return ""
+    asked = await store.message(turn.prompt_message)
+    if asked.discord_message_id is not None or asked.erased:
+        return ""
+    if (await store.session(turn.session)).kind == "thread":
+        above = None if asked.parent is None else await store.message(asked.parent)
+        if above is None or above.role == "system":
+            return ""  # the thread stands below the question
+    return quoted(asked.text) + "\n"
+
+
+async def texts_again(service: Service, turn: Turn) -> tuple[list[str], Attached]:
+    """The texts of a reply's messages, with the small print that follows from the record, and its file."""
+    notes = [NOTE] if turn.status == "interrupted" else endings(turn.status, turn.finish, turn.error)
+    settings = service.settings.discord
+    hidden = spoiler(turn.reasoning[:LONGEST_THOUGHT]) if settings.reasoning == "spoiler" else ""
+    if not turn.reply.strip() and not notes:
+        notes = ["The model ended its turn without a word."]
+    return final_texts(turn.reply, hidden, notes, settings.file_above_chars, await heading(service, turn))

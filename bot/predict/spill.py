@@ -22,7 +22,8 @@ from .schedule import Run, Schedule, length, plain
 
 log = logging.getLogger(__name__)
 
-MAGIC = b"glasshead kv 3\n"
+_NAME = b"glasshead kv "
+MAGIC = _NAME + b"3\n"
 _SUM = 16
 _MOST_HEAD = 64 << 20
 
@@ -63,7 +64,7 @@ class Spill:
             except FileNotFoundError:
                 continue
             except (OSError, ValueError, KeyError, TypeError, struct.error, Damaged) as error:
-                log.warning("%s is damaged and removed: %s", path, error)
+                log.warning("%s cannot be used and is removed: %s", path, error)
                 path.unlink(missing_ok=True)
                 continue
             if spilled is not None:
@@ -122,8 +123,9 @@ class Spill:
     def _head(self, path: Path) -> Spilled | None:
         """What the file says it holds; None if it belongs to another key."""
         with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                raise Damaged("it is no snapshot")
+            if (magic := file.read(len(MAGIC))) != MAGIC:
+                older = magic[: len(_NAME)] == _NAME
+                raise Damaged("it is of another version" if older else "it is no snapshot")
             (size,) = struct.unpack("<I", file.read(4))
             if size > _MOST_HEAD:
                 raise Damaged("its head is too long")

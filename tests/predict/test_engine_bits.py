@@ -3,12 +3,14 @@
 import asyncio
 import ctypes
 import random
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import llama_cpp
 import pytest
 from glasshead.predict import replay
+from glasshead.predict.context import Context, Place
 from glasshead.predict.logits import hash_row
 from glasshead.predict.model import Model
 from glasshead.predict.schedule import Run
@@ -114,6 +116,24 @@ async def test_two_hundred_arrivals_and_long_prompts_are_replayed_bitwise(
                 steps = [0, len(made.steps) - 1]
                 rows = replay.again(model, made.ids, len(made.prompt), made.schedule, steps, threads=2)
                 assert [hash_row(row) for _, row in rows] == [made.hashes[step] for step in steps]
+
+
+def test_records_from_before_flash_attention_are_replayed_bitwise(replay_model):
+    ids, first = tuple(range(100, 180)), 73
+    made: list[int] = []
+    with closing(
+        Context(replay_model, n_ctx=256, streams=2, threads=1, n_batch=64, flash=False)
+    ) as context:  # as the first version did: chunks of any size, then step by step
+        for start, stop in ((0, 64), (64, first), *((i, i + 1) for i in range(first, len(ids) - 1))):
+            context.decode([Place(ids[i], i, 1, i == stop - 1) for i in range(start, stop)])
+            made.append(hash_row(context.row(stop - start - 1)))
+    old = (Run("many", first), Run("one", len(ids) - 1 - first))
+    for threads in (1, 2):
+        rows = replay.follow(replay_model, ids, first, old, threads=threads)
+        assert [hash_row(row) for _, row in rows] == made[1:]
+    now = (Run("some", first), Run("one", len(ids) - 1 - first))
+    rows = replay.follow(replay_model, ids, first, now, threads=1)
+    assert hash_row(next(rows).row) != made[1]
 
 
 async def test_nothing_is_carried_from_token_to_token(start, replay_model):

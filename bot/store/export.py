@@ -17,16 +17,16 @@ from .among import among
 from .bulk import heads
 from .clock import now_us
 from .export_process import written
-from .filters import turn_conditions
+from .filters import FEW, Condition, newest_turns, turn_conditions
 from .json import line_text, snowflake
 from .jsonl import vocabularies
 from .records import MessageRow, SessionRow, TurnRow
-from .search import turns_with
 from .search_syntax import Query
 from .store import Store
 from .tables import session, turn
 from .transfer import header
 from .turns import turn_rows
+from .words import turns_with
 
 Format = Literal["jsonl", "openai", "markdown", "csv"]
 Progress = Callable[[int], None]
@@ -57,8 +57,13 @@ async def export(
 
 async def turns_found(store: Store, query: Query) -> AsyncIterator[tuple[int, int]]:
     """(session, turn) of every turn found, by session, oldest first."""
-    conditions = turn_conditions(query)
     words = await _turns_with_words(store, query)
+    conditions, few = await store.database.read(lambda c: _chosen(c, query))
+    if few is not None:
+        for row in few:
+            if words is None or _bit(words, row[1]):
+                yield row
+        return
     last = (0, 0)
     while True:
         after = sa.tuple_(turn.c.session_id, turn.c.id) > sa.tuple_(*map(sa.literal, last))
@@ -76,6 +81,17 @@ async def turns_found(store: Store, query: Query) -> AsyncIterator[tuple[int, in
             if words is None or _bit(words, row[1]):
                 yield row
         last = rows[-1]
+
+
+def _chosen(connection: sa.Connection, query: Query) -> tuple[list[Condition], list[tuple[int, int]] | None]:
+    """The filters' conditions, and the turns (with their sessions before them) if they leave few."""
+    conditions = turn_conditions(connection, query)
+    ids = newest_turns(connection, query, FEW + 1) if conditions else []
+    if not conditions or len(ids) > FEW:
+        return conditions, None
+    rows = sa.select(turn.c.session_id, turn.c.id).where(turn.c.id.in_(among(ids)))
+    rows = rows.with_hint(turn, "INDEXED BY turn_facts", "sqlite")
+    return conditions, sorted((row[0], row[1]) for row in connection.execute(rows).all())
 
 
 def _bit(bits: bytearray, place: int) -> bool:

@@ -1,8 +1,8 @@
 """The filters of a query as conditions on a turn, and the newest turns that they leave.
 
-Every filter that names a value has an index in which its turns lie newest first, beside what the other filters ask
-for. The rarest is walked, the others are asked of each; a page is full, or the index has ended. Ranges of
-perplexity and length have no such order: what few turns they leave are sorted, else all turns are walked.
+Every filter that names a value has an index in which its turns lie newest first. The rarest is walked, the others
+are asked of each; a page is full, or the index has ended. Ranges of perplexity and length have no such order: what
+few turns they leave are sorted, else all turns are walked. A span of time is a span of ids.
 """
 
 from collections.abc import Sequence
@@ -11,48 +11,122 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from .among import among
+from .clock import DAY_US
 from .marks import STARS, THUMB
+from .rows import numbers
 from .search_syntax import Bounds, Query
 from .tables import feedback, model, person, tag, turn
 
 FEW = 5000
 """Turns up to which a filter is resolved whole."""
+SORTED = 20_000
+"""Turns of a range that are sorted, where no other filter has to be asked of each."""
+SHORT = 20_000
+"""Turns that are walked over at once: nothing else is tried first."""
 RECENT = 2000
 """Newest turns looked at first: the usual filter fills a page there."""
-COUNTED = 20_000
-"""Filters that leave more are all the same."""
+PROBED = 1000
+"""Newest turns of a filter that tell how rare it is."""
+APART = 8
+"""What a turn costs whose facts are looked up from another index, beside one whose facts lie in the one walked."""
+SKEW_TURNS, SKEW_US = 2000, 2 * DAY_US
+"""How far ids and times may disagree: a clock set back or ahead by that much (whichever is more) hides no turn."""
 
 Condition = sa.ColumnElement[bool]
+_walked = turn.alias("walked")
 
 
-def turn_conditions(query: Query) -> list[Condition]:
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where the turns of one value of a filter lie newest first: their ids, and what chooses them there."""
+
+    ids: sa.ColumnElement[int]
+    chosen: Condition
+    index: str | None = None
+    """Of `turn`: one that holds what other filters ask (``ids`` are `turn`'s own), or one that does not."""
+
+    def newest(self, span: tuple[int, int], limit: int) -> sa.Select[Any]:
+        found = sa.select(self.ids).where(self.chosen, self.ids.between(*span))
+        if self.index is not None:
+            found = found.with_hint(self.ids.table, f"INDEXED BY {self.index}", "sqlite")
+        return found.order_by(self.ids.desc()).limit(limit)
+
+    def cost(self, connection: sa.Connection, span: tuple[int, int]) -> float:
+        """Of walking all there are: so many turns of an index with their facts. Few are counted, many estimated."""
+        newest = self.newest(span, PROBED).subquery()
+        (id_,) = newest.c
+        count, oldest = connection.execute(sa.select(sa.func.count(), sa.func.min(id_))).one()
+        size = count if count < PROBED else count * (span[1] - span[0]) / max(span[1] - oldest, 1)
+        return float(size if self.ids.table is turn else size * APART)
+
+    def walk(self, others: Sequence[Condition], span: tuple[int, int], limit: int) -> sa.Select[Any]:
+        found = self.newest(span, limit).where(*others)
+        if self.ids.table in {tag, feedback}:
+            found = found.distinct()
+        if others and self.ids.table is not turn:
+            found = found.join(turn, turn.c.id == self.ids).with_hint(turn, "INDEXED BY turn_facts", "sqlite")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    condition: Condition
+    ways: tuple[Way, ...] | None = None
+    """One for each value; None where its turns lie in no such order."""
+
+
+def turn_conditions(connection: sa.Connection, query: Query) -> list[Condition]:
     """The filters of a query as conditions on a turn."""
-    out: list[Condition] = []
+    return [each.condition for each in _filters(connection, query)]
+
+
+def _filters(connection: sa.Connection, query: Query) -> list[Filter]:
+    out: list[Filter] = []
+
+    def add(column: sa.ColumnElement[int], values: Sequence[int], index: str) -> None:
+        out.append(Filter(column.in_(values), tuple(Way(turn.c.id, column == value, index) for value in values)))
+
+    def add_apart(name: str, values: Sequence[int], index: str) -> None:
+        ways = tuple(Way(_walked.c.id, _walked.c[name] == value, index) for value in values)
+        out.append(Filter(turn.c[name].in_(values), ways))
+
     if query.users:
-        out.append(turn.c.requester_id.in_(_persons(query)))
+        add(turn.c.requester_id, connection.execute(_persons(query)).scalars().all(), "turn_requester")
     if query.channels:
-        out.append(turn.c.channel_id.in_(query.channels))
+        add(turn.c.channel_id, query.channels, "turn_channel")
     if query.servers:
-        out.append(turn.c.guild_id.in_(query.servers))
+        add(turn.c.guild_id, query.servers, "turn_guild")
     if query.models:
-        out.append(turn.c.model_id.in_(_models(query)))
+        add_apart("model_id", connection.execute(_models(query)).scalars().all(), "turn_model")
     if query.sessions:
-        out.append(turn.c.session_id.in_(query.sessions))
+        add_apart("session_id", query.sessions, "turn_session")
     if query.statuses:
-        out.append(turn.c.status.in_(query.statuses))
+        odd: Condition = sa.literal_column("walked.status <> 'ok'")  # in these words, for the partial index on it
+        ways = tuple(
+            Way(_walked.c.id, sa.and_(odd, _walked.c.status == each), "turn_odd") for each in query.statuses
+        )
+        out.append(Filter(turn.c.status.in_(query.statuses), None if "ok" in query.statuses else ways))
     if query.tags:
-        out.append(turn.c.id.in_(sa.select(tag.c.turn_id).where(tag.c.name.in_(query.tags))))
-    if rated := _rated(query):
-        out.append(turn.c.id.in_(sa.select(feedback.c.turn_id).where(sa.or_(*rated))))
-    if query.perplexities:
-        out.append(sa.or_(*(_between(turn.c.perplexity, bounds) for bounds in query.perplexities)))
-    if query.tokens:
-        out.append(sa.or_(*(_between(turn.c.n_out, bounds) for bounds in query.tokens)))
+        tagged = sa.exists().where(tag.c.turn_id == turn.c.id, tag.c.name.in_(query.tags))
+        out.append(Filter(tagged, tuple(Way(tag.c.turn_id, tag.c.name == name) for name in query.tags)))
+    if query.thumbs or query.ratings:
+        rated = sa.exists().where(feedback.c.turn_id == turn.c.id, sa.or_(sa.false(), *_rated(query)))
+        out.append(Filter(rated, tuple(Way(feedback.c.turn_id, condition) for condition in _rated(query))))
+    out += [Filter(condition) for condition in _ranges(query).values()]
     if query.after_us is not None:
-        out.append(turn.c.created_us >= query.after_us)
+        out.append(Filter(turn.c.created_us >= query.after_us))
     if query.before_us is not None:
-        out.append(turn.c.created_us < query.before_us)
+        out.append(Filter(turn.c.created_us < query.before_us))
+    return out
+
+
+def _ranges(query: Query) -> dict[str, Condition]:
+    """Those of perplexity and length, by the index that begins with it."""
+    out = {}
+    if query.perplexities:
+        out["turn_perplexity"] = sa.or_(*(_between(turn.c.perplexity, bounds) for bounds in query.perplexities))
+    if query.tokens:
+        out["turn_tokens"] = sa.or_(*(_between(turn.c.n_out, bounds) for bounds in query.tokens))
     return out
 
 
@@ -95,119 +169,110 @@ def _between(column: Any, bounds: Bounds) -> Condition:
     return sa.and_(*parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """Where the turns of one value of a filter lie newest first: their ids, and what chooses them there."""
-
-    ids: sa.ColumnElement[int]
-    chosen: Condition
-    index: str = "turn_facts"
-    """Of `turn`, through which the other filters are asked."""
-
-    def count(self, connection: sa.Connection, most: int) -> int:
-        """How many there are, ``most`` at most."""
-        some = sa.select(self.ids).where(self.chosen)
-        if self.ids.table is turn:
-            some = some.with_hint(turn, f"INDEXED BY {self.index}", "sqlite")
-        counted = sa.select(sa.func.count()).select_from(some.limit(most).subquery())
-        return int(connection.execute(counted).scalar_one())
-
-    def walk(self, conditions: Sequence[Condition], limit: int, below: int | None) -> sa.Select[Any]:
-        found: sa.Select[Any] = sa.select(self.ids).where(self.chosen, *conditions)
-        if self.ids.table is not turn:
-            found = found.join(turn, turn.c.id == self.ids).distinct()
-        if below is not None:
-            found = found.where(self.ids < below)
-        found = found.with_hint(turn, f"INDEXED BY {self.index}", "sqlite")
-        return found.order_by(self.ids.desc()).limit(limit)
-
-
-def ways(connection: sa.Connection, query: Query) -> list[list[Way]]:
-    """For each filter that names values: a way for each value."""
-    out: list[list[Way]] = []
-
-    def add(column: sa.ColumnElement[int], values: Sequence[int], index: str) -> None:
-        out.append([Way(turn.c.id, column == value, index) for value in values])
-
-    if query.users:
-        add(turn.c.requester_id, connection.execute(_persons(query)).scalars().all(), "turn_requester")
-    if query.channels:
-        add(turn.c.channel_id, query.channels, "turn_channel")
-    if query.servers:
-        add(turn.c.guild_id, query.servers, "turn_guild")
-    if query.models:
-        add(turn.c.model_id, connection.execute(_models(query)).scalars().all(), "turn_model")
-    if query.sessions:
-        add(turn.c.session_id, query.sessions, "turn_session")
-    if query.statuses and "ok" not in query.statuses:
-        odd: Condition = sa.literal_column("turn.status <> 'ok'")  # in these words, for the partial index on it
-        out.append([Way(turn.c.id, sa.and_(odd, turn.c.status == each), "turn_odd") for each in query.statuses])
-    if query.tags:
-        out.append([Way(tag.c.turn_id, tag.c.name == name) for name in query.tags])
-    if query.thumbs or query.ratings:
-        out.append([Way(feedback.c.turn_id, condition) for condition in _rated(query)])
-    return out
-
-
 def newest_turns(connection: sa.Connection, query: Query, limit: int, below: int | None = None) -> list[int]:
     """The newest ``limit`` turns that the filters leave, older than ``below``."""
-    conditions = turn_conditions(query)
-    walked = _walk(conditions, limit, below)
-    top = connection.execute(sa.select(sa.func.max(turn.c.id))).scalar() or 0
-    if below is not None:
-        top = min(top, below - 1)
-    recent = list(connection.execute(walked.where(turn.c.id > top - RECENT)).scalars())
-    if len(recent) == limit or top <= RECENT:
-        return recent
-    named = ways(connection, query)
-    if named:
-        rarest = named[0] if len(named) == 1 else min(named, key=lambda one: _size(connection, one))
-        found: set[int] = set()
-        for way in rarest:
-            found.update(connection.execute(way.walk(conditions, limit, below)).scalars())
-        return sorted(found, reverse=True)[:limit]
-    few = _few_of_a_range(connection, query, conditions)
-    if few is not None:
-        return sorted((id_ for id_ in few if below is None or id_ < below), reverse=True)[:limit]
-    if query.before_us is not None:  # nothing newer than the newest of that time
-        last = sa.select(sa.func.max(turn.c.id)).where(turn.c.created_us < query.before_us)
-        walked = walked.where(turn.c.id <= (connection.execute(last).scalar() or 0))
-    return list(connection.execute(walked).scalars())
-
-
-def _walk(conditions: Sequence[Condition], limit: int, below: int | None) -> sa.Select[Any]:
-    found = sa.select(turn.c.id).where(*conditions).order_by(turn.c.id.desc()).limit(limit)
-    if below is not None:
-        found = found.where(turn.c.id < below)
-    return found.with_hint(turn, "INDEXED BY turn_facts", "sqlite")
-
-
-def _size(connection: sa.Connection, one: list[Way]) -> int:
-    return sum(way.count(connection, COUNTED) for way in one)
-
-
-def _few_of_a_range(connection: sa.Connection, query: Query, conditions: Sequence[Condition]) -> list[int] | None:
-    """The turns a range of perplexity or length leaves; None if there is no range, or if it leaves many."""
-    ranges = {
-        "turn_perplexity": [_between(turn.c.perplexity, bounds) for bounds in query.perplexities],
-        "turn_tokens": [_between(turn.c.n_out, bounds) for bounds in query.tokens],
+    given = _filters(connection, query)
+    low, high = span = _span(connection, query, below)
+    if low > high or any(each.ways == () for each in given):  # nobody has that name
+        return []
+    conditions = [each.condition for each in given]
+    walked_at_once = len(given) == 1 and given[0].ways is not None
+    if limit <= RECENT and not walked_at_once:
+        recent = _walk(connection, conditions, (max(low, high - RECENT), high), limit)
+        if len(recent) == limit or high - low <= RECENT:
+            return recent
+    costs = {
+        place: sum(way.cost(connection, span) for way in each.ways) if len(given) > 1 else 0
+        for place, each in enumerate(given)
+        if each.ways is not None
     }
-    given = {index: sa.or_(*bounds) for index, bounds in ranges.items() if bounds}
-    if not given:
-        return None
-    index = min(given, key=lambda name: _share(connection, given[name])) if len(given) > 1 else next(iter(given))
-    within = sa.select(turn.c.id).where(*given.values()).with_hint(turn, f"INDEXED BY {index}", "sqlite")
-    ids = connection.execute(within.limit(FEW + 1)).scalars().all()
-    if len(ids) > FEW:
-        return None
-    if len(conditions) == len(given):
-        return list(ids)
-    left = sa.select(turn.c.id).where(turn.c.id.in_(among(ids)), *conditions)
-    return list(connection.execute(left.with_hint(turn, "INDEXED BY turn_facts", "sqlite")).scalars())
+    rarest = min(costs, key=costs.__getitem__, default=None)
+    cost = float("inf") if rarest is None else costs[rarest]
+    if min(cost, high - low) > SHORT:
+        few = _newest_of_a_range(connection, query, conditions, span, limit)
+        if few is not None:
+            return few
+    if rarest is None or cost > high - low:
+        return _walk(connection, conditions, span, limit)
+    others = conditions[:rarest] + conditions[rarest + 1 :]
+    found: set[int] = set()
+    for way in given[rarest].ways or ():
+        found.update(numbers(connection.execute(way.walk(others, span, limit))))
+    return sorted(found, reverse=True)[:limit]
 
 
-def _share(connection: sa.Connection, condition: Condition) -> int:
-    """How many of the newest turns meet it."""
-    top = sa.select(sa.func.max(turn.c.id)).scalar_subquery()
-    recent = sa.select(sa.func.count()).where(turn.c.id > top - RECENT, condition)
-    return int(connection.execute(recent.with_hint(turn, "INDEXED BY turn_facts", "sqlite")).scalar_one())
+def _span(connection: sa.Connection, query: Query, below: int | None) -> tuple[int, int]:
+    """The ids between which all turns of the query's time lie, below ``below``."""
+    low, high = 0, connection.execute(_LAST).scalar() or 0
+    if below is not None:
+        high = min(high, below - 1)
+    if query.before_us is not None:
+        given = {"time": query.before_us, "skewed": query.before_us - SKEW_US}
+        high = min(high, connection.execute(_LAST_BEFORE, given).scalar() or 0)
+    if query.after_us is not None:
+        given = {"time": query.after_us, "skewed": query.after_us + SKEW_US}
+        low = connection.execute(_FIRST_AFTER, given).scalar() or high + 1
+    return low, high
+
+
+def _near(beyond: Condition, within: Condition, nearest: sa.ColumnElement[Any]) -> sa.Subquery:
+    """The turns on one side of a time that are nearest to it: so many, and so long."""
+    ids = sa.select(turn.c.id).where(beyond).with_hint(turn, "INDEXED BY turn_created", "sqlite")
+    many = ids.order_by(nearest).limit(SKEW_TURNS).subquery()
+    return sa.union_all(sa.select(many.c.id), ids.where(within)).subquery()
+
+
+_TIME: sa.BindParameter[int] = sa.bindparam("time")
+_SKEWED: sa.BindParameter[int] = sa.bindparam("skewed")
+_BEFORE = _near(turn.c.created_us < _TIME, turn.c.created_us >= _SKEWED, turn.c.created_us.desc())
+_AFTER = _near(turn.c.created_us >= _TIME, turn.c.created_us < _SKEWED, turn.c.created_us)
+_LAST = sa.select(sa.func.max(turn.c.id))
+_LAST_BEFORE = sa.select(sa.func.max(_BEFORE.c.id))
+_FIRST_AFTER = sa.select(sa.func.min(_AFTER.c.id))
+
+
+def _walk(
+    connection: sa.Connection, conditions: Sequence[Condition], span: tuple[int, int], limit: int
+) -> list[int]:
+    found = sa.select(turn.c.id).where(turn.c.id.between(*span), *conditions)
+    found = found.with_hint(turn, "INDEXED BY turn_facts", "sqlite").order_by(turn.c.id.desc()).limit(limit)
+    return numbers(connection.execute(found))
+
+
+def _newest_of_a_range(
+    connection: sa.Connection, query: Query, conditions: list[Condition], span: tuple[int, int], limit: int
+) -> list[int] | None:
+    """The newest turns that a range of perplexity or length leaves; None where there is none, or it leaves many."""
+    ranges = _ranges(query)
+    if not ranges:
+        return None
+    alone = len(ranges) == len(conditions)
+    most = SORTED if alone else FEW
+    within = _in_both(ranges) if len(ranges) == 2 else _in_one(*ranges.items())
+    counted = sa.select(sa.func.count()).select_from(within.limit(most + 1).subquery())
+    if connection.execute(counted).scalar_one() > most:
+        return None
+    ids = within.subquery()
+    newest: sa.Select[Any] = sa.select(ids.c.id).where(ids.c.id.between(*span)).order_by(ids.c.id.desc())
+    if not alone:
+        newest = newest.join(turn, turn.c.id == ids.c.id).where(*conditions)
+        newest = newest.with_hint(turn, "INDEXED BY turn_facts", "sqlite")
+    return numbers(connection.execute(newest.limit(limit)))
+
+
+def _in_one(given: tuple[str, Condition]) -> sa.Select[Any]:
+    index, condition = given
+    return sa.select(turn.c.id).where(condition).with_hint(turn, f"INDEXED BY {index}", "sqlite")
+
+
+def _in_both(ranges: dict[str, Condition]) -> sa.Select[Any]:
+    """Length after length, each with its range of perplexities: lengths are few."""
+    length = sa.select(sa.func.min(turn.c.n_out).label("n")).where(ranges["turn_tokens"])
+    length = length.with_hint(turn, "INDEXED BY turn_tokens", "sqlite")
+    lengths = length.cte("lengths", recursive=True)
+    # Of the range again only below: with two lower bounds SQLite would begin at the first, for each length anew.
+    following = sa.select(sa.func.min(turn.c.n_out)).where(turn.c.n_out > lengths.c.n)
+    following = following.with_hint(turn, "INDEXED BY turn_tokens", "sqlite")
+    lengths = lengths.union_all(sa.select(following.scalar_subquery()).where(lengths.c.n.is_not(None)))
+    both = sa.select(turn.c.id).join(lengths, turn.c.n_out == lengths.c.n).where(*ranges.values())
+    return both.with_hint(turn, "INDEXED BY turn_tokens", "sqlite")

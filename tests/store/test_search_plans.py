@@ -2,9 +2,10 @@
 
 import pytest
 import sqlalchemy as sa
-from glasshead.store import Store, filters, search
+from glasshead.store import Store, filters, marks, search, words
 from glasshead.store.search_syntax import parse
 from glasshead.store.small_index import TOKENIZERS
+from glasshead.store.tables import turn
 
 from .making import ask
 
@@ -41,23 +42,43 @@ async def steps(store: Store, typed: str, order: search.Order = "newest") -> lis
 @pytest.mark.parametrize(
     ("typed", "walked"),
     [
-        ("status:stopped", "turn USING COVERING INDEX turn_odd"),
+        ("status:stopped", "walked USING COVERING INDEX turn_odd"),
         ("channel:1", "turn USING COVERING INDEX turn_channel"),
-        ("channel:1 status:stopped", "turn USING INDEX turn_odd"),
+        ("channel:1 status:stopped", "walked USING COVERING INDEX turn_odd"),
         ("server:1 model:tiny perplexity:>2", "turn USING COVERING INDEX turn_guild"),
         ("user:1 after:2d", "turn USING COVERING INDEX turn_requester"),
         ("tag:odd user:1", "tag USING COVERING INDEX tag_name"),
         ("rating:up", "feedback USING COVERING INDEX feedback_value"),
-        ("perplexity:>1 tokens:>3", "turn USING COVERING INDEX turn_perplexity"),
+        ("session:1 model:tiny", "walked USING COVERING INDEX turn_session"),
+        ("model:tiny before:1h", "turn USING COVERING INDEX turn_created"),
     ],
 )
 async def test_the_rarest_filter_is_walked_in_its_own_index(
     filled: Store, monkeypatch: pytest.MonkeyPatch, typed: str, walked: str
 ):
     monkeypatch.setattr(filters, "RECENT", 1)
+    monkeypatch.setattr(filters, "APART", 0.01)
     found = await steps(filled, typed)
     assert [step for step in found if step.startswith(f"SEARCH {walked}")], found
     assert not [step for step in found if step.startswith("SCAN turn") or "TEMP B-TREE FOR ORDER" in step]
+
+
+@pytest.mark.parametrize(
+    ("typed", "walked"),
+    [
+        ("perplexity:>1 tokens:>3", "turn_tokens (n_out=? AND perplexity>?)"),
+        ("perplexity:>1 status:ok", "turn_perplexity (perplexity>?)"),
+        ("tokens:>3 server:1", "turn_tokens (n_out>?)"),
+    ],
+)
+async def test_a_range_that_leaves_few_is_sorted(
+    filled: Store, monkeypatch: pytest.MonkeyPatch, typed: str, walked: str
+):
+    monkeypatch.setattr(filters, "RECENT", 1)
+    monkeypatch.setattr(filters, "SHORT", 0)
+    found = await steps(filled, typed)
+    assert f"SEARCH turn USING COVERING INDEX {walked}" in found, found
+    assert not [step for step in found if step.startswith("SCAN turn")]
 
 
 @pytest.mark.parametrize("typed", ["", "status:ok", "perplexity:>0 status:ok"])
@@ -65,7 +86,7 @@ async def test_what_leaves_many_walks_the_newest(filled: Store, monkeypatch: pyt
     monkeypatch.setattr(filters, "RECENT", 1)
     monkeypatch.setattr(filters, "FEW", 1)
     found = await steps(filled, typed)
-    assert f"SEARCH {WALK_TURNS} (id>?)" in found and f"SCAN {WALK_TURNS}" in found
+    assert f"SEARCH {WALK_TURNS} (id>? AND id<?)" in found, found
     assert not [step for step in found if "USE TEMP B-TREE" in step]
 
 
@@ -78,7 +99,8 @@ async def test_words_with_a_filter_that_leaves_many(filled: Store, monkeypatch: 
     assert not [step for step in found if "USE TEMP B-TREE" in step], "newest first is the index's own order"
 
 
-async def test_words_with_a_filter_that_leaves_few(filled: Store):
+async def test_words_with_a_filter_that_leaves_few(filled: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(words, "RARE", 1)
     found = await steps(filled, "cafe channel:1")
     assert "SEARCH message USING COVERING INDEX message_turn (turn_id=?)" in found
     asked = [step for step in found if step.startswith("SCAN message_words VIRTUAL TABLE INDEX")]
@@ -114,13 +136,57 @@ async def test_every_way_finds_the_same(filled: Store, monkeypatch: pytest.Monke
     whole = await pages(100)
     assert whole
     assert await pages(3) == whole
-    monkeypatch.setattr(search, "CHUNK", 2)
+    monkeypatch.setattr(words, "CHUNK", 2)
     assert await pages(3) == whole
-    monkeypatch.setattr(search, "RARE", 0)
+    monkeypatch.setattr(words, "RARE", 1)
     for walking in (0.0, 1e9):
-        monkeypatch.setattr(search, "WALKED_US", walking)
+        monkeypatch.setattr(words, "WALKED_US", walking)
         assert await pages(3) == whole
+    monkeypatch.setattr(words, "RANKED", 1)
+    assert sorted(await pages(3)) == sorted(whole), "ranked among others, in another order"
+    monkeypatch.undo()
     monkeypatch.setattr(filters, "RECENT", 5)
     assert await pages(3) == whole
     monkeypatch.setattr(filters, "FEW", 2)
     assert await pages(3) == whole
+
+
+COMBINED = (
+    "channel:1 status:stopped",
+    "user:1 user:2 model:tiny",
+    "user:ann tokens:>3 rating:4",
+    "tag:odd channel:0",
+    "tag:odd rating:>=3",
+    "session:3 session:4 status:ok",
+    "perplexity:>1 tokens:<9 server:1",
+    "before:1h",
+    "after:1h status:ok",
+    "model:nobody",
+    "user:nobody status:ok",
+    "status:stopped status:ok perplexity:<0.5",
+)
+
+
+@pytest.mark.parametrize("typed", COMBINED)
+@pytest.mark.parametrize("constants", [{}, {"RECENT": 1}, {"RECENT": 1, "SHORT": 0}, {"RECENT": 1, "APART": 0.01}])
+async def test_filters_together_leave_what_their_conditions_leave(
+    filled: Store, monkeypatch: pytest.MonkeyPatch, typed: str, constants: dict[str, float]
+):
+    for number in (2, 5, 6):
+        await filled.database.write(lambda c, number=number: marks.add_tag(c, number, "odd"))
+        await filled.database.write(lambda c, number=number: marks.rate(c, number, 4))
+    for name, value in constants.items():
+        monkeypatch.setattr(filters, name, value)
+    query = parse(typed)
+
+    def work(connection: sa.Connection) -> tuple[list[int], list[int], list[int]]:
+        asked = sa.select(turn.c.id).where(*filters.turn_conditions(connection, query)).order_by(turn.c.id.desc())
+        whole = list(connection.execute(asked).scalars())
+        return (
+            whole,
+            filters.newest_turns(connection, query, 100),
+            filters.newest_turns(connection, query, 2, below=9),
+        )
+
+    whole, found, page = await filled.database.read(work)
+    assert found == whole and page == [id_ for id_ in whole if id_ < 9][:2]

@@ -13,6 +13,7 @@ from glasshead.store import Store, export_process, marks
 from glasshead.store import export as exporting
 from glasshead.store.backup import check
 from glasshead.store.export import export
+from glasshead.store.parquet import write_parquet
 from glasshead.store.search_syntax import Query, parse
 from glasshead.store.writes import import_session, import_vocabulary
 
@@ -213,3 +214,14 @@ async def test_what_somebody_broke_in_a_line_is_refused_in_words(filled: Store, 
     assert [made.reply for made in await copy.turns(whole)] == [made.reply for made in await filled.turns(1)]
     await copy.close()
     assert check(tmp_path / "copy.db") == []
+
+
+async def test_parquet(filled: Store, tmp_path: Path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="an extra")
+    path = tmp_path / "turns.parquet"
+    await write_parquet(filled, parse("status:ok"), path)
+    rows = parquet.read_table(path).to_pylist()
+    assert [row["id"] for row in rows] == [1, 2] and rows[0]["requester"] == "5"
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(UserError, match="exists already"):
+        await write_parquet(filled, Query(), path)

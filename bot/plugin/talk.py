@@ -15,6 +15,7 @@ from .cog import ServiceCog, in_words
 from .display import small
 from .hearing import Hearing
 from .history import MOST_HISTORY, History
+from .missed import missed
 from .permissions import plea
 from .presenter import present
 from .reading import says_something
@@ -45,6 +46,19 @@ class Talk(ServiceCog, name="Glasshead"):
     @property
     def history(self) -> History:
         return History(self.service, self.us)
+
+    async def cog_load(self) -> None:
+        if self.bot.is_ready():  # loaded anew: the bot goes on, and was not listening for a moment
+            self.service.later(self._catch_up())
+
+    @commands.Cog.listener()
+    async def on_ready(self) -> None:
+        """The gateway's session began, or began anew: it repeats nothing of what was said before."""
+        self.service.later(self._catch_up())
+
+    async def _catch_up(self) -> None:
+        async for message in missed(self.bot, self.service):
+            await self.on_message(message)
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
@@ -157,7 +171,7 @@ class Talk(ServiceCog, name="Glasshead"):
             session=0,
             message=0,
             sampling=self.service.sampling(message.channel, guild),
-            seed=self.service.set_here(message.channel).seed,
+            seed=self.service.seed(message.channel, guild),
             user=str(message.author.id),
             requester=message.author.id,
             model=self.service.model(message.channel, guild),

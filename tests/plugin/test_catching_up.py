@@ -1,13 +1,14 @@
 """What happened while the bot was away: replies not shown to the end, messages it was not told of."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import glasshead.plugin
 import pytest
 from discord_double import Double, Message, Person
 from glasshead.explain.picture_process import PictureProcess
-from glasshead.plugin import service, surface, unshown
+from glasshead.plugin import missed, service, surface, unshown
 from glasshead.plugin.client import Client
 from house import finished, labels
 from scripted import open_scripted
@@ -86,3 +87,45 @@ async def test_a_retry_that_could_not_be_shown_takes_its_place_after_a_restart(
     async with started():
         again = await double.reply_to(reply.reference, lambda m: "2/2" in labels(m), timeout=40)
         assert double.said() == [again] == [reply]
+
+
+async def test_what_was_said_before_a_session_began_anew_is_answered_once(double: Double, started: Any) -> None:
+    alice, bob = double.person("alice"), double.person("bob")
+    async with started():
+        known = await double.reply_to(await alice.say(alice.dm, "Hello!"), finished, timeout=40)
+        before = await ask(double, alice, "Hello!")
+        await double.gateway.invalidate()
+        asked = [
+            await alice.mention_bot(double.general, "One."),
+            await bob.say(double.general, "Two.", reply_to=before),
+            await alice.say(alice.dm, "Three."),
+            await bob.mention_bot(double.thread(double.general, "talk", bob), "Four."),
+        ]
+        await bob.say(double.general, "Nobody is asked.")
+        await double.until(lambda: double.gateway.identified == 2, timeout=40)
+        live = await bob.mention_bot(double.general, "Five.")
+        replies = [await double.reply_to(each, finished, timeout=40) for each in (*asked, live)]
+        assert {m.id for m in double.said()} == {m.id for m in (known, before, *replies)}
+
+
+async def test_what_was_said_between_two_runs_is_answered_once(
+    double: Double, started: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = double.person("alice"), double.person("bob")
+    async with started():
+        await double.commands_synced()
+        await bob.slash("privacy", double.general, mine="keep nothing")
+        private = await double.reply_to(await bob.mention_bot(double.general, "Hello!"), timeout=40)
+        before = await ask(double, alice, "Hello!")
+    asked = await alice.mention_bot(double.general, "Anybody here?")
+    async with started() as bot:
+        late = await double.reply_to(asked, finished, timeout=40)
+        assert double.said() == [private, before, late]
+        unheard = [m.id async for m in missed.missed(bot, bot.service)]
+        assert unheard == []
+        double.gateway.unsent.add("MESSAGE_CREATE")
+        asked = await alice.mention_bot(double.general, "And now?")
+        bot.get_channel(double.general.id).last_message_id = asked.id  # as a new session would tell
+        assert [m.id async for m in missed.missed(bot, bot.service)] == [asked.id]
+        monkeypatch.setattr(missed, "MISSED", timedelta(0))
+        assert [m.id async for m in missed.missed(bot, bot.service)] == []

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import discord
 from discord import app_commands
 
+from ..errors import UserError
+from .bounds import Bounds, Range, Setting, bounded, check, described
 from .cog import ServiceCog, tell
 from .preferences import GuildPreferences
 from .rights import manages
@@ -96,19 +98,47 @@ class Governing(ServiceCog, name="Glasshead administration"):
     ) -> None:
         change: dict[str, Any] = {}
         if tokens is not None:
-            change["most_tokens"] = tokens or None
+            change["bounds"] = _changed(self._guild(interaction).bounds, "max_tokens", (None, tokens or None))
         if per_minute is not None:
             change["per_minute"] = per_minute or None
         if per_person is not None:
             change["per_person"] = per_person or None
         guild = replace(self._guild(interaction), **change)
-        usual = self.service.settings.discord
+        usual, most = self.service.settings.discord, bounded(guild.bounds, {}, self.service.chat.sampling)
         shown = (
-            f"In this server: at most {guild.most_tokens or self.service.chat.sampling.max_tokens} tokens a reply, "
+            f"In this server: at most {most.max_tokens} tokens a reply, "
             f"{allowed(guild.per_minute or usual.server_per_minute)} for everybody together, "
             f"{allowed(guild.per_person or usual.per_minute)} for each person."
         )
         await self._set(interaction, shown, **change)
+
+    @admin.command(name="bounds", description="What may be set in this server's channels, and how far.")
+    @app_commands.describe(
+        setting="Of which setting.",
+        least="The smallest value that may be set.",
+        most="The largest value that may be set.",
+        action="allow: any value again; forbid: it stays as configured.",
+    )
+    async def bounds(
+        self,
+        interaction: discord.Interaction[Any],
+        setting: Setting,
+        least: app_commands.Range[float, 0.0, 1_000_000.0] | None = None,
+        most: app_commands.Range[float, 0.0, 1_000_000.0] | None = None,
+        action: Literal["allow", "forbid"] | None = None,
+    ) -> None:
+        now, given = self._guild(interaction).bounds, least is not None or most is not None
+        if given and action is not None:
+            raise UserError("give either bounds or an action")
+        if given:
+            check(setting, (least, most))
+        if given or action == "allow":
+            now = _changed(now, setting, (least, most))
+        elif action == "forbid":
+            now = {**now, setting: None}
+        change = {"bounds": now} if given or action else {}
+        said = described(now, setting) or "whatever people who may change it want"
+        await self._set(interaction, f"{setting} in this server: {said}.", **change)
 
     @admin.command(name="status", description="Queue, speed, memory, model, uptime.")
     async def status(self, interaction: discord.Interaction[Any]) -> None:
@@ -154,6 +184,11 @@ class Governing(ServiceCog, name="Glasshead administration"):
 
 def allowed(per_minute: float) -> str:
     return f"{per_minute:g} replies a minute" if per_minute else "any number of replies"
+
+
+def _changed(bounds: Bounds, name: str, bound: Range) -> Bounds:
+    others = {each: value for each, value in bounds.items() if each != name}
+    return others if bound == (None, None) else {**others, name: bound}
 
 
 def _with(ids: tuple[int, ...], id: int, there: bool) -> tuple[int, ...]:

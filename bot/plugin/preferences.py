@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
-from ..predict.sampling import Sampling
 from ..store import Store
+from .bounds import Bounds
 
 T = TypeVar("T")
 SCOPE, EVERYWHERE = "discord", 0
@@ -27,19 +27,14 @@ class ChannelPreferences:
     private: bool = False
     """Opted out: answered as single turns, nothing kept."""
 
-    def sampling(self, usual: Sampling) -> Sampling:
-        """``usual`` with what is set here."""
-        names = ("temperature", "top_p", "top_k", "min_p", "max_tokens")
-        return replace(usual, **{name: getattr(self, name) for name in names if getattr(self, name) is not None})
-
 
 @dataclass(frozen=True, slots=True)
 class GuildPreferences:
     """Of one server, set by those who run it."""
 
     welcomed: bool = False
-    most_tokens: int | None = None
-    """The upper bound of max_tokens in its channels."""
+    bounds: Bounds = field(default_factory=dict)
+    """Of what is set in its channels."""
     per_minute: int | None = None
     """Replies a minute for all its people together."""
     per_person: int | None = None

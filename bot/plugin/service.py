@@ -14,6 +14,7 @@ from ..config import Scope, Settings
 from ..errors import UserError
 from ..predict.sampling import Sampling
 from .allowance import Allowance
+from .bounds import SAMPLED, bounded
 from .pacing import Turnstile
 from .preferences import ChannelPreferences, Preferences
 
@@ -87,11 +88,14 @@ class Service:
         return self.preferences.channel(getattr(channel, "id", None), getattr(channel, "parent_id", None))
 
     def sampling(self, channel: object, guild: int | None) -> Sampling:
-        here = self.set_here(channel).sampling(self.chat.sampling)
-        most = self.preferences.guild(guild).most_tokens
-        if most is not None and here.max_tokens > most:
-            return ChannelPreferences(max_tokens=most).sampling(here)
-        return here
+        here = self.set_here(channel)
+        asked = {name: getattr(here, name) for name in SAMPLED}
+        return bounded(self.preferences.guild(guild).bounds, asked, self.chat.sampling)
+
+    def seed(self, channel: object, guild: int | None) -> int | None:
+        """The seed set there; None: a fresh one."""
+        forbidden = "seed" in self.preferences.guild(guild).bounds
+        return None if forbidden else self.set_here(channel).seed
 
     def spawn(self, work: Coroutine[object, object, None]) -> "asyncio.Task[None]":
         """Run beside the event that asked for it; `teardown` waits for it."""

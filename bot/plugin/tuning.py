@@ -6,11 +6,11 @@ import discord
 from discord import app_commands
 
 from ..chat.request import SEED_LIMIT
+from .bounds import SETTINGS, described, refusal
 from .cog import ServiceCog, tell
 from .rights import manages
 
 LONGEST_SYSTEM = 4000
-SHOWN = ("temperature", "top_p", "top_k", "min_p", "max_tokens")
 
 
 def may_tune(interaction: discord.Interaction[Any]) -> bool:
@@ -85,10 +85,6 @@ class Tuning(ServiceCog, name="Glasshead tuning"):
     ) -> None:
         if await refused(interaction):
             return
-        most = self.service.preferences.guild(interaction.guild_id).most_tokens
-        if most is not None and max_tokens is not None and max_tokens > most:
-            await tell(interaction, f"This server allows at most {most} tokens a reply.")
-            return
         asked = {
             "temperature": temperature,
             "top_p": top_p,
@@ -97,6 +93,11 @@ class Tuning(ServiceCog, name="Glasshead tuning"):
             "max_tokens": max_tokens,
             "seed": seed,
         }
+        bounds = self.service.preferences.guild(interaction.guild_id).bounds
+        refusals = [refusal(bounds, name, value) for name, value in asked.items() if value is not None]
+        if any(refusals):
+            await tell(interaction, " ".join(["Nothing is changed.", *filter(None, refusals)]))
+            return
         change: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
         if seed == -1:
             change["seed"] = None
@@ -106,7 +107,7 @@ class Tuning(ServiceCog, name="Glasshead tuning"):
     @settings.command(name="reset", description="Go back to the configured ones.")
     async def settings_reset(self, interaction: discord.Interaction[Any]) -> None:
         if not await refused(interaction):
-            await self._set(interaction, **dict.fromkeys((*SHOWN, "seed")))
+            await self._set(interaction, **dict.fromkeys(SETTINGS))
             await tell(interaction, self._shown(interaction))
 
     @app_commands.command(description="Which model answers in this channel or thread.")
@@ -134,9 +135,12 @@ class Tuning(ServiceCog, name="Glasshead tuning"):
     def _shown(self, interaction: discord.Interaction[Any]) -> str:
         here = self.service.set_here(interaction.channel)
         sampling = self.service.sampling(interaction.channel, interaction.guild_id)
+        bounds = self.service.preferences.guild(interaction.guild_id).bounds
+        seed = self.service.seed(interaction.channel, interaction.guild_id)
         lines = []
-        for name in SHOWN:
-            mark = "set here" if getattr(here, name) is not None else ""
-            lines.append(f"{name:<12} {getattr(sampling, name)!s:<8} {mark}".rstrip())
-        lines.append(f"{'seed':<12} {'fresh every time' if here.seed is None else here.seed}")
+        for name in SETTINGS:
+            value = ("fresh every time" if seed is None else seed) if name == "seed" else getattr(sampling, name)
+            mark = "set here" if value == getattr(here, name) else ""
+            marks = ", ".join(filter(None, (mark, described(bounds, name))))
+            lines.append(f"{name:<12} {value!s:<8} {marks}".rstrip())
         return "```\n" + "\n".join(lines) + "\n```"

@@ -5,15 +5,25 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import discord
+import glasshead.plugin
 import pytest
 import pytest_asyncio
+from discord import app_commands
 from discord.asset import Asset
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 from discord_double import Double
 from discord_double.launch import point
+from glasshead.config import Settings
+from glasshead.errors import UserError
+from glasshead.explain.picture_process import PictureProcess
+from glasshead.plugin import cog
 from glasshead.plugin.client import Client
 from house import House, Room, logged_in, made_settings
+from scripted import open_scripted
+from simcord.env import Env
+from simulated import Place
 
 Start = Callable[..., AbstractAsyncContextManager[Client]]
 
@@ -70,3 +80,40 @@ def room(house: House) -> Room:
     channel = house.double.channel(f"room-{house.tests}")
     alice, bob = (house.double.person(f"{name}{house.tests}") for name in ("alice", "bob"))
     return Room(house.double, house.bot, channel, alice, bob)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Of a bot without a model, without pictures."""
+
+    async def nothing(*_: Any) -> None:
+        pass
+
+    async def no_picture(*_: Any) -> None:
+        raise UserError("there is no picture here")
+
+    monkeypatch.setattr(glasshead.plugin, "open_chat", open_scripted)
+    monkeypatch.setattr(cog, "PATIENCE", 3600.0)  # simcord waits for what is due soon
+    monkeypatch.setattr(PictureProcess, "warm_up", nothing)
+    monkeypatch.setattr(PictureProcess, "draw", no_picture)
+    return made_settings(tmp_path, Path("none.gguf"), discord={"at_once": 20, "per_minute": 60})
+
+
+@pytest.fixture
+def simcord_bot(settings: Settings) -> Client:
+    return Client(settings, message_content=True)
+
+
+@pytest.fixture
+def place(simcord_env: Env) -> Iterator[Place]:
+    guild = simcord_env.create_guild()
+    moderator = guild.create_role("moderator", permissions=discord.Permissions(manage_messages=True))
+    manager = guild.create_role("manager", permissions=discord.Permissions(manage_guild=True))
+    user = simcord_env.create_user("alice")
+    alice, bob = guild.add_member(user), guild.add_member(simcord_env.create_user("bob"))
+    carol = guild.add_member(simcord_env.create_user("carol"), roles=[moderator])
+    dave = guild.add_member(simcord_env.create_user("dave"), roles=[moderator, manager])
+    general = guild.create_text_channel("general")
+    yield Place(simcord_env, guild, general, alice, bob, carol, dave, user.dm_channel)
+    for error in simcord_env.errors:
+        assert isinstance(getattr(error, "original", error), UserError | app_commands.CheckFailure)

@@ -1,118 +1,23 @@
 """Commands, components and permissions on simcord: no wire, no clock, no model."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import discord
 import glasshead.plugin
 import pytest
-from discord import app_commands
 from discord.ext import commands
 from glasshead.config import Settings
 from glasshead.errors import UserError
-from glasshead.explain.picture_process import PictureProcess
-from glasshead.plugin import cog
-from glasshead.plugin.client import Client
-from house import made_settings
-from scripted import OTHER, Scripted, open_scripted
-from simcord.actors import MemberActor
-from simcord.builders import ChannelHandle, GuildHandle
+from scripted import OTHER
 from simcord.components import walk_components
-from simcord.env import Env, run
+from simcord.env import run
 from simcord.results import InteractionResult
+from simulated import Place, words
 from store.making import MODEL
 
 pytestmark = pytest.mark.simcord(check_errors=False, settle_timeout=30)
 SAID = "Well, then."
-
-
-@dataclass
-class Place:
-    """A server with a channel; alice and bob, carol who manages messages, dave who manages the server."""
-
-    env: Env
-    guild: GuildHandle
-    channel: ChannelHandle
-    alice: MemberActor
-    bob: MemberActor
-    carol: MemberActor
-    dave: MemberActor
-    alice_alone: ChannelHandle
-    """Her direct messages with the bot."""
-
-    @property
-    def bot(self) -> Client:
-        assert isinstance(self.env.bot, Client)
-        return self.env.bot
-
-    @property
-    def chat(self) -> Scripted:
-        assert self.bot.service is not None and isinstance(self.bot.service.chat, Scripted)
-        return self.bot.service.chat
-
-    @property
-    def mention(self) -> str:
-        assert self.bot.user is not None
-        return self.bot.user.mention
-
-    async def ask(self, who: MemberActor, text: str = "Hello", **more: Any) -> discord.Message:
-        """Mention the bot; what it said last there."""
-        await who.send(self.channel, f"{self.mention} {text}", **more)
-        return self.said()
-
-    def said(self, channel: ChannelHandle | None = None) -> discord.Message:
-        message = (channel or self.channel).last_message
-        assert message is not None
-        return message
-
-    async def tell(self, who: MemberActor, command: str, /, **options: Any) -> str:
-        """Give a command; the words it is answered with."""
-        return words(await who.slash(self.channel, command, **options))
-
-
-def words(result: InteractionResult) -> str:
-    assert result.acknowledged and result.response is not None
-    return "\n".join([result.response.content, *(each.content for each in result.followups)])
-
-
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Of a bot without a model, without pictures."""
-
-    async def nothing(*_: Any) -> None:
-        pass
-
-    async def no_picture(*_: Any) -> None:
-        raise UserError("there is no picture here")
-
-    monkeypatch.setattr(glasshead.plugin, "open_chat", open_scripted)
-    monkeypatch.setattr(cog, "PATIENCE", 3600.0)  # simcord waits for what is due soon
-    monkeypatch.setattr(PictureProcess, "warm_up", nothing)
-    monkeypatch.setattr(PictureProcess, "draw", no_picture)
-    return made_settings(tmp_path, Path("none.gguf"), discord={"at_once": 20, "per_minute": 60})
-
-
-@pytest.fixture
-def simcord_bot(settings: Settings) -> Client:
-    return Client(settings, message_content=True)
-
-
-@pytest.fixture
-def place(simcord_env: Env) -> Iterator[Place]:
-    guild = simcord_env.create_guild()
-    moderator = guild.create_role("moderator", permissions=discord.Permissions(manage_messages=True))
-    manager = guild.create_role("manager", permissions=discord.Permissions(manage_guild=True))
-    user = simcord_env.create_user("alice")
-    alice, bob = guild.add_member(user), guild.add_member(simcord_env.create_user("bob"))
-    carol = guild.add_member(simcord_env.create_user("carol"), roles=[moderator])
-    dave = guild.add_member(simcord_env.create_user("dave"), roles=[moderator, manager])
-    general = guild.create_text_channel("general")
-    yield Place(simcord_env, guild, general, alice, bob, carol, dave, user.dm_channel)
-    for error in simcord_env.errors:
-        assert isinstance(getattr(error, "original", error), UserError | app_commands.CheckFailure)
 
 
 # who may do what
@@ -176,7 +81,7 @@ async def test_buttons_check_who_presses(place: Place) -> None:
 
 async def test_what_the_server_bounds_cannot_be_exceeded_in_a_channel(place: Place) -> None:
     await place.tell(place.dave, "admin limits", tokens=20)
-    assert "at most 20 tokens" in await place.tell(place.carol, "settings set", max_tokens=21)
+    assert "max_tokens at most 20, not 21" in await place.tell(place.carol, "settings set", max_tokens=21)
     assert "20" in await place.tell(place.carol, "settings set", max_tokens=20)
     await place.tell(place.dave, "admin limits", tokens=10)
     await place.ask(place.alice)

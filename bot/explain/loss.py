@@ -89,11 +89,16 @@ class Scored:
 
 async def score(engine: Engine, turn: Turn, k: int = 10) -> Scored:
     """Give the model prompt and reply in one pass. Raises UserError for a turn of another model."""
+    return arrange(turn, await one_pass(engine, turn, k))
+
+
+async def one_pass(engine: Engine, turn: Turn, k: int = 10) -> Sequence[Score]:
+    """The scores of tokens 1, 2, … of prompt and reply. Raises UserError for a turn of another model."""
     require_model(engine, turn)
     ids = (*turn.prompt.ids, *(step.id for step in turn.trace.steps))
     if len(ids) > engine.n_ctx:
         raise UserError(f"turn {turn.id} has {len(ids)} tokens, the model's context here holds {engine.n_ctx}")
-    return arrange(turn, await engine.score(ids, first=1, k=k))
+    return await engine.score(ids, first=1, k=k)
 
 
 def require_model(engine: Engine, turn: Turn) -> None:

@@ -15,8 +15,8 @@ from ..explain.contrast import kin_text
 from ..explain.explanation import Explanation
 from ..explain.explanation import explain as explain_turn
 from ..explain.lines import plain
-from ..explain.loss import score, scored_lines
-from ..explain.page import Extras, page
+from ..explain.loss import arrange, one_pass, scored_lines
+from ..explain.page import page
 from ..explain.statement import certificate_lines
 from ..explain.text import absence, percent, prompt_lines, step_lines
 from ..explain.turn import Turn
@@ -25,6 +25,7 @@ from ..store.relatives import relatives
 from .cog import answering, tell
 from .display import open_links
 from .panel import COLUMNS, Place, Verb, within
+from .reckoned import Reckoned
 from .service import Service
 from .touring import prove_here
 
@@ -40,6 +41,7 @@ class Probes:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._reckoned = Reckoned()
 
     async def run(self, interaction: discord.Interaction[Any], verb: Verb, place: Place, show: Show) -> None:
         if verb == "whatif":
@@ -72,8 +74,9 @@ class Probes:
         turn = explanation.turn
         named = turn.model.name if turn.model.name in self._service.chat.models else ""
         speaker = await self._service.chat.speaker_named(named)
-        scored = await score(speaker.engine, turn)
-        return "\n".join(scored_lines(turn, scored, COLUMNS))
+        scores = await one_pass(speaker.engine, turn, k=1)
+        self._reckoned.scored(turn.id, scores)
+        return "\n".join(scored_lines(turn, arrange(turn, scores), COLUMNS))
 
     async def _tree(self, turn: Turn) -> str:
         """The replies to the same message; below, a branch compared with the reply it left."""
@@ -83,14 +86,20 @@ class Probes:
     async def _prove(self, interaction: discord.Interaction[Any], explanation: Explanation) -> None:
         turn = explanation.turn
         certificate = await prove_here(self._service, turn)
-        paragraphs = (textwrap.fill(line.strip(), COLUMNS) for line in certificate_lines(certificate))
+        lines = certificate_lines(certificate)
+        self._reckoned.proven(turn.id, lines)
+        paragraphs = (textwrap.fill(line.strip(), COLUMNS) for line in lines)
         await _send(interaction, "\n\n".join(paragraphs), f"turn-{turn.id}-certificate.txt")
 
     async def _file(self, interaction: discord.Interaction[Any], explanation: Explanation) -> None:
         family = await relatives(self._service.chat.store, explanation.turn)
-        html = await asyncio.to_thread(page, explanation, extras=Extras(family=family))
+        extras = self._reckoned.extras(explanation.turn, family)
+        html = await asyncio.to_thread(page, explanation, extras=extras)
         file = discord.File(io.BytesIO(html.encode()), f"turn-{explanation.turn.id}.html")
-        await tell(interaction, "Everything recorded, as one page: download it and open it in a browser.", file)
+        missing = [name for name, there in (("Loss", extras.scored), ("Prove it", extras.certificate)) if not there]
+        more = f" *{'* and *'.join(missing)}*, pressed before, would be on it." if missing else ""
+        said = f"Everything recorded, as one page: download it and open it in a browser.{more}"
+        await tell(interaction, said, file)
 
     async def _ask_what_if(self, interaction: discord.Interaction[Any], place: Place, show: Show) -> None:
         explanation = await self._explanation(place.turn)

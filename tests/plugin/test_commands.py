@@ -97,8 +97,12 @@ async def test_what_the_panel_can_ask_further(room: Room) -> None:
     assert numbers.ephemeral and "all others" in numbers.text and "the draw u(seed, " in numbers.text
     page = await (await room.alice.press(panel, "File")).answer()
     assert page.attachments[0].filename.endswith(".html") and b"<html" in page.attachments[0].data[:500]
+    assert "*Prove it*, pressed" in page.text and "*Loss*" not in page.text
+    assert b"no gradient" in page.attachments[0].data and b"Proven" not in page.attachments[0].data
     proof = await (await room.alice.press(panel, "Prove it")).answer(90)
     assert "Proven" in proof.text, proof.text
+    page = await (await room.alice.press(panel, "File")).answer()
+    assert "pressed" not in page.text and b"Proven" in page.attachments[0].data
 
 
 async def test_what_if_is_a_branch_of_its_own(room: Room) -> None:

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 PATIENCE = 1.8
 """Seconds a command may take before it is acknowledged; Discord gives three."""
 ALREADY_ACKNOWLEDGED = 40060
+EXPIRED = (10015, 50027)
+"""What Discord says of an interaction that was acknowledged and is over: unknown webhook, invalid token."""
 _ANSWERED = "answered"
 
 
@@ -86,8 +88,22 @@ async def _acknowledge_late(interaction: discord.Interaction[Any]) -> None:
 async def tell(interaction: discord.Interaction[Any], text: str, file: discord.File | None = None) -> None:
     """An answer that only the person who asked sees (unless it was acknowledged for everybody).
 
-    The first one takes the place of *thinking …*; further ones stand below it.
+    The first one takes the place of *thinking …*; further ones stand below it. What took longer than Discord keeps
+    an interaction open goes to the person as a direct message.
     """
+    try:
+        await _tell(interaction, text, file)
+    except discord.HTTPException as error:
+        if error.code not in EXPIRED:
+            raise
+        more: dict[str, Any] = {}
+        if file is not None:
+            file.fp.seek(0)
+            more["file"] = discord.File(file.fp, file.filename)
+        await interaction.user.send(text[:2000], allowed_mentions=NOBODY, **more)
+
+
+async def _tell(interaction: discord.Interaction[Any], text: str, file: discord.File | None) -> None:
     text, response = text[:2000], interaction.response
     more: dict[str, Any] = {"file": file} if file is not None else {}
     if not response.is_done():

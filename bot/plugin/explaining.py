@@ -18,7 +18,7 @@ from ..explain.picture_process import PictureProcess
 from ..explain.scale import LAYERS, Layer
 from ..explain.sheet import sheet
 from ..explain.turn import Turn
-from .cog import ServiceCog, answering, tell
+from .cog import ServiceCog, answering
 from .panel import FOR_OPENER, PICTURE, REVEAL, TEMPLATE, Panel, Place, PlainPanel, Verb, moved, within
 from .probes import Probes
 from .service import NOBODY, Service
@@ -176,12 +176,9 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
             await self._show_first(interaction, turn, None)
 
     async def pressed(self, interaction: discord.Interaction[Any], verb: Verb, place: Place) -> None:
-        if verb in FOR_OPENER and interaction.user.id != place.opener:
-            await tell(
-                interaction, "Only the person who opened this panel can run that; `/explain` opens your own."
-            )
-            return
         async with answering(interaction):
+            if verb in FOR_OPENER and interaction.user.id != place.opener:
+                raise UserError("Only the person who opened this panel can run that; `/explain` opens your own.")
             if verb == "share":
                 await self._share(interaction, place)
             elif verb in ("saw", "loss", "prove", "whatif", "tree", "numbers", "file", "thought"):

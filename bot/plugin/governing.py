@@ -10,7 +10,7 @@ from discord import app_commands
 
 from ..errors import UserError
 from .bounds import Bounds, Range, Setting, bounded, check, described
-from .cog import ServiceCog, tell
+from .cog import ServiceCog, answering, tell
 from .preferences import GuildPreferences
 from .rights import manages
 from .sync import sync_if_changed
@@ -33,7 +33,8 @@ class Governing(ServiceCog, name="Glasshead administration"):
         await super().interaction_check(interaction)
         if manages(interaction, "manage_guild") or await self.bot.is_owner(interaction.user):
             return True
-        await tell(interaction, "That needs the permission **Manage Server**.")
+        async with answering(interaction):
+            await tell(interaction, "That needs the permission **Manage Server**.")
         return False
 
     @admin.command(name="user", description="Block somebody here, or let them talk to me again.")

@@ -1,5 +1,6 @@
 """`/session`, `/privacy`, `/forget`, `/export-my-data`: what is kept, and what becomes of it."""
 
+import contextlib
 import io
 import json
 from collections.abc import Callable
@@ -15,8 +16,9 @@ from ..store.json import snowflake
 from ..store.records import SessionRow
 from ..store.search_syntax import Query
 from ..store.sessions import update_session
-from .cog import ServiceCog, tell
+from .cog import ServiceCog, answering, tell
 from .display import counted
+from .transient import TROUBLE
 from .tuning import refused
 
 Keep = Literal["keep", "keep nothing"]
@@ -132,8 +134,10 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
     @app_commands.allowed_installs(guilds=True, users=True)
     async def forget(self, interaction: discord.Interaction[Any]) -> None:
         async def erase(pressed: discord.Interaction[Any]) -> None:
-            await pressed.response.edit_message(content="Erasing …", view=None)
-            await pressed.edit_original_response(content=await self._erase(interaction.user.id))
+            with contextlib.suppress(discord.HTTPException, *TROUBLE):  # erased it is, whatever can be shown of it
+                await pressed.response.edit_message(content="Erasing …", view=None)
+            async with answering(pressed):
+                await pressed.edit_original_response(content=await self._erase(interaction.user.id))
 
         await interaction.response.send_message(
             "This erases from the log everything you said to me and what I answered, for good. Messages in Discord "
@@ -194,5 +198,6 @@ class Confirm(discord.ui.View):
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         if interaction.user.id == self._user:
             return True
-        await tell(interaction, "That button is not yours.")
+        async with answering(interaction):
+            await tell(interaction, "That button is not yours.")
         return False

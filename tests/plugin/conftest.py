@@ -83,8 +83,8 @@ def room(house: House) -> Room:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Of a bot without a model, without pictures."""
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bot without a model, without pictures."""
 
     async def nothing(*_: Any) -> None:
         pass
@@ -93,9 +93,13 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         raise UserError("there is no picture here")
 
     monkeypatch.setattr(glasshead.plugin, "open_chat", open_scripted)
-    monkeypatch.setattr(cog, "PATIENCE", 3600.0)  # simcord waits for what is due soon
     monkeypatch.setattr(PictureProcess, "warm_up", nothing)
     monkeypatch.setattr(PictureProcess, "draw", no_picture)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(cog, "PATIENCE", 3600.0)  # simcord waits for what is due soon
     return made_settings(tmp_path, Path("none.gguf"), discord={"at_once": 20, "per_minute": 60})
 
 

@@ -4,14 +4,11 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-import glasshead.plugin
 import pytest
 from discord_double import Double, Message, Person
-from glasshead.explain.picture_process import PictureProcess
 from glasshead.plugin import missed, service, surface, unshown
 from glasshead.plugin.client import Client
 from house import finished, labels
-from scripted import open_scripted
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -26,17 +23,6 @@ async def given_up(double: Double, bot: Client) -> None:
     assert bot.service is not None
     await asyncio.gather(*bot.service.tasks)
     assert bot.service._later
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bot without a model and without pictures."""
-
-    async def nothing(*_: Any) -> None:
-        pass
-
-    monkeypatch.setattr(glasshead.plugin, "open_chat", open_scripted)
-    monkeypatch.setattr(PictureProcess, "warm_up", nothing)
 
 
 @pytest.fixture

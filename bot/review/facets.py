@@ -25,7 +25,13 @@ def facets(connection: sa.Connection) -> tuple[Facet, ...]:
         Facet("When", (("today", "after:24h"), ("this week", "after:7d"), ("this month", "after:30d"))),
         Facet("Outcome", tuple((name, f"status:{name}") for name in ("ok", "stopped", "error", "interrupted"))),
         Facet(
-            "Rating", (("★★★★+", "rating:>=4"), ("★★−", "rating:<=2"), ("thumb up", "rating:up"), ("thumb down", "rating:down"))
+            "Rating",
+            (
+                ("★★★★+", "rating:>=4"),
+                ("★★−", "rating:<=2"),
+                ("thumb up", "rating:up"),
+                ("thumb down", "rating:down"),
+            ),
         ),
         Facet("Unsure", (("perplexity over 5", "perplexity:>5"), ("over 20", "perplexity:>20"))),
         Facet("Model", tuple((model_name(name), f"model:{_quoted(model_name(name))}") for name in models)),

@@ -194,13 +194,24 @@ class Eraser:
             await asyncio.to_thread(_empty, folder)
 
     async def _merge(self, index: str) -> None:
-        """Merge a full-text index into one piece, which drops what was deleted: in short steps, and if replies come
-        in so fast that there is always a new piece, the rest in one long one."""
-        pages = await self._database.read(partial(edits.index_pages, index=index))
+        """Merge all pieces of a full-text index into one, which drops what was deleted, in short steps. Pieces that
+        replies add meanwhile hold nothing of it, and stay.
+
+        It is begun once: to begin anew at every step loses what was merged whenever a piece has been added, and
+        each time adds a level to the index, which calls itself corrupt when there are 2,000.
+        """
+        left, pages = await self._database.read(
+            lambda c: (edits.index_segments(c, index), edits.index_pages(c, index))
+        )
+        step = -MERGE_PAGES
         for _ in range(2 * pages // MERGE_PAGES + 16):
-            if not await self._database.write(partial(edits.merge_search_index, index=index, pages=MERGE_PAGES)):
+            if not await self._database.write(partial(edits.merge_search_index, index=index, pages=step)):
                 return
-        await self._database.write(partial(edits.merge_search_index, index=index, pages=2 * pages + 10_000))
+            step = MERGE_PAGES
+            left &= await self._database.read(partial(edits.index_segments, index=index))
+            if not left:
+                return
+        await self._database.write(partial(edits.merge_search_index, index=index, pages=-2 * pages - 10_000))
 
 
 def _id(value: int) -> int:

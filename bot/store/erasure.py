@@ -8,7 +8,7 @@ done plans nothing. Where the words stood in other people's prompts, token ids b
 import secrets
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -292,9 +292,39 @@ def rebuild_search_index(connection: sa.Connection, index: str) -> None:
     )
 
 
+def index_segments(connection: sa.Connection, index: str) -> set[int]:
+    """The ids of the pieces a full-text index is in, from its structure record (see "fts5_index.c")."""
+    query = f"SELECT block FROM {index}_data WHERE id = 10"  # noqa: S608
+    numbers = _varints(bytes(connection.exec_driver_sql(query).scalar_one())[4:])
+    levels, _, _ = next(numbers), next(numbers), next(numbers)
+    found = set()
+    for _ in range(levels):
+        _, pieces = next(numbers), next(numbers)
+        for _ in range(pieces):
+            found.add(next(numbers))
+            _, _ = next(numbers), next(numbers)
+    return found
+
+
+def _varints(data: bytes) -> Iterator[int]:
+    """SQLite's: seven bits a byte, the highest first; a ninth byte would have eight."""
+    value, length = 0, 0
+    for byte in data:
+        length += 1
+        if length == 9:
+            value = value << 8 | byte
+        else:
+            value = value << 7 | byte & 0x7F
+            if byte & 0x80:
+                continue
+        yield value
+        value, length = 0, 0
+
+
 def merge_search_index(connection: sa.Connection, index: str, pages: int) -> bool:
-    """Rewrite a part of a full-text index without what was deleted; False when there was nothing left to do."""
+    """Rewrite a part of a full-text index without what was deleted; False when there was nothing left to do. Below
+    zero, ``pages`` begin the merge of all pieces there are; above, they go on with it."""
     before = connection.exec_driver_sql("SELECT total_changes()").scalar_one()
-    connection.exec_driver_sql(f"INSERT INTO {index} ({index}, rank) VALUES ('merge', ?)", (-pages,))  # noqa: S608
+    connection.exec_driver_sql(f"INSERT INTO {index} ({index}, rank) VALUES ('merge', ?)", (pages,))  # noqa: S608
     after = connection.exec_driver_sql("SELECT total_changes()").scalar_one()
     return int(after) - int(before) >= 2

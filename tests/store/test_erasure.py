@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from glasshead.predict.prompt import Prompt, Span
-from glasshead.store import Store, erasure, marks
+from glasshead.store import Store, eraser, erasure, marks
 from glasshead.store.blocks import BLOCK, ERASED, unpack_ids
 from glasshead.store.columns import Damaged, unsqueeze
 from glasshead.store.quotes import Quotes
 from glasshead.store.search_syntax import parse
+from glasshead.store.tables import message
 
 from .making import MODEL, PIECES, SAMPLING, ask, steps
 
@@ -260,3 +261,29 @@ async def test_an_erasure_ends_and_is_thorough_while_replies_keep_coming(log: St
     await log.database.checkpoint()
     after = everything(path.parent)
     assert [needle for needle in NEEDLES if needle.encode() in after] == []
+
+
+async def test_the_index_is_merged_once_however_much_is_said_meanwhile(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    session = await store.start_session()
+    for number in range(40):
+        words = " ".join(f"w{number}x{each}" for each in range(300))
+        await store.append_message(session, "user", f"{words} quetzalweg{number}", person=ANN)
+        await store.append_message(session, "user", words[::-1], person=BO)
+    merge, steps_done = erasure.merge_search_index, []
+
+    def beside(connection, **given) -> bool:
+        steps_done.append(given)
+        for number in range(3):  # more than a step can merge
+            said = {"session_id": session, "role": "user", "text": f"new{len(steps_done)}x{number} " * 20}
+            connection.execute(message.insert().values(said | {"unspaced": False, "created_us": 1}))
+        return merge(connection, **given)
+
+    monkeypatch.setattr(erasure, "merge_search_index", beside)
+    monkeypatch.setattr(eraser, "MERGE_PAGES", 1)
+    await store.erase_person(ANN)
+    begun = [given["pages"] for given in steps_done if given["index"] == "message_words" and given["pages"] < 0]
+    assert begun == [-1] and len(steps_done) > 5
+    await store.close()
+    assert b"quetzalweg" not in everything(path.parent)

@@ -128,7 +128,7 @@ class SearchIndex(RuleBasedStateMachine):
             connection.exec_driver_sql(f"PRAGMA max_page_count = {PLENTY}")
         self.said |= made
 
-    @rule(index=indexes, pages=st.sampled_from([1, 8, 64, 10_000]))
+    @rule(index=indexes, pages=st.sampled_from([-64, -1, 1, 8, 64, 10_000]))
     def merge(self, index: str, pages: int) -> None:
         with self.engine.begin() as connection:
             erasure.merge_search_index(connection, index, pages)

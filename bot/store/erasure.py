@@ -223,25 +223,33 @@ def apply(connection: sa.Connection, some: Sequence[Edit]) -> int:
     return len(some)
 
 
+# Built once: an erasure makes tens of thousands of edits, and building a statement takes longer than running it.
+_BLOCK = prompt_block.update().where(prompt_block.c.id == sa.bindparam("of"))
+_TURN = turn.update().where(turn.c.id == sa.bindparam("of"))
+_TAIL = _TURN.values(tail=sa.bindparam("ids"))
+_UNVERIFIABLE = _TURN.values(verifiable=False)
+_FEEDBACK = feedback.update().where(feedback.c.turn_id == sa.bindparam("of")).values(note="")
+_MESSAGE = message.update().where(message.c.id == sa.bindparam("of"))
+
+
 def _make(connection: sa.Connection, what: str, id_: int, value: Any) -> None:
     match what:
         case "block":
-            values = {"ids": value, "hash": secrets.token_bytes(16)}
-            connection.execute(prompt_block.update().where(prompt_block.c.id == id_).values(values))
+            connection.execute(_BLOCK, {"of": id_, "ids": value, "hash": secrets.token_bytes(16)})
         case "tail":
-            connection.execute(turn.update().where(turn.c.id == id_).values(tail=value))
+            connection.execute(_TAIL, {"of": id_, "ids": value})
         case "unverifiable":
-            connection.execute(turn.update().where(turn.c.id == id_).values(verifiable=False))
+            connection.execute(_UNVERIFIABLE, {"of": id_})
         case "trace":
             delete_trace(connection, id_)
-            connection.execute(feedback.update().where(feedback.c.turn_id == id_).values(note=""))
+            connection.execute(_FEEDBACK, {"of": id_})
         case "note":
             connection.execute(annotation.delete().where(annotation.c.id == id_))
         case "title":
             connection.execute(session.update().where(session.c.id == id_).values(title=""))
         case "message":
             values = _blank() if value is None else {"text": value, "unspaced": unspaced(value)}
-            connection.execute(message.update().where(message.c.id == id_).values(values))
+            connection.execute(_MESSAGE, {"of": id_, **values})
 
 
 def _blank() -> dict[str, Any]:

@@ -16,6 +16,8 @@ PART = 4056
 
 
 _DROP_DRAFT = trace_draft.delete().where(trace_draft.c.turn_id == sa.bindparam("turn"))
+_DROP = trace.delete().where(trace.c.turn_id == sa.bindparam("turn"))
+_DROP_PART = trace_part.delete().where(trace_part.c.id == sa.bindparam("part"))
 _LAST = sa.select(trace_part).order_by(trace_part.c.id.desc()).limit(1)
 _FILL = trace_part.update().where(trace_part.c.id == sa.bindparam("part"))
 _INSERT_PARTS = trace_part.insert()
@@ -87,19 +89,19 @@ def trace_blobs(connection: sa.Connection, turns: Collection[int]) -> dict[int, 
 
 def delete_trace(connection: sa.Connection, turn_id: int) -> None:
     """Delete a turn's trace and draft: their bytes are overwritten."""
-    connection.execute(trace_draft.delete().where(trace_draft.c.turn_id == turn_id))
+    connection.execute(_DROP_DRAFT, {"turn": turn_id})
     row = connection.execute(_TRACE, {"turn": turn_id}).first()
     if row is None:
         return
-    connection.execute(trace.delete().where(trace.c.turn_id == turn_id))
+    connection.execute(_DROP, {"turn": turn_id})
     start, left = row.start, row.size
     for part in connection.execute(_PARTS, _of(row)).all():
         size = min(left, len(part.data) - start)
         blank = part.data[:start] + bytes(size) + part.data[start + size :]
-        this = trace_part.c.id == part.id
-        connection.execute(
-            trace_part.update().where(this).values(data=blank) if any(blank) else trace_part.delete().where(this)
-        )
+        if any(blank):
+            connection.execute(_FILL, {"part": part.id, "data": blank})
+        else:
+            connection.execute(_DROP_PART, {"part": part.id})
         start, left = 0, left - size
 
 

@@ -1,7 +1,6 @@
 """What a reader of an explanation can ask of the log and the model, which is loaded when first asked."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from functools import partial
@@ -11,9 +10,10 @@ from ..chat.what_if import what_if
 from ..config import Settings
 from ..errors import UserError
 from ..explain.loss import Scored, score
-from ..explain.proof import CannotVerify, prove, require, threads_here
+from ..explain.proof import prove, require, threads_here
 from ..explain.statement import certificate_lines
 from ..explain.turn import Turn
+from ..predict.halt import Halt
 from ..predict.local import EngineSettings, LocalEngine
 from ..predict.model import Model
 from ..store import Store
@@ -29,13 +29,13 @@ class ModelActions:
     def __init__(self, settings: Settings, chat: Chat | None = None) -> None:
         self._settings = settings
         self._chat = chat
-        self._left = threading.Event()
+        self._left = Halt()
 
     async def __aenter__(self) -> "ModelActions":
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._left.set()
+        self._left.call()
 
     async def family(self, turn: Turn) -> list[Turn]:
         """The logged replies to the same message."""
@@ -51,14 +51,10 @@ class ModelActions:
         """Replay the turn; its certificate in lines."""
         require(turn)
 
-        def progress(*_: object) -> None:
-            if self._left.is_set():
-                raise CannotVerify("given up: the reader left")
-
         def work() -> list[str]:
             with closing(self._model(turn)) as model:
                 threads = threads_here(self._settings.engine.threads)
-                return certificate_lines(prove(turn, model, threads=threads, progress=progress))
+                return certificate_lines(prove(turn, model, threads=threads, halt=self._left))
 
         return await asyncio.to_thread(work)
 

@@ -6,7 +6,6 @@ Exit code 0: proven. 1: not. 2: cannot be judged (`--all`: nothing could).
 import asyncio
 import json
 import sys
-import threading
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, closing
@@ -23,6 +22,7 @@ from ..explain.statement import cannot_json, certificate_json, certificate_lines
 from ..explain.turn import Turn
 from ..predict.adapter import adapt
 from ..predict.engine import ModelIdentity
+from ..predict.halt import Halt
 from ..predict.model import Model, file_sha256
 from ..store import Store
 
@@ -105,27 +105,25 @@ async def _numbers(store: Store, turn: int | None, all_turns: bool) -> AsyncGene
 
 
 async def _prove(turn: Turn, models: "_Models", levels: tuple[Level, ...], *, every: bool) -> Certificate:
-    """In a thread. Cancelled, it gives up at the next step, and only then lets go of the model."""
+    """In a thread. Cancelled, it gives up, and only then lets go of the model."""
     require(turn)
-    stop = threading.Event()
+    halt = Halt()
     show = _bar(turn.id) if sys.stderr.isatty() else None
 
     def progress(level: Level, done: int, total: int, share: float) -> None:
-        if stop.is_set():
-            raise CannotVerify(f"turn {turn.id}: stopped before the end")
         if show is not None:
             show(level, done, total, share)
 
     def work() -> Certificate:
         model = models.load(turn.model)
         threads = threads_here(models.settings.engine.threads)
-        return prove(turn, model, threads=threads, levels=levels, every=every, progress=progress)
+        return prove(turn, model, threads=threads, levels=levels, every=every, progress=progress, halt=halt)
 
     working = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(working)
     finally:
-        stop.set()
+        halt.call()
         await asyncio.wait([working])
         if not working.cancelled():
             working.exception()  # one that was given up ends in an error nobody waits for

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..predict import replay
-from ..predict.engine import ModelIdentity
+from ..predict.engine import EngineError, ModelIdentity
+from ..predict.halt import Halt
 from ..predict.model import Model
 from ..predict.schedule import length
 from .certificate import LEVELS, Certificate, Environment, Judge, Level, StepCheck, judge, noise
@@ -20,6 +21,13 @@ Progress = Callable[[Level, int, int, float], None]
 
 class CannotVerify(UserError):
     """There is nothing to judge: the message names what is missing."""
+
+
+class GivenUp(CannotVerify):
+    """Somebody has called the halt."""
+
+    def __init__(self, turn: Turn) -> None:
+        super().__init__(f"turn {turn.id}: the proof was given up before its end")
 
 
 def require(turn: Turn, model: ModelIdentity | None = None) -> None:
@@ -62,11 +70,12 @@ def prove(
     levels: Collection[Level] = LEVELS,
     every: bool = False,
     progress: Progress = lambda *_: None,
+    halt: Halt | None = None,
 ) -> Certificate:
     """Replay the levels asked for, in a fresh context on ``model``, and judge them.
 
-    Blocks for seconds to minutes; level B takes of a long reply what choose() picks, or ``every`` step. Raises
-    CannotVerify. ``progress`` may raise to give up.
+    Blocks for seconds to minutes, until ``halt`` is called; level B takes of a long reply what choose() picks, or
+    ``every`` step. Raises CannotVerify.
     """
     identity = model.identity
     require(turn, identity)
@@ -80,7 +89,7 @@ def prove(
         steps = _steps(turn, level, every)
         total, spent = sum(_cost(turn, level, step) for step in steps), 0.0
         checks[level] = []
-        for step, row in _rows(turn, level, model, steps, threads):
+        for step, row in _rows(turn, level, model, steps, threads=threads, halt=halt):
             checks[level].append(judging.check(step, row))
             spent += _cost(turn, level, step)
             progress(level, len(checks[level]), len(steps), spent / total)
@@ -107,14 +116,34 @@ def _steps(turn: Turn, level: Level, every: bool) -> Sequence[int]:
     return replay.choose(len(turn.prompt.ids), n, every=every) if level == "B" else range(n)
 
 
-def _rows(turn: Turn, level: Level, model: Model, steps: Sequence[int], threads: int) -> Iterator[replay.StepRow]:
+def _rows(
+    turn: Turn, level: Level, model: Model, steps: Sequence[int], *, threads: int, halt: Halt | None
+) -> Iterator[replay.StepRow]:
+    rows = _computed(turn, level, model, steps, threads=threads, halt=halt)
+    if halt is None:
+        yield from rows
+        return
+    try:
+        for row in rows:
+            if halt.called:
+                raise GivenUp(turn)
+            yield row
+    except EngineError:
+        if halt.called:
+            raise GivenUp(turn) from None
+        raise
+
+
+def _computed(
+    turn: Turn, level: Level, model: Model, steps: Sequence[int], *, threads: int, halt: Halt | None
+) -> Iterator[replay.StepRow]:
     ids = [*turn.prompt.ids, *(step.id for step in turn.trace.steps)]
     first = len(turn.prompt.ids)
     if level == "A":
-        return replay.follow(model, ids, first, turn.schedule, threads=threads)
+        return replay.follow(model, ids, first, turn.schedule, threads=threads, halt=halt)
     if level == "B":
-        return replay.again(model, ids, first, turn.schedule, steps, threads=threads)
-    return replay.forced(model, ids, first, threads=threads)
+        return replay.again(model, ids, first, turn.schedule, steps, threads=threads, halt=halt)
+    return replay.forced(model, ids, first, threads=threads, halt=halt)
 
 
 def _cost(turn: Turn, level: Level, step: int) -> float:

@@ -176,6 +176,10 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
             await self._show_first(interaction, turn, None)
 
     async def pressed(self, interaction: discord.Interaction[Any], verb: Verb, place: Place) -> None:
+        with self.service.waited_for():
+            await self._pressed(interaction, verb, place)
+
+    async def _pressed(self, interaction: discord.Interaction[Any], verb: Verb, place: Place) -> None:
         async with answering(interaction):
             if verb in FOR_OPENER and interaction.user.id != place.opener:
                 raise UserError("Only the person who opened this panel can run that; `/explain` opens your own.")

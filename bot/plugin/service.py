@@ -1,8 +1,9 @@
 """What all cogs share: the chat, the settings, the replies being made, the pace of each channel."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..chat import Chat
 from ..chat.reply import Reply
 from ..config import Scope, Settings
 from ..errors import UserError
+from ..predict.halt import Halt
 from ..predict.sampling import Sampling
 from .allowance import Allowance
 from .bounds import SAMPLED, bounded
@@ -56,6 +58,8 @@ class Service:
     closing: bool = False
     proving: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever has the model loaded once more."""
+    halt: Halt = field(default_factory=Halt)
+    """Ends a proof."""
     started: float = field(default_factory=time.monotonic)
     _turnstiles: dict[int, Turnstile] = field(default_factory=dict)
     _allowances: dict[tuple[str, int], Allowance] = field(default_factory=dict)
@@ -103,6 +107,17 @@ class Service:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
+
+    @contextlib.contextmanager
+    def waited_for(self) -> Iterator[None]:
+        """What is done in this block is waited for like what was spawned: an answer to a command, say."""
+        task: asyncio.Task[Any] | None = asyncio.current_task()
+        assert task is not None, "there are tasks wherever there is an event"
+        self.tasks.add(task)
+        try:
+            yield
+        finally:
+            self.tasks.discard(task)
 
     def later(self, work: Coroutine[object, object, None]) -> None:
         """Do something once Discord is there again: nobody waits for it, `close` least of all."""
@@ -203,15 +218,14 @@ class Service:
     async def close(self) -> None:
         """Stop the replies and let each show what it has; what waits its turn is not begun any more."""
         self.closing = True
+        self.halt.call()
         for task in self._later:
             task.cancel()
-        for running in list(self.running):
-            await running.reply.stop()
-        if self.tasks:
-            _, late = await asyncio.wait(self.tasks, timeout=LONGEST_END)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        self.spawn(self.chat.aclose())
+        _, late = await asyncio.wait(self.tasks, timeout=LONGEST_END)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
 
 def guild_of(message: discord.Message) -> int | None:

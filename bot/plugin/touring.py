@@ -1,6 +1,7 @@
 """`/tour`: eight claims about next-token prediction, tested live."""
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import closing
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..explain.tour import TOUR, Bench, report_lines, visit
 from ..explain.turn import Turn
 from ..predict.pool import load_model
 from ..wiring import model_choice
-from .cog import ServiceCog, tell
+from .cog import ServiceCog, answering, tell
 from .interaction_surface import is_member
 from .service import NOBODY, Service
 
@@ -26,16 +27,14 @@ THREADS = 1
 async def prove_here(service: Service, turn: Turn) -> Certificate:
     """Replay a turn in a context of its own. One after the other: each holds the model once more."""
 
-    def go_on(*_: object) -> None:
-        if service.closing:
-            raise UserError("the proof was given up: I am being stopped")
-
     def work() -> Certificate:
         name = turn.model.name if turn.model.name in service.chat.models else service.settings.model.name
         with closing(load_model(name, model_choice(service.settings, name))) as model:
-            return prove(turn, model, threads=THREADS, progress=go_on)
+            return prove(turn, model, threads=THREADS, halt=service.halt)
 
     async with service.proving:
+        if service.closing:
+            raise UserError("there is no time for a proof: I am being stopped")
         return await asyncio.to_thread(work)
 
 
@@ -57,6 +56,11 @@ class Touring(ServiceCog, name="Glasshead tour"):
             await tell(interaction, "Somebody else is on the tour right now; please try again in a minute.")
             return
         await interaction.response.defer(ephemeral=True, thinking=True)
+        with self.service.waited_for():
+            async with answering(interaction):
+                await self._lead(interaction, [step] if step else range(1, len(TOUR) + 1))
+
+    async def _lead(self, interaction: discord.Interaction[Any], numbers: Iterable[int]) -> None:
         async with self._one:
             speaker = self.service.chat.speaker
 
@@ -64,7 +68,9 @@ class Touring(ServiceCog, name="Glasshead tour"):
                 return await prove_here(self.service, turn)
 
             bench = Bench(speaker.engine, speaker.renderer, speaker.vocabulary, replay)
-            for number in [step] if step else range(1, len(TOUR) + 1):
+            for number in numbers:
+                if self.service.closing:
+                    raise UserError("the tour ends here: I am being stopped")
                 lines = "\n".join(report_lines(await visit(bench, number), columns=56)).replace("```", "'''")
                 await self._show(interaction, f"```\n{lines[:1900]}\n```")
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from . import library, window  # noqa: F401  (library sets the environment that llama.cpp loads in)
 from .engine import EngineError
+from .halt import Halt
 from .logits import Logits
 from .model import Model
 
@@ -42,7 +43,15 @@ class Context:
     """``streams`` sequences of up to ``n_ctx`` positions each, all on one loaded model."""
 
     def __init__(
-        self, model: Model, *, n_ctx: int, streams: int, threads: int, n_batch: int, flash: bool = True
+        self,
+        model: Model,
+        *,
+        n_ctx: int,
+        streams: int,
+        threads: int,
+        n_batch: int,
+        flash: bool = True,
+        halt: Halt | None = None,
     ) -> None:
         """``flash``: with flash attention, as replies are made; without, as the oldest records were."""
         if not 1 <= streams <= MAX_STREAMS:
@@ -59,6 +68,9 @@ class Context:
         params.kv_unified = False
         params.swa_full = True  # a sliding window's cache would forget what a trimmed prefix needs
         params.no_perf = True
+        self._halt = halt  # llama.cpp looks at it as long as there is a context
+        if halt is not None:
+            params.abort_callback, params.abort_callback_data = halt.asked, halt.of
         self._context = llama.llama_init_from_model(model.pointer, params)
         if not self._context:
             raise EngineError("no_memory", f"there is no memory for {streams} replies of {n_ctx} tokens")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ..errors import UserError
 from .batch import BLOCK, LEAST_CHUNK, TILE, is_split
 from .context import Context, Place
+from .halt import Halt
 from .logits import Logits
 from .model import Model
 from .schedule import Rows, Schedule, length
@@ -38,27 +39,39 @@ class StepRow(NamedTuple):
     row: Logits
 
 
-def follow(model: Model, ids: Sequence[int], first: int, schedule: Schedule, *, threads: int) -> Iterator[StepRow]:
+def follow(
+    model: Model, ids: Sequence[int], first: int, schedule: Schedule, *, threads: int, halt: Halt | None = None
+) -> Iterator[StepRow]:
     """Level A: every position once, each in its logged class."""
-    with closing(_Walk(model, ids, first, schedule, threads)) as walk:
+    with closing(_Walk(model, ids, first, schedule, threads=threads, halt=halt)) as walk:
         for step in range(len(ids) - first):
             yield StepRow(step, walk.to(first - 1 + step))
 
 
 def again(
-    model: Model, ids: Sequence[int], first: int, schedule: Schedule, steps: Sequence[int], *, threads: int
+    model: Model,
+    ids: Sequence[int],
+    first: int,
+    schedule: Schedule,
+    steps: Sequence[int],
+    *,
+    threads: int,
+    halt: Halt | None = None,
 ) -> Iterator[StepRow]:
     """Level B: for each of ``steps`` the memory is cleared and the whole input given again, along the classes."""
-    with closing(_Walk(model, ids, first, schedule, threads)) as walk:
+    with closing(_Walk(model, ids, first, schedule, threads=threads, halt=halt)) as walk:
         for step in steps:
             walk.clear()
             yield StepRow(step, walk.to(first - 1 + step))
 
 
-def forced(model: Model, ids: Sequence[int], first: int, *, threads: int) -> Iterator[StepRow]:
+def forced(
+    model: Model, ids: Sequence[int], first: int, *, threads: int, halt: Halt | None = None
+) -> Iterator[StepRow]:
     """Level C: teacher forcing, one pass over everything, all positions in class ``tile``."""
     end = len(ids) - 1
-    with closing(Context(model, n_ctx=end + TILE, streams=1, threads=threads, n_batch=TILE)) as context:
+    context = Context(model, n_ctx=end + TILE, streams=1, threads=threads, n_batch=TILE, halt=halt)
+    with closing(context):
         for start in range(0, end, TILE):
             stop = min(start + TILE, end)  # the last chunk is filled up; nothing comes after it
             filled = [*ids[start:stop], *[ids[0]] * (start + TILE - stop)]
@@ -89,7 +102,16 @@ def estimate(first: int, schedule: Schedule, steps: Sequence[int], *, one_s: flo
 class _Walk:
     """A context walked along a schedule. The sequence lives in the last stream, its company in those before."""
 
-    def __init__(self, model: Model, ids: Sequence[int], first: int, schedule: Schedule, threads: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        ids: Sequence[int],
+        first: int,
+        schedule: Schedule,
+        *,
+        threads: int,
+        halt: Halt | None,
+    ) -> None:
         if not 1 <= first <= len(ids):
             raise UserError(f"a reply of {len(ids)} tokens in all cannot begin at {first}")
         if length(schedule) < len(ids) - 1:
@@ -105,6 +127,7 @@ class _Walk:
             threads=threads,
             n_batch=_N_BATCH,
             flash=not any(run.rows == "many" for run in schedule),
+            halt=halt,
         )
 
     def close(self) -> None:

@@ -89,6 +89,17 @@ async def test_sigterm_while_it_writes_ends_cleanly(double: Double, launch: Any,
     assert "Traceback" not in bot.output and "Task was destroyed" not in bot.output
 
 
+async def test_sigterm_while_it_proves_ends_cleanly_and_soon(double: Double, launch: Any) -> None:
+    alice = double.person("alice")
+    bot = await launch("glasshead", "run")
+    asked = await alice.mention_bot(double.general, "What is this about? " + "Here is a long story. " * 80)
+    reply = await double.reply_to(asked, finished, timeout=60)
+    panel = await (await alice.press(reply, "Explain")).answer()
+    await alice.press(panel, "Prove it")
+    assert await bot.terminate(timeout=15) == 0, bot.output
+    assert "Traceback" not in bot.output and "Task was destroyed" not in bot.output
+
+
 async def test_drops_and_429s_on_the_way(double: Double, launch: Any, tmp_path: Path) -> None:
     alice = double.person("alice")
     bot = await launch("glasshead", "run")

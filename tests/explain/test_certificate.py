@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from glasshead.explain.certificate import Certificate, Distance, Prediction, distance, meaning, same
-from glasshead.explain.proof import CannotVerify, prove, require
+from glasshead.explain.proof import CannotVerify, GivenUp, prove, require
 from glasshead.explain.statement import cannot_json, certificate_json, certificate_lines
 from glasshead.explain.turn import Trace, Turn
+from glasshead.predict.halt import Halt
 from glasshead.predict.local import EngineSettings, LocalEngine
 from glasshead.predict.model import Model
 from glasshead.predict.prompt import Prompt, Span
@@ -79,7 +80,15 @@ def with_step(turn: Turn, index: int, change: Callable[[Step], Step]) -> Turn:
 
 @pytest.fixture(scope="module")
 def certificate(written: Turn, model: Model) -> Certificate:
-    return prove(written, model, threads=1)
+    return prove(written, model, threads=1, halt=Halt())
+
+
+def test_a_halt_ends_it_within_a_batch(written: Turn, model: Model) -> None:
+    halt, told = Halt(), []
+    halt.call()
+    with pytest.raises(GivenUp, match="given up before its end"):
+        prove(written, model, threads=1, halt=halt, progress=lambda *done: told.append(done))
+    assert not told
 
 
 def test_proves_a_reply_bit_for_bit(certificate: Certificate, written: Turn) -> None:

@@ -22,6 +22,8 @@ from .things import Channel, Guild, Message
 from .world import World
 
 OLD_EDITS = 5
+CUT = 0
+"""As the status of a fault: the connection breaks."""
 
 
 @dataclass
@@ -46,6 +48,12 @@ class Fault:
     delay: float = 0.0
     retry_after: float | None = None
     after: bool = False
+
+
+def _cut(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)
 
 
 class Double:
@@ -136,6 +144,8 @@ class Double:
             await asyncio.sleep(fault.delay)
             if fault.retry_after is not None:
                 return self._too_many(fault.retry_after, {})
+            if fault.status == CUT and not fault.after:
+                return _cut(request)
             if fault.status is not None and not fault.after:
                 return web.json_response({"message": "fault", "code": 0}, status=fault.status)
         match = request.match_info
@@ -150,6 +160,8 @@ class Double:
             response = await handler(request)
         except ApiError as error:
             response = web.json_response(error.body, status=error.status)
+        if fault is not None and fault.after and fault.status == CUT:
+            return _cut(request)
         if fault is not None and fault.after and fault.status is not None:
             return web.json_response({"message": "fault", "code": 0}, status=fault.status)
         if self.bare and isinstance(response, web.Response) and response.content_type == "application/json":
@@ -182,7 +194,7 @@ class Double:
     # faults
 
     def fail(self, method: str, path: str, status: int, *, times: int = 1, after: bool = False) -> Fault:
-        """Answer the next ``times`` requests matching the regular expression with ``status``."""
+        """Answer the next ``times`` requests matching the regular expression with ``status``; CUT: not at all."""
         return self._add(Fault(method, path, status, times, after=after))
 
     def slow(self, method: str, path: str, seconds: float, *, times: int = 1) -> Fault:

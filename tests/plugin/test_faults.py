@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from discord_double import Double, Message, Person
+from discord_double.double import CUT
 from glasshead.plugin import interaction_surface, presenter, surface
 from house import finished, labels
 
@@ -101,7 +102,7 @@ async def test_a_very_long_reply_is_attached(double: Double, started: Any) -> No
         await double.until(lambda: double.said() == [last])
 
 
-@pytest.mark.parametrize("status", [500, 503])
+@pytest.mark.parametrize("status", [500, 503, 408, CUT])
 async def test_bad_minutes_lose_nothing_and_repeat_nothing(double: Double, started: Any, status: int) -> None:
     async with started(**SHORT):
         double.fail("POST", "/messages$", status, after=True)

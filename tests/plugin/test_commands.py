@@ -1,9 +1,10 @@
 """Commands, menus and panels, from the other side of the screen; one bot for all of these."""
 
+import asyncio
 import json
 
 import pytest
-from discord_double import Permission
+from discord_double import Message, Permission
 from house import Room, finished, labels, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -135,6 +136,14 @@ async def test_continue_from_here(room: Room) -> None:
     assert said == ["Say one.", "Say three."]
 
 
+async def prompt_of(room: Room, reply: Message) -> str:
+    """What the model was given for a reply, token by token."""
+    await asyncio.gather(*room.service.tasks)
+    store = room.service.chat.store
+    turn = await store.turn(await store.turn_of_discord_message(reply.id) or 0)
+    return b"".join(turn.prompt_pieces).decode()
+
+
 async def test_system_prompts_count_from_the_next_message(room: Room) -> None:
     first = await room.ask(room.alice, "Hi!")
     refused = await room.alice.slash("system set", room.channel, text="You are a pirate.")
@@ -144,6 +153,12 @@ async def test_system_prompts_count_from_the_next_message(room: Room) -> None:
     assert "pirate" in (await room.alice.slash("system show", room.channel)).text
     second = await room.follow(room.alice, "Who are you?", first)
     assert (await room.read_by_model(second))[0] == ("system", "You are a pirate.")
+    thread = room.double.thread(room.channel, "talk", room.alice)
+    elsewhere = room.double.channel(f"{room.channel.name}-other")
+    for place, told in ((room.channel, True), (thread, True), (elsewhere, False), (room.bob.dm, False)):
+        asked = await room.bob.mention_bot(place, "And who are you here?")
+        prompt = await prompt_of(room, await room.double.reply_to(asked, finished, timeout=40))
+        assert ("You are a pirate." in prompt) is told and ("helpful assistant" in prompt) is not told
     await owner.slash("system clear", room.channel)
     assert "As configured" in (await room.alice.slash("system show", room.channel)).text
 

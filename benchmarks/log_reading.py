@@ -4,6 +4,7 @@ import random
 import resource
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 
 import sqlalchemy as sa
 from glasshead.review.almost import look
@@ -92,14 +93,15 @@ async def exporting(store: Store, seconds: float) -> list[Figure]:
         done = [0]
         begun = time.perf_counter()
         early, size = 0.0, 0
-        async for piece in export(store, format_, Query(), traces=traces, progress=done.append):
-            size += len(piece)
-            spent = time.perf_counter() - begun
-            if not early and spent > seconds / 5:
-                early = memory()
-            if spent > seconds:
-                break
-        rate = done[-1] / (time.perf_counter() - begun)
+        async with aclosing(export(store, format_, Query(), traces=traces, progress=done.append)) as pieces:
+            async for piece in pieces:
+                size += len(piece)
+                spent = time.perf_counter() - begun
+                if not early and spent > seconds / 5:
+                    early = memory()
+                if spent > seconds:
+                    break
+            rate = done[-1] / (time.perf_counter() - begun)
         out.append(
             Figure(
                 f"export {name}",

@@ -34,7 +34,7 @@ Progress = Callable[[int], None]
 
 FOUND = 500
 """Turns looked for at once."""
-PAGE, LIGHT_PAGE = 100, 500
+PAGE, LIGHT_PAGE = 25, 500
 """Turns read and written at once, with their traces and without."""
 TOGETHER = 64
 """Sessions whose messages are read at once."""

@@ -5,7 +5,7 @@ import datetime
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
@@ -175,8 +175,13 @@ class _Speakers:
     async def _introduce(self, engine: LocalEngine) -> Speaker:
         vocabulary = engine.vocabulary
         await self._store.save_vocabulary(engine.model, await asyncio.to_thread(vocabulary.pieces))
-        renderer = Renderer(vocabulary, engine.template, date=datetime.date.today())
-        for limit in (*engine.limits, *await asyncio.to_thread(renderer.limits)):
+
+        def prepare() -> tuple[Renderer, Sequence[str]]:
+            renderer = Renderer(vocabulary, engine.template, date=datetime.date.today())
+            return renderer, renderer.limits()
+
+        renderer, limits = await asyncio.to_thread(prepare)  # others are answered meanwhile
+        for limit in (*engine.limits, *limits):
             log.warning("%s: %s", engine.model.name, limit)
         return Speaker(engine, vocabulary, renderer, renderer.stop)
 

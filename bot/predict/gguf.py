@@ -7,6 +7,7 @@ This reader says in one line what is wrong. Format: https://github.com/ggml-org/
 import mmap
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -178,6 +179,20 @@ class _Malformed(Exception):
 
 def read(path: Path) -> Header:
     """The header of a complete, single-file GGUF. Raises UserError with one line saying what is wrong."""
+    try:
+        state = path.stat()
+    except OSError:
+        return _read(path)  # which says what is wrong
+    return _remembered(path.absolute(), state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+
+
+@lru_cache(maxsize=8)
+def _remembered(path: Path, *_: int) -> Header:
+    """A start reads a header several times, and a large vocabulary takes a second."""
+    return _read(path)
+
+
+def _read(path: Path) -> Header:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _Reader(data).header()

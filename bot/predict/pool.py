@@ -33,6 +33,7 @@ class ModelPool:
         self._budget = budget
         self._pinned = pinned
         self._engines: OrderedDict[str, LocalEngine] = OrderedDict()
+        self._sizes: dict[str, int] = {}
         self._lock = asyncio.Lock()
 
     async def get(self, name: str) -> LocalEngine:
@@ -66,7 +67,7 @@ class ModelPool:
                 await self._engines.popitem()[1].aclose()
 
     async def _make_room(self, name: str) -> None:
-        needed = footprint(self._choices[name])
+        needed = self._sizes[name] = await asyncio.to_thread(footprint, self._choices[name])
         for other, engine in list(self._engines.items()):
             if needed + self._used() <= self._budget:
                 return
@@ -82,7 +83,7 @@ class ModelPool:
             )
 
     def _used(self) -> int:
-        return sum(footprint(self._choices[name]) for name in self._engines)
+        return sum(self._sizes[name] for name in self._engines)
 
     async def _load(self, name: str) -> LocalEngine:
         choice, loop = self._choices[name], asyncio.get_running_loop()

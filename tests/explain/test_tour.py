@@ -34,7 +34,7 @@ async def bench(model_path: Path) -> AsyncIterator[Bench]:
     async def replay(turn: Turn) -> Certificate:
         return await asyncio.to_thread(work, turn)
 
-    yield Bench(engine, renderer, model.vocabulary, replay, sampling=Sampling(max_tokens=6))
+    yield Bench(engine, renderer, model.vocabulary, replay, sampling=Sampling(max_tokens=4))
     await engine.aclose()
 
 

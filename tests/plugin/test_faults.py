@@ -35,7 +35,7 @@ async def test_stop_keeps_what_was_said(double: Double, started: Any) -> None:
 
 
 async def test_a_deleted_channel_ends_the_reply_quietly(double: Double, started: Any) -> None:
-    async with started(sampling={"max_tokens": 200, "temperature": 0.0, "logit_bias": ON_AND_ON}) as bot:
+    async with started(sampling={"max_tokens": 60, "temperature": 0.0, "logit_bias": ON_AND_ON}) as bot:
         asked = await double.person("alice").mention_bot(double.general, "Count to a thousand in words.")
         await double.reply_to(asked, timeout=40)
         double.remove_channel(double.general)
@@ -77,7 +77,7 @@ async def test_without_the_content_intent_it_works_by_mention(double: Double, st
 
 
 async def test_a_long_reply_is_split_and_every_part_explained(double: Double, started: Any) -> None:
-    async with started(paced=True, sampling={"max_tokens": 180, "temperature": 1.0, "logit_bias": LONG_WORDS}):
+    async with started(paced=True, sampling={"max_tokens": 130, "temperature": 1.0, "logit_bias": LONG_WORDS}):
         alice = double.person("alice")
         asked = await alice.mention_bot(double.general, "Tell me a long story.")
         last = await double.wait_for(finished, timeout=120)
@@ -93,7 +93,7 @@ async def test_a_long_reply_is_split_and_every_part_explained(double: Double, st
 
 async def test_a_very_long_reply_is_attached(double: Double, started: Any) -> None:
     longest = {"file_above_chars": 2000}
-    sampling = {"max_tokens": 180, "temperature": 1.0, "logit_bias": LONG_WORDS}
+    sampling = {"max_tokens": 130, "temperature": 1.0, "logit_bias": LONG_WORDS}
     async with started(sampling=sampling, discord=longest):
         await double.person("alice").mention_bot(double.general, "Tell me a long story.")
         last = await double.wait_for(finished, timeout=120)
@@ -200,7 +200,7 @@ async def test_a_command_where_it_is_no_member_is_cut_in_time(
 
 
 async def test_the_place_in_the_queue_is_shown(double: Double, started: Any) -> None:
-    long = {"max_tokens": 120, "temperature": 0.0, "logit_bias": ON_AND_ON}
+    long = {"max_tokens": 50, "temperature": 0.0, "logit_bias": ON_AND_ON}
     async with started(engine={"streams": 1}, sampling=long):
         people = [double.person(f"person{i}") for i in range(4)]
         asked = [await who.mention_bot(double.channel(f"of-{who.user.name}"), "Count.") for who in people]
@@ -211,7 +211,7 @@ async def test_the_place_in_the_queue_is_shown(double: Double, started: Any) -> 
 
 
 async def test_what_was_left_out_is_said(double: Double, started: Any) -> None:
-    async with started(model={"context": 256}, sampling={"max_tokens": 20, "temperature": 0.0}):
+    async with started(model={"context": 256}, sampling={"max_tokens": 8, "temperature": 0.0}):
         alice = double.person("alice")
         text = "Here is something long to say: " + "one two three four five six seven eight nine ten " * 4
         reply = await ask(double, alice, text)

@@ -87,7 +87,7 @@ async def test_every_row_of_a_crowd_is_replayed_bitwise(name, start, quantized, 
     path = model_path if name == "default" else quantized(name)
     most = 2 if name == "default" else 1  # threads; the soak runs the others with two
     engine = await start(path, max_running=9, cache_bytes=3 << 20, spill_folder=tmp_path, threads=most)
-    replies = await crowd(engine, random.Random(name))
+    replies = await crowd(engine, random.Random(name), n=5)
 
     assert all(made.error is None for made in replies)
     assert any(made.n_cached for made in replies)
@@ -155,7 +155,7 @@ async def test_nothing_is_carried_from_token_to_token(start, replay_model):
 
 async def test_teacher_forcing_is_near_and_a_score_is_of_one_class(start, replay_model):
     engine = await start()
-    prompt = tuple(range(100, 170))
+    prompt = tuple(range(100, 150))
     made = await read(prompt, engine.generate(prompt, replace(WILD, max_tokens=6), 1))
     scores = await engine.score(made.ids, first=len(prompt))
 
@@ -174,10 +174,10 @@ async def test_teacher_forcing_is_near_and_a_score_is_of_one_class(start, replay
 
 async def test_scores_do_not_depend_on_where_scoring_begins(start):
     engine = await start()
-    ids = [7 * i % 40000 + 5 for i in range(130)]
+    ids = [7 * i % 40000 + 5 for i in range(70)]
     whole = await engine.score(ids)
     assert len(whole) == len(ids) - 1
-    for first in (2, 63, 64, 65, 129):
+    for first in (2, 60, 61, 69):
         assert [s.row_hash for s in await engine.score(ids, first=first)] == [
             s.row_hash for s in whole[first - 1 :]
         ]

@@ -213,7 +213,7 @@ async def test_a_spilled_conversation_is_there_after_a_restart(start, tmp_path):
 
 async def test_newcomers_share_what_another_is_just_computing(start):
     engine = await start()
-    shared = tuple(range(100, 400))
+    shared = tuple(range(100, 240))
     made = await asyncio.gather(
         *(read(p, engine.generate(p, WILD, 1)) for p in ((*shared, 7 * i, 8 * i, 9 * i) for i in range(1, 5)))
     )
@@ -234,7 +234,7 @@ async def test_a_long_newcomer_goes_in_chunks_between_steps(start, monkeypatch):
     engine = await start(n_ctx=1024, max_running=2)
     running = engine.generate(PROMPT, replace(LONG, logit_bias=((2, -math.inf),)), 1)
     await anext(running)
-    prompt = tuple(range(100, 700))
+    prompt = tuple(range(100, 340))
     newcomer = asyncio.create_task(read(prompt, engine.generate(prompt, replace(WILD, max_tokens=1), 2)))
     while not newcomer.done():
         await anext(running)

@@ -409,11 +409,17 @@ def rendered_directly(source: str, vocabulary: Vocabulary) -> str | None:
         return None
 
 
-@pytest.mark.parametrize("name", ["qwen2", "llama-spm", "gemma-4", "phi-3", "deepseek-llm"])
+OTHERS = ("llama-spm", "gemma-4", "phi-3", "deepseek-llm")
+
+
+@pytest.mark.parametrize("name", ["qwen2", *OTHERS])
 def test_every_template_is_rendered_as_it_writes(name: str) -> None:
+    """With the first vocabulary, and with one of the others."""
+    sources = list(templates().values())
+    mine = sources if name == "qwen2" else sources[OTHERS.index(name) :: len(OTHERS)]
     with Model.load(vocabulary_file(name), vocab_only=True) as model:
         compared = 0
-        for source in templates().values():
+        for source in mine:
             renderer = Renderer(model.vocabulary, source, date=DATE)
             prompt = renderer.render(PLAIN_CONVERSATION, budget=ROOM)
             checked(prompt, model.vocabulary, PLAIN_CONVERSATION)
@@ -424,7 +430,7 @@ def test_every_template_is_rendered_as_it_writes(name: str) -> None:
                 text = text_of(prompt, model.vocabulary)
                 assert text == expected or (not expected.startswith(bos) and text == bos + expected)
                 compared += 1
-        assert compared >= 64
+        assert compared >= 0.8 * len(mine)
 
 
 @pytest.mark.parametrize("name", ["default", "qwen2", "llama-bpe", "gemma-4"])

@@ -60,7 +60,8 @@ def report(path: Path, kept: dict[str, list[Figure]]) -> str:
         "# The log\n",
         f"`python -m benchmarks.log`, {datetime.date.today()}, on {os.cpu_count()} cores ({platform.machine()}), "
         f"SQLite {sqlite3.sqlite_version}: {turns:,} generated turns with traces in {sessions:,} sessions, "
-        f"{path.stat().st_size / 1e9:.1f} GB.\n",
+        f"{path.stat().st_size / 1e9:.1f} GB. The machine's load average over the last quarter of an hour was "
+        f"{os.getloadavg()[2]:.1f}.\n",
         "![Each figure as a share of its goal](log.svg)\n",
     ]
     for part, title in zip(PARTS, TITLES, strict=True):

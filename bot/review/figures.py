@@ -12,6 +12,7 @@ MANY = 50
 _EPOCH = datetime.date(1970, 1, 1)
 _WIDTH, _HEIGHT = 600, 145
 _MOST_BARS = 400
+_POINTED_AT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,17 @@ class Plot:
     @property
     def path(self) -> str:
         return " ".join(f"{x + self.width / 2:.1f},{y:.1f}" for x, y, _ in self.points)
+
+    @property
+    def bars(self) -> str:
+        """All of them as one path."""
+        gap, bar = self.width * 0.12, self.width * 0.76
+        return "".join(f"M{x + gap:.1f} 150V{y:.1f}h{bar:.2f}V150z" for x, y, _ in self.points)
+
+    @property
+    def close(self) -> bool:
+        """Whether the points are too close to be pointed at: then none says its number, and the page is quick."""
+        return len(self.points) > _POINTED_AT
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from ..store.backup import BEFORE_RESTORE
+from ..store.filters import newest_turns
+from ..store.search_syntax import Query
 from ..store.tables import erasure, message, session, turn
 
 SHOWN = 20
@@ -61,9 +63,8 @@ def look_at(connection: sa.Connection, path: Path) -> Health:
         sa.select(
             turn.c.id, turn.c.session_id, turn.c.status, sa.func.coalesce(turn.c.error, ""), turn.c.created_us
         )
-        .where(_ODD, turn.c.status.in_(("error", "interrupted")))
+        .where(turn.c.id.in_(newest_turns(connection, Query(statuses=("error", "interrupted")), SHOWN)))
         .order_by(turn.c.id.desc())
-        .limit(SHOWN)
     )
     return Health(
         path=str(path.absolute()),

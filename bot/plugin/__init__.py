@@ -24,9 +24,10 @@ from .service import Service
 from .sync import sync_if_changed
 from .talk import Talk
 from .touring import Touring
+from .translator import Languages
 from .tuning import Tuning
 
-__all__ = ["Service", "load", "setup", "sync_if_changed", "teardown", "unload"]
+__all__ = ["Languages", "Service", "load", "setup", "sync_if_changed", "teardown", "unload"]
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,9 @@ async def load(bot: commands.Bot, settings: Settings) -> Service:
         service = Service(chat, settings, await Preferences.load(chat.store))
         every = cogs(bot, service)
         _refuse_doubles(bot, every)
+        if bot.tree.translator is None:
+            await bot.tree.set_translator(Languages())
+            stack.push_async_callback(_leave_translating, bot)
         for cog in every:
             await bot.add_cog(cog)
             stack.push_async_callback(bot.remove_cog, cog.qualified_name)
@@ -73,6 +77,11 @@ def _refuse_doubles(bot: commands.Bot, every: list[commands.Cog]) -> None:
             raise UserError(
                 f"this bot has a command /{command.name} of its own: rename it, Glasshead brings one, too"
             )
+
+
+async def _leave_translating(bot: commands.Bot) -> None:
+    if isinstance(bot.tree.translator, Languages):
+        await bot.tree.set_translator(None)
 
 
 def cogs(bot: commands.Bot, service: Service) -> list[commands.Cog]:

@@ -46,7 +46,7 @@ async def written(
         for process in processes:
             if process.returncode is None:
                 process.kill()
-            await process.wait()
+            await process.communicate()  # an answer nobody reads would keep `wait` waiting
 
 
 async def _start(store: Store, kind: Kind) -> Process:

@@ -19,7 +19,7 @@ from .database import reader_engine
 from .written import Written
 
 HEADER = 4
-POLITE = 5
+POLITE = 2
 """How much less of a busy processor it asks for than the process that writes replies (see nice(2))."""
 
 Kind = Literal["jsonl", "openai"]

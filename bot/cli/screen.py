@@ -35,7 +35,7 @@ from ..explain.text import absence, headline, legend, prompt_lines, quoted, step
 from ..explain.tree import tree, tree_lines
 from ..explain.visible import neutral
 from .cells import CellControl, keep_columns
-from .screen_state import HELP, Actions, State
+from .screen_state import HELP, Actions, State, hint
 
 WIDE = 118
 """Columns from which the step stands beside the reply instead of below it."""
@@ -88,9 +88,10 @@ class Screen:
         )
         lower = Window(
             CellControl(self._lower, get_cursor_position=lambda: Point(0, self.state.scroll), show_cursor=False),
-            wrap_lines=False,
+            wrap_lines=True,
             height=Dimension(min=3, weight=3),
         )
+        self._below = lower
         beside = VSplit([reply, Window(width=1, char="│"), lower], padding=1)
         below = HSplit([reply, Window(height=1, char="─"), lower])
         ask = VSplit(
@@ -174,8 +175,7 @@ class Screen:
         return _joined(step_lines(state.explanation, state.step, self._half()))
 
     def _foot(self) -> StyleAndTextTuples:
-        hint = "←→ step  n least certain  / find  l layer  i input  w what if  v tree  p prove  ? help  q leave"
-        return [("bold", self.state.note)] if self.state.note else [("fg:ansibrightblack", hint)]
+        return [("bold", self.state.note)] if self.state.note else [("fg:ansibrightblack", hint(self._columns()))]
 
     # What is done
 
@@ -227,8 +227,13 @@ class Screen:
         self.state.scroll = 0
 
     def _scroll(self, rows: int) -> None:
-        shown = "".join(fragment[1] for fragment in self._lower()).count("\n")
-        self.state.scroll = max(0, min(self.state.scroll + rows, shown))
+        """Each press moves: what is scrolled to stands at the end of what is seen."""
+        last = "".join(fragment[1] for fragment in self._lower()).count("\n")
+        seen = self._below.render_info
+        at = self.state.scroll
+        if seen is not None:  # as it was drawn last: presses may come quicker
+            at = max(at, seen.last_visible_line()) if rows > 0 else min(at, seen.first_visible_line())
+        self.state.scroll = max(0, min(at + rows, last))
 
     def _ask(self, question: str, answer: Callable[[str], Awaitable[None] | None]) -> None:
         self._question, self._answer = question, answer

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..explain.explanation import Explanation, explain
+from ..explain.lines import width
 from ..explain.loss import Scored
 from ..explain.scale import LAYERS, Layer
 from ..explain.turn import Turn
@@ -22,6 +23,17 @@ v          the tree of what-ifs          o  open another turn of it
 b          back to the reply you came from  c  compare with it
 j k        scroll the lower part
 ?          this help         q          leave"""
+
+_HINTS = ("←→ step", "n least certain", "w what if", "p prove", "i input", "/ find", "l layer", "v tree")
+
+
+def hint(columns: int) -> str:
+    """What there is room for on one line, how to get help and away before all else."""
+    shown, always = "", "? help  q leave"
+    for each in _HINTS:
+        if width(shown + each) + 2 + width(always) <= columns:
+            shown += f"{each}  "
+    return shown + always
 
 
 class Actions(Protocol):

@@ -15,6 +15,7 @@ from ..explain.proof import prove, threads_here
 from ..explain.tour import QUESTION, TOUR, Bench, report_lines, visit
 from ..explain.turn import Turn
 from ..wiring import load_model, open_chat
+from .explain import columns
 
 
 def tour(
@@ -42,7 +43,7 @@ async def _tour(settings: Settings, question: str, numbers: list[int] | range) -
         held = True
         for number in numbers:
             report = await visit(bench, number)
-            print("\n".join(report_lines(report)), flush=True)
+            print("\n".join(report_lines(report, columns())), flush=True)
             held &= report.finding.holds is not False
             if sys.stdin and sys.stdin.isatty() and sys.stdout.isatty() and number != numbers[-1]:
                 await asyncio.to_thread(input, "\n[Enter] ")

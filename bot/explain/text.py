@@ -222,23 +222,24 @@ def _group_note(explanation: Explanation, index: int) -> str:
 
 def candidate_lines(step: StepView, columns: int) -> list[Line]:
     """The candidates, predicted and sampled from side by side; the removed ones say which stage took them."""
-    room = max(4, columns - 62)
-    lines: list[Line] = [[("bold", f"    {pad('candidate', 22)}  {'predicted':>9}  {'sampled from':>12}")]]
+    name = min(22, max(9, columns - 30))
+    room = max(4, columns - 62) if name == 22 else 0
+    lines: list[Line] = [[("bold", f"    {pad('candidate', name)}  {'predicted':>9}  {'sampled from':>12}")]]
     for place, candidate in enumerate(step.candidates, start=1):
-        lines.append(_candidate_line(step, candidate, place, room))
-    rest = f"    {pad('all others', 22)}  {percent(step.remainder):>9}  {percent(step.final_remainder):>12}"
+        lines.append(_candidate_line(step, candidate, place, name, room))
+    rest = f"    {pad('all others', name)}  {percent(step.remainder):>9}  {percent(step.final_remainder):>12}"
     return [*lines, [("", rest)]]
 
 
-def _candidate_line(step: StepView, candidate: Candidate, place: int, room: int) -> Line:
+def _candidate_line(step: StepView, candidate: Candidate, place: int, name_width: int, room: int) -> Line:
     number = place if candidate.listed else step.rank
     pointer = "▶" if candidate.chosen else " "
     after = "removed" if candidate.removed_by else percent(candidate.p_final)
-    name = pad(quoted(candidate.bytes, 20), 22)
+    name = pad(quoted(candidate.bytes, name_width - 2), name_width)
     text = f"{pointer}{number:>2}  {name}  {percent(candidate.p):>9}  {after:>12}  "
     style = "bold" if candidate.chosen else "fg:ansibrightblack" if candidate.removed_by else ""
-    note = f"by {candidate.removed_by}" if candidate.removed_by else bar(candidate.p_final, room)
-    return [(style, text + note)]
+    note = f"by {candidate.removed_by}" if candidate.removed_by else bar(candidate.p_final, room) if room else ""
+    return [(style, (text + note).rstrip())]
 
 
 def stage_lines(explanation: Explanation, step: StepView) -> list[Line]:

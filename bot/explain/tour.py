@@ -18,6 +18,7 @@ from ..predict.sampling import Sampling
 from ..predict.step import Candidate, Step
 from ..predict.vocabulary import Vocabulary
 from .certificate import Certificate, LevelResult
+from .lines import width
 from .open_question import OPEN_QUESTION
 from .text import pad, percent, quoted
 from .turn import Trace, Turn
@@ -145,7 +146,8 @@ async def _distribution(bench: Bench) -> Finding:
             *_bars(bench, one.top[:6]),
             f"the other {bench.engine.model.n_vocab - len(one.top):,} tokens share {percent(1 - listed)}",
             f"entropy {one.entropy / math.log(2):.2f} bits over all {bench.engine.model.n_vocab:,} tokens",
-            f"asked twice, with other tokens after it: rows {one.row_hash:016x} and {other.row_hash:016x}",
+            "asked twice, with other tokens after it:",
+            f"rows {one.row_hash:016x} and {other.row_hash:016x}",
         ),
         one.row_hash == other.row_hash,
     )
@@ -222,7 +224,7 @@ async def _history(bench: Bench) -> Finding:
             f"after {quoted((bench.question + CHANGE).encode(), 60)}:",
             *_bars(bench, other.top[:3]),
             f"total variation between the two, over the listed tokens: {signal:.4f}",
-            f"noise floor: the reply's tokens by two kernels, at most: {noise:.4f}",
+            f"noise floor: the reply's tokens by two kernels, at most: {noise:.1e}",
         ),
         signal > noise,
     )
@@ -342,15 +344,22 @@ def report_lines(report: Report, columns: int = 80) -> list[str]:
     """A step of the tour as text, claim first, limits last."""
     stop = report.stop
     return [
-        f"{report.number} of {len(TOUR)}  {stop.title}",
+        *textwrap.wrap(f"{report.number} of {len(TOUR)}  {stop.title}", columns),
         *textwrap.wrap(stop.claim, columns),
         "",
-        *(f"  {neutral(line)}" for line in report.finding.lines),
+        *(part for line in report.finding.lines for part in _indented(neutral(line), columns)),
         "",
         f"→ {report.verdict}",
         *textwrap.wrap(f"It shows {stop.shows}", columns),
         *textwrap.wrap(f"It does not show {stop.not_shown}", columns),
     ]
+
+
+def _indented(line: str, columns: int) -> list[str]:
+    """As it is, aligned with those around it, if it fits."""
+    if width(line) + 2 <= columns:
+        return [f"  {line}"]
+    return textwrap.wrap(line, columns, initial_indent="  ", subsequent_indent="    ")
 
 
 def _bars(bench: Bench, candidates: Iterable[Candidate]) -> list[str]:

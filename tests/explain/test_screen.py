@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 from glasshead.cli.cells import Cells, keep_columns
 from glasshead.cli.screen import Screen
-from glasshead.cli.screen_state import HELP
+from glasshead.cli.screen_state import HELP, hint
 from glasshead.errors import UserError
 from glasshead.explain.explanation import explain
 from glasshead.explain.lines import plain, reply_lines, width
 from glasshead.explain.loss import Scored, arrange
+from glasshead.explain.text import candidate_lines
 from glasshead.explain.turn import Trace, Turn
 from glasshead.explain.visible import graphemes
 from glasshead.predict.step import Score
@@ -115,6 +116,25 @@ async def test_layers_help_and_what_the_model_saw(turn: Turn, keys: PipeInput) -
     screen = screen_of(turn, keys)
     await press(screen, keys, "i")
     assert "Name│ a│" in shown(screen) and "Name a colour and a fruit." in shown(screen).replace("│", "")
+
+
+async def test_every_press_scrolls(turn: Turn, keys: PipeInput) -> None:
+    screen = screen_of(turn, keys)
+    await press(screen, keys, "j", "j")
+    seen = screen._below.render_info
+    assert seen is not None and seen.first_visible_line() == 2
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_the_hints_fit_and_say_how_to_get_help_and_away(columns: int) -> None:
+    assert width(hint(columns)) <= columns and hint(columns).endswith("? help  q leave")
+
+
+def test_the_candidates_fit_a_narrow_terminal(turn: Turn) -> None:
+    explanation = explain(turn)
+    for token in explanation.tokens:
+        lines = plain(candidate_lines(explanation.step(token.index), 40)).split("\n")
+        assert all(width(line.partition("removed")[0]) <= 40 for line in lines)
 
 
 async def test_a_what_if_opens_the_branch_and_b_comes_back(turn: Turn, keys: PipeInput) -> None:

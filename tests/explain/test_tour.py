@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from glasshead.errors import UserError
 from glasshead.explain.certificate import Certificate
+from glasshead.explain.lines import width
 from glasshead.explain.proof import prove
 from glasshead.explain.tour import TOUR, Bench, report_lines, visit
 from glasshead.explain.turn import Turn
@@ -43,6 +44,7 @@ async def test_every_claim_holds_on_the_default_model(bench: Bench) -> None:
         report = await visit(bench, number)
         wanted = None if number == len(TOUR) else True
         assert report.finding.holds is wanted, "\n".join(report_lines(report))
+        assert all(width(line) <= 40 for line in report_lines(report, 40))
         assert report.finding.lines
 
 

@@ -1,5 +1,6 @@
 """Messages that no event told of: where the gateway's session begins anew, what was said before is not repeated."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -8,7 +9,7 @@ import discord
 from discord.ext import commands
 
 from .service import Service
-from .transient import TROUBLE
+from .transient import TROUBLE, passing, seconds_to_wait
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +17,8 @@ MISSED = timedelta(minutes=5)
 """Who asked longer ago does not wait for an answer any more."""
 MOST_MESSAGES = 100
 MOST_PLACES = 50
+AGAIN = (2.0, 20.0, 60.0)
+"""Seconds before each further try to read a place."""
 MOST_UNSEEN = 10
 """Places with a conversation of which the gateway tells nothing: direct messages above all."""
 
@@ -24,18 +27,27 @@ async def missed(bot: commands.Bot, service: Service) -> AsyncIterator[discord.M
     """What people said lately and got no reply to, place by place, oldest first. The bot may know some of it."""
     since = discord.utils.utcnow() - MISSED
     for place in await _places(bot, service, since):
-        try:
-            recent = place.history(limit=MOST_MESSAGES, after=since, oldest_first=False)
-            said = [message async for message in recent]
-        except (discord.DiscordException, *TROUBLE) as error:
-            log.info("what was said meanwhile cannot be read: %s", error)
-            continue
+        said = await _said(place, since)
         ours = [message for message in said if bot.user is not None and message.author.id == bot.user.id]
         answered = {message.reference.message_id for message in ours if message.reference is not None}
         for message in reversed(said):
             if not message.author.bot and message.id not in answered:
                 await _with_roles(message, service)
                 yield message
+
+
+async def _said(place: discord.abc.Messageable, since: datetime) -> list[discord.Message]:
+    """The newest first; nothing, where it cannot be read at all."""
+    for wait in (*AGAIN, None):
+        try:
+            recent = place.history(limit=MOST_MESSAGES, after=since, oldest_first=False)
+            return [message async for message in recent]
+        except (discord.DiscordException, *TROUBLE) as error:
+            log.info("what was said meanwhile cannot be read: %s", error)
+            if wait is None or not passing(error):
+                break
+            await asyncio.sleep(seconds_to_wait(error, wait))
+    return []
 
 
 async def _places(bot: commands.Bot, service: Service, since: datetime) -> list[discord.abc.Messageable]:

@@ -107,11 +107,13 @@ async def test_what_was_said_between_two_runs_is_answered_once(
     async with started() as bot:
         late = await double.reply_to(asked, finished, timeout=40)
         assert double.said() == [private, before, late]
+        monkeypatch.setattr(missed, "AGAIN", (0.0,))
         unheard = [m.id async for m in missed.missed(bot, bot.service)]
         assert unheard == []
         double.gateway.unsent.add("MESSAGE_CREATE")
         asked = await alice.mention_bot(double.general, "And now?")
         bot.get_channel(double.general.id).last_message_id = asked.id  # as a new session would tell
+        double.fail("GET", "/messages$", 503)
         assert [m.id async for m in missed.missed(bot, bot.service)] == [asked.id]
         monkeypatch.setattr(missed, "MISSED", timedelta(0))
         assert [m.id async for m in missed.missed(bot, bot.service)] == []

@@ -11,8 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from .clock import DAY_US
 from .marks import STARS, THUMB
+from .order import id_span
 from .rows import numbers
 from .search_syntax import Bounds, Query
 from .tables import feedback, model, person, tag, turn
@@ -29,8 +29,6 @@ PROBED = 1000
 """Newest turns of a filter that tell how rare it is."""
 APART = 8
 """What a turn costs whose facts are looked up from another index, beside one whose facts lie in the one walked."""
-SKEW_TURNS, SKEW_US = 2000, 2 * DAY_US
-"""How far ids and times may disagree: a clock set back or ahead by that much (whichever is more) hides no turn."""
 
 Condition = sa.ColumnElement[bool]
 _walked = turn.alias("walked")
@@ -203,32 +201,8 @@ def newest_turns(connection: sa.Connection, query: Query, limit: int, below: int
 
 def _span(connection: sa.Connection, query: Query, below: int | None) -> tuple[int, int]:
     """The ids between which all turns of the query's time lie, below ``below``."""
-    low, high = 0, connection.execute(_LAST).scalar() or 0
-    if below is not None:
-        high = min(high, below - 1)
-    if query.before_us is not None:
-        given = {"time": query.before_us, "skewed": query.before_us - SKEW_US}
-        high = min(high, connection.execute(_LAST_BEFORE, given).scalar() or 0)
-    if query.after_us is not None:
-        given = {"time": query.after_us, "skewed": query.after_us + SKEW_US}
-        low = connection.execute(_FIRST_AFTER, given).scalar() or high + 1
-    return low, high
-
-
-def _near(beyond: Condition, within: Condition, nearest: sa.ColumnElement[Any]) -> sa.Subquery:
-    """The turns on one side of a time that are nearest to it: so many, and so long."""
-    ids = sa.select(turn.c.id).where(beyond).with_hint(turn, "INDEXED BY turn_created", "sqlite")
-    many = ids.order_by(nearest).limit(SKEW_TURNS).subquery()
-    return sa.union_all(sa.select(many.c.id), ids.where(within)).subquery()
-
-
-_TIME: sa.BindParameter[int] = sa.bindparam("time")
-_SKEWED: sa.BindParameter[int] = sa.bindparam("skewed")
-_BEFORE = _near(turn.c.created_us < _TIME, turn.c.created_us >= _SKEWED, turn.c.created_us.desc())
-_AFTER = _near(turn.c.created_us >= _TIME, turn.c.created_us < _SKEWED, turn.c.created_us)
-_LAST = sa.select(sa.func.max(turn.c.id))
-_LAST_BEFORE = sa.select(sa.func.max(_BEFORE.c.id))
-_FIRST_AFTER = sa.select(sa.func.min(_AFTER.c.id))
+    low, high = id_span(connection, query.after_us, query.before_us)
+    return low, high if below is None else min(high, below - 1)
 
 
 def _walk(

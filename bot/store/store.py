@@ -25,6 +25,7 @@ from .faults import StoreError
 from .lock import OwnerLock
 from .marks import Marks
 from .migrate import check_folder, migrate, require_version
+from .order import keep_order
 from .records import MessageRow, SessionRow, TurnRow
 from .search import Order, Page
 from .search import search as search_messages
@@ -73,6 +74,7 @@ class Store:
             raise
         try:
             store.interrupted = tuple(await store.database.write(turns.interrupt_pending))
+            await store.database.write(keep_order)
             await store._eraser.resume()
         except BaseException:
             await store.close()

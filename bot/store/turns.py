@@ -21,6 +21,7 @@ from .clock import now_us
 from .codec import decode, encode
 from .columns import Damaged
 from .models import identity, model_id, sampling_from, sampling_id
+from .order import EVERY, keep_order
 from .records import TurnRow
 from .rows import light
 from .sessions import INSERT_MESSAGE, person_id, session_of, unspaced
@@ -136,6 +137,8 @@ def open_turn(connection: sa.Connection, opening: Opening) -> int:
     key = connection.execute(_INSERT, values).inserted_primary_key
     assert key is not None
     new = int(key[0])
+    if new % EVERY == 0:
+        keep_order(connection)
     connection.execute(_MESSAGE, {"message": opening.prompt_message, "turn_id": new})
     connection.execute(_COUNT, {"session": opening.session, "last_turn_id": new})
     return new

@@ -1,0 +1,80 @@
+"""A span of time is a span of ids, whatever the clock did and whatever was imported."""
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+import sqlalchemy as sa
+from glasshead.store import Store, clock, order, turns
+from glasshead.store.search_syntax import Query
+from glasshead.store.tables import metadata, setting, turn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from .making import ask
+
+NEEDED = {
+    column.name: b"" if isinstance(column.type, sa.LargeBinary) else "" if column.name == "app_version" else 0
+    for column in turn.columns
+    if not column.nullable and column.server_default is None and column.name not in {"id", "status", "created_us"}
+}
+
+
+@pytest.fixture(scope="module")
+def empty() -> Iterator[sa.Connection]:
+    """A log of nothing but turns."""
+    engine = sa.create_engine("sqlite://")
+    metadata.create_all(engine, tables=[turn, setting])
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def insert(connection: sa.Connection, times: Sequence[int]) -> None:
+    for time in times:
+        connection.execute(turn.insert().values(status="ok", created_us=time, **NEEDED))
+
+
+time = st.integers(0, 60)
+
+
+@settings(max_examples=300)
+@given(
+    first=st.lists(time, max_size=12),
+    then=st.lists(time, max_size=12),
+    after=time,
+    before=time,
+    unseen=st.booleans(),
+)
+def test_the_span_begins_and_ends_with_a_turn_of_that_time(
+    empty: sa.Connection, first: list[int], then: list[int], after: int, before: int, unseen: bool
+) -> None:
+    with empty.begin() as transaction, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(order, "UNSEEN", 0 if unseen else 100)
+        insert(empty, first)
+        order.keep_order(empty)
+        insert(empty, then)
+        rows = empty.execute(sa.select(turn.c.id, turn.c.created_us)).all()
+        late = [id for id, when in rows if when >= after]
+        early = [id for id, when in rows if when < before]
+        assert order.id_span(empty, after, None) == ((min(late), max(id for id, _ in rows)) if late else (1, 0))
+        assert order.id_span(empty, None, before) == ((1, max(early)) if early else (1, 0))
+        low, high = order.id_span(empty, after, before)
+        assert (low, high) == ((min(late), max(early)) if late and early else (1, 0))
+        transaction.rollback()
+
+
+async def test_turns_of_an_old_clock_are_found_by_their_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = await store.start_session()
+    await ask(store, session, "first")
+    now = clock.now_us()
+    monkeypatch.setattr(order, "EVERY", 1)
+    for years in (3, 2):
+        monkeypatch.setattr(turns, "now_us", lambda years=years: now - years * 365 * clock.DAY_US)
+        await ask(store, session, f"{years} years ago")
+    monkeypatch.undo()
+    await ask(store, session, "last")
+    long_ago = now - 900 * clock.DAY_US
+    found = [hit.turn for hit in (await store.search(Query(before_us=long_ago))).hits]
+    assert found == [2]
+    found = [hit.turn for hit in (await store.search(Query(after_us=long_ago))).hits]
+    assert found == [4, 3, 1]

@@ -183,7 +183,7 @@ def read(path: Path) -> Header:
         state = path.stat()
     except OSError:
         return _read(path)  # which says what is wrong
-    return _remembered(path.absolute(), state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+    return _remembered(path, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
 
 
 @lru_cache(maxsize=8)

@@ -19,7 +19,7 @@ import jinja2.parser
 import jinja2.sandbox
 
 MEMORY_BYTES = 1 << 30
-CPU_SECONDS = 3
+CPU_SECONDS = 2
 MAX_CHARACTERS = 8_000_000
 
 

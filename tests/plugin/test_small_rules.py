@@ -7,6 +7,7 @@ import pytest
 from glasshead.explain.explanation import Explanation, explain
 from glasshead.explain.turn import Trace, Turn
 from glasshead.plugin.attachments import MOST_BYTES, Offered, decoded, mentioned, quoted, why_not
+from glasshead.plugin.bounds import bounded
 from glasshead.plugin.display import spoiler
 from glasshead.plugin.history import Said, unchanged
 from glasshead.plugin.panel import TEMPLATE, Place, Verb, moved
@@ -136,7 +137,7 @@ async def test_preferences_survive(tmp_path: Path) -> None:
 
 def test_what_is_set_here_goes_before_what_is_usual() -> None:
     usual = Sampling(temperature=0.8, top_k=40)
-    assert ChannelPreferences(temperature=0.0).sampling(usual) == Sampling(temperature=0.0, top_k=40)
+    assert bounded({}, {"temperature": 0.0, "top_k": None}, usual) == Sampling(temperature=0.0, top_k=40)
 
 
 def explained(*ranks: int) -> Explanation:

@@ -40,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     return make
 
 
-async def crowd(engine, seed: int, talks: int = 6) -> list[Made]:
+async def crowd(engine, seed: int, talks: int = 4) -> list[Made]:
     """Conversations of several turns at once: some broken off, some going back, all beside each other."""
     rng = random.Random(seed)
     shared = [rng.randrange(3, 250) for _ in range(60)]
@@ -78,7 +78,8 @@ async def test_a_crowd_is_replayed_bitwise(architecture, quantization, made, sta
             given = (model, reply.ids, len(reply.prompt), reply.schedule)
             assert rows_of(replay.follow(*given, threads=1 + number % 2)) == reply.hashes
             if number % 5 == 0:
-                assert rows_of(replay.again(*given, range(len(reply.steps)), threads=1)) == reply.hashes
+                steps = (0, len(reply.steps) - 1)
+                assert rows_of(replay.again(*given, steps, threads=1)) == [reply.hashes[n] for n in steps]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -189,6 +189,9 @@ async def test_lines_that_make_no_session_are_refused(store: Store):
     assert Query() == parse("")
 
 
+WRONG = (None, "x", [], 2**70, "remove")
+
+
 async def test_what_somebody_broke_in_a_line_is_refused_in_words(filled: Store, tmp_path: Path):
     _, *lines = map(json.loads, (await text(filled, "jsonl", "again")).splitlines())
     session = [line for line in lines if line["type"] != "vocabulary"]
@@ -196,8 +199,8 @@ async def test_what_somebody_broke_in_a_line_is_refused_in_words(filled: Store, 
     copy = await Store.open(tmp_path / "copy.db")
     refused = 0
     for place in (0, 1, turn):
-        for name in session[place]:
-            for value in (None, "x", [], 2**70, "remove"):
+        for number, name in enumerate(session[place]):
+            for value in (WRONG[number % 5], WRONG[(number + place + 2) % 5]):
                 broken = [dict(line) for line in session]
                 broken[0]["public_id"] = (
                     f"{place} {name} {value}"  # where it makes sense all the same, it is a new one
@@ -209,7 +212,7 @@ async def test_what_somebody_broke_in_a_line_is_refused_in_words(filled: Store, 
                     await import_session(copy, lines=broken)
                 except UserError:
                     refused += 1
-    assert refused > 100
+    assert refused > 40
     whole = await import_session(copy, lines=session)
     assert [made.reply for made in await copy.turns(whole)] == [made.reply for made in await filled.turns(1)]
     await copy.close()

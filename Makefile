@@ -20,7 +20,7 @@ run: $(VENV)/.installed  ## install what is missing, fetch the model, start: Dis
 	@$(BIN)/glasshead run $(ARGS)
 
 test: $(VENV)/.installed-dev model browser check  ## lint, types, import directions, tests
-	$(BIN)/python -m pytest -m "not soak" -n 3 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -m "not soak" -n 2 --dist worksteal $(ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

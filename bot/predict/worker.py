@@ -8,7 +8,7 @@ from collections import deque
 from itertools import count
 from typing import Any
 
-from .batch import LEAST_CHUNK, chunk, decode_classes
+from .batch import LEAST_CHUNK, TILE, chunk, decode_classes
 from .context import Context, DecodeFailed, Place
 from .draw import draw
 from .engine import EngineError
@@ -32,6 +32,8 @@ LEAST_S = 0.05
 """But so long a chunk may take even where steps are slow: else a newcomer would never get there."""
 ALONE_S = 0.3
 """And how long it may take where nobody waits: a newcomer or a cancellation does."""
+ALONE_ROWS = TILE + TILE // 2
+"""But so many rows it has there at least: in a long context, flash attention is half as fast below a tile."""
 
 
 class Worker(threading.Thread):
@@ -152,8 +154,10 @@ class Worker(threading.Thread):
 
     def _limit(self) -> int:
         """Rows of a prefill chunk, by how long they take just now."""
-        seconds = max(LEAST_S, GAP_S - self._step_s) if self._decoding else ALONE_S
-        return min(self._context.n_batch, max(LEAST_CHUNK, int(seconds / self._row_s)))
+        least, seconds = ALONE_ROWS, ALONE_S
+        if self._decoding:
+            least, seconds = LEAST_CHUNK, max(LEAST_S, GAP_S - self._step_s)
+        return min(self._context.n_batch, max(least, int(seconds / self._row_s)))
 
     def _measure(self, rows: int, began: float) -> None:
         took = (time.monotonic() - began) / rows

@@ -19,6 +19,7 @@ from ..store import Store
 from ..store import backup as backups
 from ..store.export import Format, export, sessions_found
 from ..store.lock import OwnerLock, current_owner
+from ..store.new_file import new_text
 from ..store.owner import Write, writer
 from ..store.search_syntax import Query as Wanted
 from ..store.search_syntax import parse
@@ -73,7 +74,7 @@ def export_(
             if output is None:
                 await _write(sys.stdout, pieces)
                 return
-            with _new_file(output) as file:
+            with new_text(output) as file:
                 await _write(file, pieces)
 
     reading(config, work)
@@ -86,7 +87,7 @@ async def _write_pages(
 
     written = 0
     async for number in sessions_found(store, query):
-        with _new_file(folder / f"session-{number}.html") as file:
+        with new_text(folder / f"session-{number}.html") as file:
             await _write(file, kept_session(store, number, traces=traces))
         written += 1
         done(written)
@@ -103,26 +104,6 @@ def _new_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{path} cannot be made: {error.strerror}") from None
-
-
-@contextmanager
-def _new_file(path: Path) -> Iterator[TextIO]:
-    """A file under this name is whole: what could not be finished is taken back."""
-    try:
-        file = path.open("x", encoding="utf-8")
-    except FileExistsError:
-        raise UserError(f"{path} exists already: name a new file") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from None
-    try:
-        with file:
-            path.chmod(0o600)
-            yield file
-    except BaseException as error:
-        path.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise UserError(f"{path} cannot be written: {error.strerror}") from None
-        raise
 
 
 def import_(

@@ -1,15 +1,13 @@
 """Turns as a Parquet table; needs pyarrow, the extra `glasshead[parquet]`."""
 
-import asyncio
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO
 
 from ..errors import UserError
 from .export import turn_rows_found
 from .json import snowflake
+from .new_file import new_file
 from .search_syntax import Query
 from .store import Store
 
@@ -25,7 +23,7 @@ async def write_parquet(
 ) -> None:
     """Write the turns that ``query`` finds, in row groups of some hundred, into a new file for its owner alone.
 
-    Raises UserError without pyarrow, or where there is a file already.
+    Raises UserError without pyarrow, and as new_file() does.
     """
     try:
         import pyarrow as pa  # noqa: PLC0415
@@ -35,23 +33,9 @@ async def write_parquet(
     columns = [(name, pa.int64()) for name in _INTS] + [(name, pa.string()) for name in _TEXTS]
     schema = pa.schema([*columns, ("perplexity", pa.float64()), ("verifiable", pa.bool_())])
     done = 0
-    try:
-        file = await asyncio.to_thread(_new_file, path)
-    except FileExistsError:
-        raise UserError(f"{path} exists already: name a new file") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from None
-    try:
-        with file, pq.ParquetWriter(file, schema) as writer:
-            async for rows in turn_rows_found(store, query):
-                values = [asdict(row) | {"requester": snowflake(row.requester)} for row in rows]
-                writer.write_table(pa.Table.from_pylist(values, schema=schema))
-                done += len(rows)
-                progress(done)
-    except BaseException:
-        await asyncio.to_thread(path.unlink)
-        raise
-
-
-def _new_file(path: Path) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
+    with new_file(path) as file, pq.ParquetWriter(file, schema) as writer:
+        async for rows in turn_rows_found(store, query):
+            values = [asdict(row) | {"requester": snowflake(row.requester)} for row in rows]
+            writer.write_table(pa.Table.from_pylist(values, schema=schema))
+            done += len(rows)
+            progress(done)

@@ -1,13 +1,12 @@
 """Pictures drawn in a process of their own, so that neither the event loop nor a reply waits for one."""
 
 import asyncio
-import pickle
 import sys
 from asyncio.subprocess import PIPE, Process
 from typing import cast
 
 from ..errors import UserError
-from .picture_worker import HEADER
+from ..pickled import packed, read
 from .sheet import Sheet
 
 PATIENCE = 20.0
@@ -28,7 +27,7 @@ class PictureProcess:
 
     async def draw(self, sheet: Sheet) -> bytes:
         """The sheet as a PNG. Raises UserError when it cannot be drawn."""
-        data = await asyncio.to_thread(pickle.dumps, sheet, pickle.HIGHEST_PROTOCOL)
+        data = await asyncio.to_thread(packed, sheet)
         async with self._turn:
             try:
                 ok, result = await asyncio.wait_for(self._exchange(data), PATIENCE)
@@ -49,7 +48,7 @@ class PictureProcess:
     async def _exchange(self, data: bytes) -> tuple[bool, object]:
         process = await self._started()
         assert process.stdin is not None
-        process.stdin.write(len(data).to_bytes(HEADER, "big") + data)
+        process.stdin.write(data)
         await process.stdin.drain()
         return await _read(process)
 
@@ -70,6 +69,4 @@ class PictureProcess:
 
 async def _read(process: Process) -> tuple[bool, object]:
     assert process.stdout is not None
-    length = int.from_bytes(await process.stdout.readexactly(HEADER), "big")
-    data = await process.stdout.readexactly(length)
-    return cast(tuple[bool, object], await asyncio.to_thread(pickle.loads, data))
+    return cast(tuple[bool, object], await read(process.stdout))

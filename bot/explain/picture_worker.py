@@ -1,32 +1,15 @@
 """The process that draws: sheets in on standard input, PNGs out on standard output, one at a time.
 
-Each message is its length in four bytes (big-endian) and a pickle, written by our own other side only. A reply is
-(True, png) or (False, what went wrong).
+A reply is (True, png) or (False, what went wrong).
 """
 
 import os
-import pickle
 import sys
-from typing import BinaryIO
 
-HEADER = 4
+from ..pickled import receive, send
+
 POLITE = 5
 """How much less of a busy processor it asks for than the process that writes replies (see nice(2))."""
-
-
-def send(stream: BinaryIO, message: object) -> None:
-    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    stream.write(len(data).to_bytes(HEADER, "big") + data)
-    stream.flush()
-
-
-def receive(stream: BinaryIO) -> object | None:
-    """The next message; None at the end of the stream."""
-    header = stream.read(HEADER)
-    if len(header) < HEADER:
-        return None
-    message: object = pickle.loads(stream.read(int.from_bytes(header, "big")))  # noqa: S301 - our own parent wrote it
-    return message
 
 
 def main() -> None:

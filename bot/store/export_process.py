@@ -2,14 +2,14 @@
 
 import asyncio
 import os
-import pickle
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import cast
 
-from .export_worker import HEADER, WRITERS, Kind, message
+from ..pickled import packed, read
+from .export_worker import WRITERS, Kind
 from .faults import StoreError
 from .store import Store
 from .written import Written
@@ -63,7 +63,7 @@ async def _in_order(
     async for page in pages:
         process = processes[count % len(processes)]
         assert process.stdin is not None
-        process.stdin.write(message((page, traces)))
+        process.stdin.write(packed((page, traces)))
         waiting.append(process)
         count += 1
         if len(waiting) == AHEAD * len(processes):
@@ -75,8 +75,6 @@ async def _in_order(
 async def _answer(process: Process) -> Written:
     assert process.stdout is not None
     try:
-        size = int.from_bytes(await process.stdout.readexactly(HEADER), "big")
-        data = await process.stdout.readexactly(size)
+        return cast(Written, await read(process.stdout))
     except asyncio.IncompleteReadError:
         raise StoreError("io", "a process of the export has ended before its time: try again") from None
-    return cast(Written, await asyncio.to_thread(pickle.loads, data))

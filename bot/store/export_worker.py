@@ -1,47 +1,39 @@
-"""A process that writes pages of an export: which pages, in on standard input; their text, out on standard output.
-
-Each message is its length in four bytes (big-endian) and a pickle, written by our own other side only.
-"""
+"""A process that writes pages of an export: which pages, in on standard input; their text, on standard output."""
 
 import gc
 import os
-import pickle
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, cast
 
 import sqlalchemy as sa
 
+from ..pickled import receive, send
 from . import jsonl, openai
 from .database import reader_engine
 from .written import Written
 
-HEADER = 4
 POLITE = 2
 """How much less of a busy processor it asks for than the process that writes replies (see nice(2))."""
 
 Kind = Literal["jsonl", "openai"]
+Request = tuple[Sequence[int], bool]
+"""A page, and whether with traces."""
 WRITERS: dict[Kind, Callable[[sa.Connection, Sequence[int], bool], Written]] = {
     "jsonl": jsonl.written,
     "openai": openai.written,
 }
 
 
-def message(value: object) -> bytes:
-    data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    return len(data).to_bytes(HEADER, "big") + data
-
-
 def main(path: Path, kind: Kind, requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer until the requests end. A request is (page, traces)."""
+    """Answer until the requests end."""
     engine = reader_engine(path)
-    while len(header := requests.read(HEADER)) == HEADER:
-        page, traces = pickle.loads(requests.read(int.from_bytes(header, "big")))  # noqa: S301  our own parent's
+    while (request := receive(requests)) is not None:
+        page, traces = cast(Request, request)
         with engine.connect() as connection:
-            answers.write(message(WRITERS[kind](connection, page, traces)))
-        answers.flush()
+            send(answers, WRITERS[kind](connection, page, traces))
 
 
 if __name__ == "__main__":

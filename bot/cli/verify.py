@@ -108,11 +108,8 @@ async def _prove(turn: Turn, models: "_Models", levels: tuple[Level, ...], *, ev
     """In a thread. Cancelled, it gives up, and only then lets go of the model."""
     require(turn)
     halt = Halt()
-    show = _bar(turn.id) if sys.stderr.isatty() else None
-
-    def progress(level: Level, done: int, total: int, share: float) -> None:
-        if show is not None:
-            show(level, done, total, share)
+    watched = sys.stderr.isatty()
+    progress: Progress = _bar(turn.id) if watched else lambda *_: None
 
     def work() -> Certificate:
         model = models.load(turn.model)
@@ -127,7 +124,7 @@ async def _prove(turn: Turn, models: "_Models", levels: tuple[Level, ...], *, ev
         await asyncio.wait([working])
         if not working.cancelled():
             working.exception()  # one that was given up ends in an error nobody waits for
-        if show is not None:
+        if watched:
             typer.echo("\r\x1b[K", nl=False, err=True)
 
 

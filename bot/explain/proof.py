@@ -77,7 +77,7 @@ def prove(
     Blocks for seconds to minutes, until ``halt`` is called; level B takes of a long reply what choose() picks, or
     ``every`` step. Raises CannotVerify.
     """
-    identity = model.identity
+    identity, halt = model.identity, halt or Halt()
     require(turn, identity)
     judging = Judge(turn)
     checks: dict[Level, list[StepCheck]] = {}
@@ -117,14 +117,10 @@ def _steps(turn: Turn, level: Level, every: bool) -> Sequence[int]:
 
 
 def _rows(
-    turn: Turn, level: Level, model: Model, steps: Sequence[int], *, threads: int, halt: Halt | None
+    turn: Turn, level: Level, model: Model, steps: Sequence[int], *, threads: int, halt: Halt
 ) -> Iterator[replay.StepRow]:
-    rows = _computed(turn, level, model, steps, threads=threads, halt=halt)
-    if halt is None:
-        yield from rows
-        return
     try:
-        for row in rows:
+        for row in _computed(turn, level, model, steps, threads=threads, halt=halt):
             if halt.called:
                 raise GivenUp(turn)
             yield row
@@ -135,7 +131,7 @@ def _rows(
 
 
 def _computed(
-    turn: Turn, level: Level, model: Model, steps: Sequence[int], *, threads: int, halt: Halt | None
+    turn: Turn, level: Level, model: Model, steps: Sequence[int], *, threads: int, halt: Halt
 ) -> Iterator[replay.StepRow]:
     ids = [*turn.prompt.ids, *(step.id for step in turn.trace.steps)]
     first = len(turn.prompt.ids)

@@ -3,8 +3,8 @@
 import discord
 
 from ..explain.turn import Turn
-from .display import open_links, spoiler
-from .presenter import LONGEST_THOUGHT, endings, final_texts
+from .display import open_links
+from .presenter import endings, final_texts, hidden_thought
 from .service import Service
 from .surface import Attached
 
@@ -35,8 +35,5 @@ async def heading(service: Service, turn: Turn) -> str:
 async def texts_again(service: Service, turn: Turn) -> tuple[list[str], Attached]:
     """The texts of a reply's messages, with the small print that follows from the record, and its file."""
     notes = [NOTE] if turn.status == "interrupted" else endings(turn.status, turn.finish, turn.error)
-    settings = service.settings.discord
-    hidden = spoiler(turn.reasoning[:LONGEST_THOUGHT]) if settings.reasoning == "spoiler" else ""
-    if not turn.reply.strip() and not notes:
-        notes = ["The model ended its turn without a word."]
-    return final_texts(turn.reply, hidden, notes, settings.file_above_chars, await heading(service, turn))
+    hidden, longest = hidden_thought(service, turn.reasoning), service.settings.discord.file_above_chars
+    return final_texts(turn.reply, hidden, notes, longest, await heading(service, turn))

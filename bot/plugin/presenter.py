@@ -193,15 +193,18 @@ class Presenter:
             notes += endings(done.status, done.finish, done.error)
             if done.gap:
                 notes.append(f"⚠ Not in the log: {done.gap}.")
-        if not text.strip() and not notes:
-            notes.append("The model ended its turn without a word.")
         return final_texts(
             text,
-            spoiler(thought[:LONGEST_THOUGHT]) if self._service.settings.discord.reasoning == "spoiler" else "",
+            hidden_thought(self._service, thought),
             notes,
             self._longest,
             self._surface.heading,
         )
+
+
+def hidden_thought(service: Service, thought: str) -> str:
+    """What is shown of it before the reply, as the settings say."""
+    return spoiler(thought[:LONGEST_THOUGHT]) if service.settings.discord.reasoning == "spoiler" else ""
 
 
 def final_texts(
@@ -209,6 +212,8 @@ def final_texts(
 ) -> tuple[list[str], tuple[str, str] | None]:
     """What the messages say at the end. The small print stands under the reply, in the last message if it fits."""
     file = None
+    if not text.strip() and not notes:
+        notes = ["The model ended its turn without a word."]
     shown = heading + open_links(text) if text.strip() else ""
     if len(text) > file_above:
         file = ("reply.md", text)

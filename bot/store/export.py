@@ -120,7 +120,7 @@ async def _jsonl(store: Store, query: Query, traces: bool, progress: Progress) -
     yield line_text(header(now_us(), __version__)) + "\n"
     done = 0
     known: set[str] = set()
-    wanted = _session_pages(store, query, PAGE if traces else LIGHT_PAGE)
+    wanted = grouped(_heads_and_turns(store, query), PAGE if traces else LIGHT_PAGE)
     async with aclosing(written(store, "jsonl", wanted, traces)) as pages:
         async for page in pages:
             if page.models:
@@ -130,18 +130,13 @@ async def _jsonl(store: Store, query: Query, traces: bool, progress: Progress) -
             progress(done)
 
 
-async def _session_pages(store: Store, query: Query, size: int) -> AsyncIterator[list[int]]:
-    """Each session's head (its id below zero) and then its turns, cut where a page is full."""
-    page: list[int] = []
+async def _heads_and_turns(store: Store, query: Query) -> AsyncIterator[int]:
+    """Each session's head (its id below zero) and then its turns."""
     async for ids in grouped(sessions_found(store, query), TOGETHER):
         made = await store.database.read(lambda c, ids=ids: _turn_ids(c, ids))  # type: ignore[misc]
-        for id_ in (each for head in ids for each in (-head, *made.get(head, ()))):
-            page.append(id_)
-            if len(page) == size:
-                yield page
-                page = []
-    if page:
-        yield page
+        for head in ids:
+            for id_ in (-head, *made.get(head, ())):
+                yield id_
 
 
 def _turn_ids(connection: sa.Connection, sessions: Collection[int]) -> dict[int, list[int]]:

@@ -82,16 +82,9 @@ _SETTING = sa.select(setting.c.value).where(
 )
 _NEWEST_BEFORE = sa.select(sa.func.max(_time)).where(_time < sa.bindparam("time"))
 _OLDEST_AFTER = sa.select(sa.func.min(_time)).where(_time >= sa.bindparam("time"))
-_HIGHEST = (
-    sa.select(sa.func.max(_id))
-    .where(_time >= _start, _time <= _end)
-    .with_hint(turn, "INDEXED BY turn_created", "sqlite")
-)
-_LOWEST = (
-    sa.select(sa.func.min(_id))
-    .where(_time >= _start, _time <= _end)
-    .with_hint(turn, "INDEXED BY turn_created", "sqlite")
-)
+_between = sa.select(_id).where(_time >= _start, _time <= _end).with_hint(turn, "INDEXED BY turn_created", "sqlite")
+_HIGHEST = _between.with_only_columns(sa.func.max(_id))
+_LOWEST = _between.with_only_columns(sa.func.min(_id))
 _new = (
     sa.select(_id, _time, sa.func.max(_time).over(order_by=_id, rows=(None, 0)).label("latest"))
     .where(_id > sa.bindparam("seen"))

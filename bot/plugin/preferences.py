@@ -71,7 +71,7 @@ class Preferences:
             store,
             _All(
                 channels={int(id): _made(ChannelPreferences, each) for id, each in raw.get("channels", {}).items()},
-                guilds={int(id): _made(GuildPreferences, each) for id, each in raw.get("guilds", {}).items()},
+                guilds={int(id): _guild(each) for id, each in raw.get("guilds", {}).items()},
                 opted_out=tuple(raw.get("opted_out", ())),
                 synced={int(id): digest for id, digest in raw.get("synced", {}).items()},
             ),
@@ -113,6 +113,12 @@ class Preferences:
     async def _save(self, everything: _All) -> None:
         await self._store.set_setting(SCOPE, EVERYWHERE, "preferences", asdict(everything))
         self._all = everything
+
+
+def _guild(raw: dict[str, Any]) -> GuildPreferences:
+    """One of an older version knew no bounds but this one."""
+    older = {"bounds": {"max_tokens": (None, raw["most_tokens"])}} if raw.get("most_tokens") else {}
+    return _made(GuildPreferences, older | raw)
 
 
 def _made(kind: type[T], raw: dict[str, Any]) -> T:

@@ -11,7 +11,7 @@ from glasshead.plugin.bounds import bounded
 from glasshead.plugin.display import spoiler
 from glasshead.plugin.history import Said, unchanged
 from glasshead.plugin.panel import TEMPLATE, Place, Verb, moved
-from glasshead.plugin.preferences import ChannelPreferences, Preferences
+from glasshead.plugin.preferences import EVERYWHERE, SCOPE, ChannelPreferences, Preferences
 from glasshead.plugin.presence import standing
 from glasshead.plugin.presenter import final_texts
 from glasshead.predict.engine import ModelIdentity
@@ -133,6 +133,14 @@ async def test_preferences_survive(tmp_path: Path) -> None:
     assert again.guild(2).allowed_roles == (3, 4)
     assert again.opted_out(5) and not again.opted_out(6)
     assert again.synced(6) == "hash"
+
+
+async def test_the_longest_reply_that_an_older_version_was_told_still_counts(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "log.db")
+    await store.set_setting(SCOPE, EVERYWHERE, "preferences", {"guilds": {"2": {"most_tokens": 16}}})
+    guild = (await Preferences.load(store)).guild(2)
+    await store.close()
+    assert bounded(guild.bounds, {"max_tokens": 400}, Sampling()).max_tokens == 16
 
 
 def test_what_is_set_here_goes_before_what_is_usual() -> None:

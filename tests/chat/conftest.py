@@ -24,9 +24,9 @@ def log_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("chat") / "log.db"
 
 
-def speaker_of(path: Path) -> Speaker:
+def speaker_of(path: Path, n_ctx: int = 2048) -> Speaker:
     model = Model.load(path, name="test")
-    settings = EngineSettings(n_ctx=256, max_running=RUNNING, max_waiting=WAITING, max_per_user=2, threads=1)
+    settings = EngineSettings(n_ctx=n_ctx, max_running=RUNNING, max_waiting=WAITING, max_per_user=2, threads=1)
     renderer = Renderer(model.vocabulary, model.template, date=datetime.date(2026, 11, 22))
     return Speaker(LocalEngine(model, settings), model.vocabulary, renderer)
 

@@ -10,7 +10,7 @@ from glasshead.predict.sampling import Sampling
 
 END = 2
 """The default model's end of a turn."""
-ENDLESS = Sampling(temperature=0, max_tokens=400, logit_bias=((END, -100.0), (0, -100.0)))
+ENDLESS = Sampling(temperature=0, max_tokens=2000, logit_bias=((END, -100.0), (0, -100.0)))
 """A reply that goes on until it is stopped."""
 
 

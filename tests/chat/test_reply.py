@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import gc
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from glasshead.chat import Chat, Done, Queued, ReplyRequest, Started, Text, Thought
@@ -135,7 +136,9 @@ async def test_a_limit_is_named(room: Room) -> None:
     assert (done.status, done.finish, done.n_tokens) == ("ok", "length", 1)
 
 
-async def test_what_does_not_fit_is_dropped_and_told(room: Room) -> None:
+async def test_what_does_not_fit_is_dropped_and_told(room: Room, model_path: Path) -> None:
+    speaker = speaker_of(model_path, n_ctx=256)
+    room = Room(Chat(room.chat.store, speaker, room.chat.sampling), room.session)
     parent = await room.chat.store.append_message(room.session, "system", "Be brief.")
     system = parent
     for number in range(6):
@@ -150,6 +153,7 @@ async def test_what_does_not_fit_is_dropped_and_told(room: Room) -> None:
     assert started.budget is not None and len(turn.prompt.ids) <= started.budget
     given = [span.message for span in turn.prompt.spans if span.message is not None]
     assert given[0] == system and given[-1] == turn.prompt_message
+    await speaker.engine.aclose()
 
 
 async def test_one_message_that_cannot_fit_is_refused_and_leaves_nothing_open(room: Room) -> None:
@@ -233,7 +237,7 @@ async def test_what_cannot_be_done_is_an_error_with_a_reason(room: Room, changes
     )
 
 
-async def test_an_engine_that_fails_leaves_what_it_said(room: Room, store: Store, model_path) -> None:
+async def test_an_engine_that_fails_leaves_what_it_said(room: Room, store: Store, model_path: Path) -> None:
     speaker = speaker_of(model_path)
     chat = Chat(store, speaker, ENDLESS)
     reply = chat.reply(ReplyRequest(room.session, await room.ask("Count.")))

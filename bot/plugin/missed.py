@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import discord
 from discord.ext import commands
 
+from .rights import known
 from .service import Service
 from .transient import TROUBLE, passing, seconds_to_wait
 
@@ -57,8 +58,9 @@ async def _places(bot: commands.Bot, service: Service, since: datetime) -> list[
         for channel in (*guild.channels, *guild.threads):
             if not isinstance(channel, discord.abc.Messageable):
                 continue
-            may = channel.permissions_for(guild.me)
-            if (channel.last_message_id or 0) > newest and may.read_messages and may.read_message_history:
+            has = known(channel, guild.me)
+            may = has is None or (has.view_channel and has.read_message_history)
+            if (channel.last_message_id or 0) > newest and may:
                 places.append(channel)
     return places[:MOST_PLACES] + await _unseen(bot, service)
 

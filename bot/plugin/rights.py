@@ -7,18 +7,24 @@ import discord
 from .permissions import SHOWN, missing
 
 
-def lacking_in(channel: object, me: discord.Member) -> tuple[str, ...]:
-    """What the bot lacks there. If it seems to lack even the sight of what it was just sent, or nothing is known of
-    the channel, nothing is known of its permissions either: none is missing, then, and Discord decides."""
-    if not isinstance(channel, discord.abc.GuildChannel | discord.Thread):
-        return ()
+def known(channel: object, me: discord.Member | None) -> discord.Permissions | None:
+    """What the bot may do there; None where that cannot be told: in direct messages, where nothing is known of the
+    bot's own roles, of the server's or of the channel a thread belongs to."""
+    if me is None or not isinstance(channel, discord.abc.GuildChannel | discord.Thread):
+        return None
     if me.guild.get_role(me.guild.id) is None:  # @everyone
-        return ()
+        return None
     try:
-        has = channel.permissions_for(me)
+        return channel.permissions_for(me)
     except discord.ClientException:  # a thread whose channel is unknown
-        return ()
-    if not has.view_channel:
+        return None
+
+
+def lacking_in(channel: object, me: discord.Member | None) -> tuple[str, ...]:
+    """What the bot lacks there. If it seems to lack even the sight of what it was just sent, nothing is known of
+    its permissions either: none is missing, then, and Discord decides."""
+    has = known(channel, me)
+    if has is None or not has.view_channel:
         return ()
     return missing([name for name in SHOWN if getattr(has, name)], thread=isinstance(channel, discord.Thread))
 

@@ -117,3 +117,19 @@ async def test_what_was_said_between_two_runs_is_answered_once(
         assert [m.id async for m in missed.missed(bot, bot.service)] == [asked.id]
         monkeypatch.setattr(missed, "MISSED", timedelta(0))
         assert [m.id async for m in missed.missed(bot, bot.service)] == []
+
+
+async def test_what_was_missed_is_read_also_where_permissions_are_not_known(double: Double, started: Any) -> None:
+    alice = double.person("alice")
+    async with started() as bot:
+        await double.commands_synced()
+        guild, channel = (bot.get_channel(double.general.id).guild, bot.get_channel(double.general.id))
+        thread = double.thread(double.general, "talk", alice)
+        await double.until(lambda: guild.get_thread(thread.id) is not None)
+        double.gateway.unsent.add("MESSAGE_CREATE")
+        asked = [await alice.mention_bot(place, "Hello!") for place in (double.general, thread)]
+        guild.get_thread(thread.id).parent_id = 1  # of a channel that the bot was not told of
+        channel.last_message_id, guild.get_thread(thread.id).last_message_id = (each.id for each in asked)
+        assert [m.id async for m in missed.missed(bot, bot.service)] == [each.id for each in asked]
+        guild._members.clear()  # the bot itself is not among those Discord told of
+        assert [m.id async for m in missed.missed(bot, bot.service)] == [each.id for each in asked]

@@ -30,26 +30,25 @@ _AMOUNTS = {
 }
 
 
-def _counting(by: str) -> sa.TextClause:
+def _counting() -> sa.TextClause:
     names, values = ", ".join(_AMOUNTS), ", ".join(_AMOUNTS.values())
+    rows = " UNION ALL ".join(
+        f"SELECT '{by}', turn.created_us / {DAY_US}, {key}, {values} FROM turn WHERE turn.id = :turn"  # noqa: S608  constants
+        for by, key in _KEYS.items()
+    )
     sums = ", ".join(f"{name} = daily.{name} + excluded.{name}" for name in _AMOUNTS)
     return sa.text(
-        f"INSERT INTO daily (by, day, key, {names}) "  # noqa: S608  constants
-        f"SELECT '{by}', turn.created_us / {DAY_US}, {_KEYS[by]}, {values} "
-        "FROM turn WHERE turn.id = :turn "
-        f"ON CONFLICT (by, day, key) DO UPDATE SET {sums}"
+        f"INSERT INTO daily (by, day, key, {names}) {rows} ON CONFLICT (by, day, key) DO UPDATE SET {sums}"
     )
 
 
-_COUNT = [_counting(by) for by in _KEYS]
+_COUNT = _counting()
 
 
 def count_turn(connection: sa.Connection, turn_id: int, surprisal: float) -> None:
     """Add a finished turn to its day. ``surprisal`` in nats, over its tokens."""
-    for statement in _COUNT:
-        connection.execute(
-            statement, {"turn": turn_id, "surprisal": surprisal if math.isfinite(surprisal) else 0.0}
-        )
+    values = {"turn": turn_id, "surprisal": surprisal if math.isfinite(surprisal) else 0.0}
+    connection.execute(_COUNT, values)
 
 
 def add(connection: sa.Connection, turn_id: int, **amounts: int) -> None:

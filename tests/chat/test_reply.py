@@ -197,9 +197,9 @@ async def test_one_person_cannot_fill_the_queue(room: Room) -> None:
 
 
 async def test_closing_stops_and_logs_everything(room: Room) -> None:
-    replies = [await room.start(sampling=ENDLESS) for _ in range(RUNNING + 1)]
-    for reply in replies[:RUNNING]:
+    for reply in [await room.start(sampling=ENDLESS) for _ in range(RUNNING)]:
         await until(reply, Text)
+    await until(await room.start(sampling=ENDLESS), Queued)  # only now: each is opened in a task of its own
     await room.chat.aclose()
     assert room.chat.running == 0
     rows = await room.chat.store.turns(room.session)

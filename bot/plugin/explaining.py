@@ -21,6 +21,7 @@ from ..explain.turn import Turn
 from .cog import ServiceCog, answering
 from .panel import FOR_OPENER, PICTURE, REVEAL, TEMPLATE, Panel, Place, PlainPanel, Verb, moved, within
 from .probes import Probes
+from .rights import known
 from .service import NOBODY, Service
 from .views import PREFIX, button
 
@@ -272,7 +273,8 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
         if interaction.guild is None or session.guild_id != interaction.guild.id:
             return False
         channel = interaction.guild.get_channel_or_thread(session.channel_id or 0)
-        return channel is not None and channel.permissions_for(cast(discord.Member, interaction.user)).view_channel
+        has = known(channel, cast(discord.Member, interaction.user))
+        return has is not None and has.view_channel
 
 
 def opened(turn: Turn) -> Explanation:

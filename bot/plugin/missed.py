@@ -56,11 +56,10 @@ async def _places(bot: commands.Bot, service: Service, since: datetime) -> list[
     places: list[discord.abc.Messageable] = []
     for guild in bot.guilds:
         for channel in (*guild.channels, *guild.threads):
-            if not isinstance(channel, discord.abc.Messageable):
+            if not isinstance(channel, discord.abc.Messageable) or (channel.last_message_id or 0) <= newest:
                 continue
             has = known(channel, guild.me)
-            may = has is None or (has.view_channel and has.read_message_history)
-            if (channel.last_message_id or 0) > newest and may:
+            if has is None or (has.view_channel and has.read_message_history):
                 places.append(channel)
     return places[:MOST_PLACES] + await _unseen(bot, service)
 

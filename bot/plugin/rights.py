@@ -7,20 +7,20 @@ import discord
 from .permissions import SHOWN, missing
 
 
-def known(channel: object, me: discord.Member | None) -> discord.Permissions | None:
-    """What the bot may do there; None where that cannot be told: in direct messages, where nothing is known of the
-    bot's own roles, of the server's or of the channel a thread belongs to."""
-    if me is None or not isinstance(channel, discord.abc.GuildChannel | discord.Thread):
+def known(channel: object, member: discord.Member | None) -> discord.Permissions | None:
+    """What a member, the bot itself say, may do there; None where that cannot be told: in direct messages, where
+    nothing is known of the member, of the server's roles or of the channel a thread belongs to."""
+    if member is None or not isinstance(channel, discord.abc.GuildChannel | discord.Thread):
         return None
-    if me.guild.get_role(me.guild.id) is None:  # @everyone
+    if member.guild.get_role(member.guild.id) is None:  # @everyone
         return None
     try:
-        return channel.permissions_for(me)
+        return channel.permissions_for(member)
     except discord.ClientException:  # a thread whose channel is unknown
         return None
 
 
-def lacking_in(channel: object, me: discord.Member | None) -> tuple[str, ...]:
+def lacking_in(channel: object, me: discord.Member) -> tuple[str, ...]:
     """What the bot lacks there. If it seems to lack even the sight of what it was just sent, nothing is known of
     its permissions either: none is missing, then, and Discord decides."""
     has = known(channel, me)

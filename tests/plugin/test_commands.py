@@ -69,6 +69,17 @@ async def test_a_link_is_no_key_to_a_hidden_channel(room: Room) -> None:
     assert "explained" in (await allowed.answer()).text
 
 
+async def test_a_link_is_no_key_where_rights_are_not_known(room: Room) -> None:
+    thread = room.double.thread(room.channel, "talk", room.alice)
+    asked = await room.alice.mention_bot(thread, "Hi!")
+    reply = await room.double.reply_to(asked, finished, timeout=40)
+    known = room.bot.get_channel(thread.id)
+    assert (await (await room.bob.slash("explain", room.channel, message=reply.jump_url)).answer()).attachments
+    known.parent_id = 1  # of a channel that the bot was not told of
+    refused = await room.bob.slash("explain", room.channel, message=reply.jump_url)
+    assert "know no reply" in (await refused.answer()).text
+
+
 async def test_the_panel_steps_jumps_and_tints(room: Room) -> None:
     reply = await room.ask(room.alice, "Name a colour.")
     opened = await room.alice.slash("explain", room.channel, message=reply.jump_url, step=0)

@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import gc
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,7 +145,8 @@ async def test_what_does_not_fit_is_dropped_and_told(room: Room, model_path: Pat
     for number in range(6):
         asked = await room.ask(f"Line {number}: " + "so it goes, " * 12, parent=parent)
         parent = await room.chat.store.append_message(room.session, "assistant", "So it goes.", parent=asked)
-    heard = await room.say("And now?", parent=parent)
+    async with aclosing(speaker.engine):
+        heard = await room.say("And now?", parent=parent)
     started = heard.events[0]
     assert isinstance(started, Started)
     turn = await room.turn(started.turn)
@@ -153,7 +155,6 @@ async def test_what_does_not_fit_is_dropped_and_told(room: Room, model_path: Pat
     assert started.budget is not None and len(turn.prompt.ids) <= started.budget
     given = [span.message for span in turn.prompt.spans if span.message is not None]
     assert given[0] == system and given[-1] == turn.prompt_message
-    await speaker.engine.aclose()
 
 
 async def test_one_message_that_cannot_fit_is_refused_and_leaves_nothing_open(room: Room) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from .columns import Damaged, squeeze, unsqueeze
+from .prepared import inserted
 from .tables import prompt_block
 
 BLOCK = 256
@@ -76,9 +77,7 @@ def save_blocks(connection: sa.Connection, session: int, packed: PackedPrompt) -
             last = known[hash_]
             continue
         values = {"session_id": session, "parent_id": last, "hash": hash_, "ids": ids}
-        key = connection.execute(_INSERT, values).inserted_primary_key
-        assert key is not None
-        last = int(key[0])
+        last = inserted(connection, _INSERT, values)
     return last
 
 

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from ..predict.engine import ModelIdentity
 from ..predict.sampling import Sampling
 from .columns import Damaged
+from .prepared import run
 from .tables import model, sampling, vocabulary
 
 _MODEL = sa.select(model.c.id).where(model.c.identity_sha256 == sa.bindparam("digest"))
@@ -35,9 +36,9 @@ def _described(settings: Sampling) -> tuple[str, bytes]:
 def model_id(connection: sa.Connection, identity: ModelIdentity) -> int:
     """The row of a model, made at first sight, with the vocabulary of its file if one is known."""
     digest = _digest(identity)
-    known = connection.execute(_MODEL, {"digest": digest}).scalar()
+    known = run(connection, _MODEL, {"digest": digest}).fetchone()
     if known is not None:
-        return int(known)
+        return int(known[0])
     of_file = sa.select(model.c.vocabulary_id).where(
         model.c.sha256 == identity.sha256, model.c.vocabulary_id.is_not(None)
     )
@@ -57,9 +58,9 @@ def identity(row: Any) -> ModelIdentity:
 
 def sampling_id(connection: sa.Connection, settings: Sampling) -> int:
     text, digest = _described(settings)
-    known = connection.execute(_SAMPLING, {"digest": digest}).scalar()
+    known = run(connection, _SAMPLING, {"digest": digest}).fetchone()
     if known is not None:
-        return int(known)
+        return int(known[0])
     key = connection.execute(sampling.insert().values(sha256=digest, json=text)).inserted_primary_key
     assert key is not None
     return int(key[0])

@@ -12,12 +12,15 @@ from ..predict.message import Conversation, Message, Role
 from .among import among
 from .blocks import unpack_ids
 from .clock import now_us
+from .prepared import inserted, run
 from .records import MessageRow, SessionRow
 from .rows import light
 from .tables import message, person, session
 
 # Statements of the path of every reply, built once: building one costs as much as running it.
 INSERT_MESSAGE = message.insert()
+_INSERT_SESSION = session.insert()
+_INSERT_PERSON = person.insert()
 _HAS_SESSION = sa.select(session.c.id).where(session.c.id == sa.bindparam("id"))
 _SESSION_OF = sa.select(message.c.session_id).where(message.c.id == sa.bindparam("id"))
 _KEY = sa.select(session.c.key).where(session.c.id == sa.bindparam("id"))
@@ -49,12 +52,13 @@ def person_id(connection: sa.Connection, discord_id: int | None, name: str | Non
     """The row of a Discord user, made at first sight."""
     if discord_id is None:
         return None
-    row = connection.execute(_PERSON, {"discord_id": discord_id}).first()
+    row = run(connection, _PERSON, {"discord_id": discord_id}).fetchone()
     if row is None:
-        return _inserted(connection, person.insert(), {"discord_id": discord_id, "name": name})
-    if name is not None and row.name != name:
-        connection.execute(person.update().where(person.c.id == row.id).values(name=name))
-    return int(row.id)
+        return inserted(connection, _INSERT_PERSON, {"discord_id": discord_id, "name": name})
+    id_, known = row
+    if name is not None and known != name:
+        connection.execute(person.update().where(person.c.id == id_).values(name=name))
+    return int(id_)
 
 
 def start_session(
@@ -76,7 +80,7 @@ def start_session(
         "key": secrets.token_bytes(32),
         "created_us": now_us(),
     }
-    return _inserted(connection, session.insert(), values)
+    return inserted(connection, _INSERT_SESSION, values)
 
 
 def append_message(
@@ -91,7 +95,7 @@ def append_message(
     discord_message_id: int | None,
 ) -> int:
     """Add a message typed by a person (or a system prompt). A second child of a parent is another version."""
-    if parent is None and connection.execute(_HAS_SESSION, {"id": session_id}).scalar() is None:
+    if parent is None and run(connection, _HAS_SESSION, {"id": session_id}).fetchone() is None:
         raise UserError(f"there is no session {session_id}")
     if parent is not None and session_of(connection, parent) != session_id:
         raise UserError(f"message {parent} belongs to another session than {session_id}")
@@ -106,7 +110,7 @@ def append_message(
         "discord_message_id": discord_message_id,
         "created_us": now_us(),
     }
-    return _inserted(connection, INSERT_MESSAGE, values)
+    return inserted(connection, INSERT_MESSAGE, values)
 
 
 def copy_message(
@@ -133,10 +137,10 @@ def copy_message(
 
 def session_of(connection: sa.Connection, message_id: int) -> int:
     """The session of a message. Raises UserError if there is none."""
-    found = connection.execute(_SESSION_OF, {"id": message_id}).scalar()
-    if found is None:
+    row = run(connection, _SESSION_OF, {"id": message_id}).fetchone()
+    if row is None:
         raise UserError(f"there is no message {message_id}")
-    return int(found)
+    return int(row[0])
 
 
 _ANCESTORS = sa.text(
@@ -288,9 +292,3 @@ def session_key(connection: sa.Connection, session_id: int) -> bytes:
 def update_session(connection: sa.Connection, session_id: int, **values: Any) -> None:
     require_session(connection, session_id)
     connection.execute(session.update().where(session.c.id == session_id).values(values))
-
-
-def _inserted(connection: sa.Connection, statement: sa.Insert, values: dict[str, Any]) -> int:
-    key = connection.execute(statement, values).inserted_primary_key
-    assert key is not None
-    return int(key[0])

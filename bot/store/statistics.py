@@ -9,6 +9,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from .clock import DAY_US
+from .prepared import run
 from .rows import light
 from .tables import daily, model, monthly, person
 
@@ -48,7 +49,7 @@ _COUNT = _counting()
 def count_turn(connection: sa.Connection, turn_id: int, surprisal: float) -> None:
     """Add a finished turn to its day. ``surprisal`` in nats, over its tokens."""
     values = {"turn": turn_id, "surprisal": surprisal if math.isfinite(surprisal) else 0.0}
-    connection.execute(_COUNT, values)
+    run(connection, _COUNT, values)
 
 
 def add(connection: sa.Connection, turn_id: int, **amounts: int) -> None:

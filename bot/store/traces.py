@@ -9,6 +9,7 @@ from collections.abc import Collection
 import sqlalchemy as sa
 
 from .among import among
+from .prepared import run
 from .tables import trace, trace_draft, trace_part
 
 PART = 4056
@@ -18,29 +19,24 @@ PART = 4056
 _DROP_DRAFT = trace_draft.delete().where(trace_draft.c.turn_id == sa.bindparam("turn"))
 _DROP = trace.delete().where(trace.c.turn_id == sa.bindparam("turn"))
 _DROP_PART = trace_part.delete().where(trace_part.c.id == sa.bindparam("part"))
-_LAST = sa.select(trace_part).order_by(trace_part.c.id.desc()).limit(1)
+_LAST = sa.select(trace_part.c.id, trace_part.c.data).order_by(trace_part.c.id.desc()).limit(1)
 _FILL = trace_part.update().where(trace_part.c.id == sa.bindparam("part"))
-_INSERT_PARTS = trace_part.insert()
+_INSERT_PART = trace_part.insert()
 _INSERT = trace.insert()
 
 
 def save_trace(connection: sa.Connection, turn_id: int, data: bytes, n: int, k: int) -> None:
     """Save a turn's trace, which has none yet; its draft goes."""
-    connection.execute(_DROP_DRAFT, {"turn": turn_id})
-    last = connection.execute(_LAST).first()
-    room = 0 if last is None else PART - len(last.data)
-    first, start = (1, 0) if last is None else (last.id, len(last.data)) if room else (last.id + 1, 0)
-    if last is not None and room:
-        filled = last.data + data[:room]
-        connection.execute(_FILL, {"part": last.id, "data": filled})
-    rows = [
-        {"id": first + bool(room) + i, "data": data[at : at + PART]}
-        for i, at in enumerate(range(room, len(data), PART))
-    ]
-    if rows:
-        connection.execute(_INSERT_PARTS, rows)
+    run(connection, _DROP_DRAFT, {"turn": turn_id})
+    last, begun = run(connection, _LAST).fetchone() or (0, bytes(PART))
+    room = PART - len(begun)
+    first, start = (last, len(begun)) if room else (last + 1, 0)
+    if room:
+        run(connection, _FILL, {"part": last, "data": begun + data[:room]})
+    for i, at in enumerate(range(room, len(data), PART), last + 1):
+        run(connection, _INSERT_PART, {"id": i, "data": data[at : at + PART]})
     values = {"turn_id": turn_id, "first_part": first, "start": start, "size": len(data), "n": n, "k": k}
-    connection.execute(_INSERT, values)
+    run(connection, _INSERT, values)
 
 
 def save_draft(connection: sa.Connection, turn_id: int, data: bytes) -> None:

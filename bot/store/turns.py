@@ -22,6 +22,7 @@ from .codec import decode, encode
 from .columns import Damaged
 from .models import identity, model_id, sampling_from, sampling_id
 from .order import EVERY, keep_order
+from .prepared import inserted, run
 from .records import TurnRow
 from .rows import light
 from .sessions import INSERT_MESSAGE, person_id, session_of, unspaced
@@ -132,24 +133,22 @@ def open_turn(connection: sa.Connection, opening: Opening) -> int:
         "app_version": __version__,
         "created_us": now_us(),
     }
-    place = connection.execute(_PLACE, {"session": opening.session}).one()
-    values |= {"channel_id": place.channel_id, "guild_id": place.guild_id}
-    key = connection.execute(_INSERT, values).inserted_primary_key
-    assert key is not None
-    new = int(key[0])
+    values["channel_id"], values["guild_id"] = run(connection, _PLACE, {"session": opening.session}).fetchone()
+    new = inserted(connection, _INSERT, values)
     if new % EVERY == 0:
         keep_order(connection)
-    connection.execute(_MESSAGE, {"message": opening.prompt_message, "turn_id": new})
-    connection.execute(_COUNT, {"session": opening.session, "last_turn_id": new})
+    run(connection, _MESSAGE, {"message": opening.prompt_message, "turn_id": new})
+    run(connection, _COUNT, {"session": opening.session, "last_turn_id": new})
     return new
 
 
 def save_outcome(connection: sa.Connection, turn_id: int, made: Outcome) -> int:
     """Save the reply, its trace and how it ended; with status `pending` what is there so far. The reply's id."""
-    row = connection.execute(_OPEN, {"turn": turn_id}).first()
+    row = run(connection, _OPEN, {"turn": turn_id}).fetchone()
     if row is None:
         raise UserError(f"there is no turn {turn_id}")
-    if row.status != "pending":
+    status, reply, session_id, prompt_message, k = row
+    if status != "pending":
         raise UserError(f"turn {turn_id} is already finished")
     said = {
         "text": made.reply,
@@ -157,24 +156,21 @@ def save_outcome(connection: sa.Connection, turn_id: int, made: Outcome) -> int:
         "ids": made.ids,
         "unspaced": unspaced(made.reply),
     }
-    reply = row.reply_message_id
     if reply is None:
         place = {
-            "session_id": row.session_id,
-            "parent_id": row.prompt_message_id,
+            "session_id": session_id,
+            "parent_id": prompt_message,
             "role": "assistant",
             "turn_id": turn_id,
             "created_us": now_us(),
         }
-        key = connection.execute(INSERT_MESSAGE, place | said).inserted_primary_key
-        assert key is not None
-        reply = int(key[0])
+        reply = inserted(connection, INSERT_MESSAGE, place | said)
     else:
-        connection.execute(_MESSAGE, {"message": reply, **said})
+        run(connection, _MESSAGE, {"message": reply, **said})
     if made.status == "pending":
         save_draft(connection, turn_id, made.trace)
     else:
-        save_trace(connection, turn_id, made.trace, made.n_out, row.k)
+        save_trace(connection, turn_id, made.trace, made.n_out, k)
     timings = made.timings
     values = {
         "reply_message_id": reply,
@@ -188,7 +184,7 @@ def save_outcome(connection: sa.Connection, turn_id: int, made: Outcome) -> int:
         "gen_us": timings and timings.gen_us,
         "perplexity": perplexity(made.surprisal, made.n_out),
     }
-    connection.execute(_UPDATE, {"turn": turn_id, **values})
+    run(connection, _UPDATE, {"turn": turn_id, **values})
     if made.status != "pending":
         count_turn(connection, turn_id, made.surprisal)
     return int(reply)

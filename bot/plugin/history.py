@@ -140,11 +140,11 @@ class History:
         assert message.reference is not None and message.reference.message_id is not None
         target = message.reference.message_id
         turn = await self._service.turn_shown(target, message.channel.id)
-        if turn is not None:
-            return await self.end_of_turn(turn)
-        logged = await self._logged(target)
+        logged = await self._logged(target) if turn is None else await self.end_of_turn(turn)
         if logged is not None:
             return await self._here(message, logged)
+        if turn is not None:
+            return None
         chain = await self._unlogged_chain(message)
         if not chain:
             return None
@@ -312,16 +312,25 @@ class History:
                 row = await self._store.message(newest)
         return Said(row.role, row.text, row.id)
 
-    async def edited(self, message: discord.Message) -> None:
-        """A logged message reads differently now: the log gets it as another version."""
-        found = await self._store.message_of_discord(message.id)
-        if found is None or message.author.id == self._us.id or self.private(message):
+    async def edited(self, message: discord.Message, *, told: bool = True) -> None:
+        """A logged message reads differently now: the log gets it as another version. Not ``told`` of it, the bot
+        found it edited: the log may know."""
+        if self.private(message) or not await self._outdated(message, told):
             return
-        row = await self._store.message(found)
         text, _ = await self.text(message)
-        if row.erased or text == row.text or not text:
-            return
-        await self._append(row.session, row.parent, message, text)
+        async with self._service.editing:
+            row = await self._outdated(message, told)  # fetching files takes its time
+            if row is not None and text not in ("", row.text):
+                await self._append(row.session, row.parent, message, text, author=row.author)
+
+    async def _outdated(self, message: discord.Message, told: bool) -> MessageRow | None:
+        """What the log has of a person's message, if that is older than its last edit."""
+        found = await self._store.message_of_discord(message.id)
+        if found is None or message.author.id == self._us.id:
+            return None
+        row = await self._store.message(found)
+        edited = message.edited_at.timestamp() * 1e6 if message.edited_at is not None else 0
+        return None if row.erased or (not told and row.created_us >= edited) else row
 
     # writing
 
@@ -345,13 +354,23 @@ class History:
         system = self.system_prompt(channel)
         return await self._store.append_message(session, "system", system) if system else None
 
-    async def _append(self, session: int, parent: int | None, message: discord.Message, text: str) -> int:
+    async def _append(
+        self,
+        session: int,
+        parent: int | None,
+        message: discord.Message,
+        text: str,
+        *,
+        author: str | None = None,
+    ) -> int:
+        """``author``: the name it was logged under before."""
+        name = speaker(message.author.display_name, message.author.id) if guild_of(message) else None
         return await self._store.append_message(
             session,
             "user",
             text,
             parent=parent,
-            author=speaker(message.author.display_name, message.author.id) if guild_of(message) else None,
+            author=author or name,
             person=message.author.id,
             discord_message_id=message.id,
         )

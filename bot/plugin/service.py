@@ -60,6 +60,8 @@ class Service:
     """Held by whoever has the model loaded once more."""
     halt: Halt = field(default_factory=Halt)
     """Ends a proof."""
+    editing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while what a message now says is compared with the log, and added to it."""
     started: float = field(default_factory=time.monotonic)
     _turnstiles: dict[int, Turnstile] = field(default_factory=dict)
     _allowances: dict[tuple[str, int], Allowance] = field(default_factory=dict)

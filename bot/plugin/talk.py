@@ -13,9 +13,11 @@ from ..store import StoreError
 from .addressing import Once, Reason, addressed
 from .cog import ServiceCog, in_words
 from .display import small
+from .gone import gone
 from .hearing import Hearing
 from .history import MOST_HISTORY, History
-from .missed import missed
+from .lately import Seen, lately
+from .missed import MISSED, missed
 from .permissions import plea
 from .presenter import present
 from .reading import says_something
@@ -53,12 +55,17 @@ class Talk(ServiceCog, name="Glasshead"):
 
     @commands.Cog.listener()
     async def on_ready(self) -> None:
-        """The gateway's session began, or began anew: it repeats nothing of what was said before."""
+        """The gateway's session began, or began anew: it repeats nothing of what happened before."""
         self.service.later(self._catch_up())
 
     async def _catch_up(self) -> None:
-        async for message in missed(self.bot, self.service):
-            await self.on_message(message)
+        fresh = discord.utils.utcnow() - MISSED
+        async for seen in lately(self.bot, self.service, fresh):
+            for message in seen.edited:
+                self.service.change(self.history.edited(message, told=False))
+            self.service.change(self._deleted_meanwhile(seen))
+            async for message in missed(seen, self.us, self.service, fresh):
+                await self.on_message(message)
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
@@ -90,6 +97,13 @@ class Talk(ServiceCog, name="Glasshead"):
     def _delete(self, message: int, channel: int) -> None:
         self._gone.first(message)
         self.service.change(self._deleted(message, channel))
+
+    async def _deleted_meanwhile(self, seen: Seen) -> None:
+        async for message in gone(seen):
+            if self.service.closing:
+                return
+            self._gone.first(message)
+            await self._deleted(message, seen.channel)
 
     async def _deleted(self, message: int, channel: int) -> None:
         """It goes from the log too: what a person said, or every version of a reply that the message showed.

@@ -84,15 +84,16 @@ def room(house: House) -> Room:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bot without a model, without pictures."""
+    """A bot without a model, without pictures, that does not wait before it begins a session anew."""
 
-    async def nothing(*_: Any) -> None:
+    async def nothing(*_: Any, **__: Any) -> None:
         pass
 
     async def no_picture(*_: Any) -> None:
         raise UserError("there is no picture here")
 
     monkeypatch.setattr(glasshead.plugin, "open_chat", open_scripted)
+    monkeypatch.setattr(Client, "before_identify_hook", nothing)
     monkeypatch.setattr(PictureProcess, "warm_up", nothing)
     monkeypatch.setattr(PictureProcess, "draw", no_picture)
 

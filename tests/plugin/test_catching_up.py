@@ -4,9 +4,10 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import discord
 import pytest
 from discord_double import Double, Message, Person
-from glasshead.plugin import missed, service, surface, unshown
+from glasshead.plugin import lately, missed, service, surface, unshown
 from glasshead.plugin.client import Client
 from house import finished, labels
 
@@ -23,6 +24,13 @@ async def given_up(double: Double, bot: Client) -> None:
     assert bot.service is not None
     await asyncio.gather(*bot.service.tasks)
     assert bot.service._later
+
+
+async def unheard(bot: Client) -> list[int]:
+    assert bot.service is not None and bot.user is not None
+    fresh = discord.utils.utcnow() - missed.MISSED
+    places = [seen async for seen in lately.lately(bot, bot.service, fresh)]
+    return [m.id for seen in places async for m in missed.missed(seen, bot.user, bot.service, fresh)]
 
 
 @pytest.fixture
@@ -107,16 +115,15 @@ async def test_what_was_said_between_two_runs_is_answered_once(
     async with started() as bot:
         late = await double.reply_to(asked, finished, timeout=40)
         assert double.said() == [private, before, late]
-        monkeypatch.setattr(missed, "AGAIN", (0.0,))
-        unheard = [m.id async for m in missed.missed(bot, bot.service)]
-        assert unheard == []
+        monkeypatch.setattr(lately, "AGAIN", (0.0,))
+        assert await unheard(bot) == []
         double.gateway.unsent.add("MESSAGE_CREATE")
         asked = await alice.mention_bot(double.general, "And now?")
         bot.get_channel(double.general.id).last_message_id = asked.id  # as a new session would tell
         double.fail("GET", "/messages$", 503)
-        assert [m.id async for m in missed.missed(bot, bot.service)] == [asked.id]
+        assert await unheard(bot) == [asked.id]
         monkeypatch.setattr(missed, "MISSED", timedelta(0))
-        assert [m.id async for m in missed.missed(bot, bot.service)] == []
+        assert await unheard(bot) == []
 
 
 async def test_what_was_missed_is_read_also_where_permissions_are_not_known(double: Double, started: Any) -> None:
@@ -130,6 +137,6 @@ async def test_what_was_missed_is_read_also_where_permissions_are_not_known(doub
         asked = [await alice.mention_bot(place, "Hello!") for place in (double.general, thread)]
         guild.get_thread(thread.id).parent_id = 1  # of a channel that the bot was not told of
         channel.last_message_id, guild.get_thread(thread.id).last_message_id = (each.id for each in asked)
-        assert [m.id async for m in missed.missed(bot, bot.service)] == [each.id for each in asked]
+        assert await unheard(bot) == [each.id for each in asked]
         guild._members.clear()  # the bot itself is not among those Discord told of
-        assert [m.id async for m in missed.missed(bot, bot.service)] == [each.id for each in asked]
+        assert await unheard(bot) == [each.id for each in asked]

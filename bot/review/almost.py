@@ -14,10 +14,11 @@ from urllib.parse import urlencode
 from ..explain.turn import Turn
 from ..store import Store
 from ..store.bulk import Bulk, bulk
-from ..store.codec import NAT, may_list
+from ..store.codec import may_list
 from ..store.columns import Damaged
 from ..store.filters import newest_turns
 from ..store.search_syntax import parse
+from ..store.units import NAT
 
 PATIENCE = 2.0
 """Seconds of looking for one page."""

@@ -27,25 +27,21 @@ from numpy.typing import NDArray
 from ..predict.sampling import DEFAULT_STAGES
 from ..predict.schedule import Rows, Run, Schedule, plain
 from ..predict.step import Candidate, Stage, Step
+from . import implied
 from .columns import Damaged, Ints, Reader, Writer, f32, f32_bits, planes, squeeze, unsqueeze, unzigzag, zigzag
+from .units import FINE, GRID, MINUS_INFINITY, NAT, SATURATED, in_units, on_grid, surprisals
 from .unopened import Unopened
 
 R = TypeVar("R", Candidate, Stage)
 
 VERSION = 1
-GRID = 2**32
-"""Steps of the draw and its interval in [0, 1)."""
-NAT = 1024
-"""Fixed-point units in a nat."""
-SATURATED = 0xFFFE
-MINUS_INFINITY = 0xFFFF
-FINE = 4096
-"""Units in a nat for the log-normalisers."""
 
 _STAGES = DEFAULT_STAGES
 """A stage is stored as its place in this list, 1-based: append only."""
+_CODES = {name: code for code, name in enumerate((None, *_STAGES))}
 _ROWS: tuple[Rows, ...] = get_args(Rows)
 """A kernel class is stored as its place in this list: append only."""
+_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +73,22 @@ class Columns:
 def encode(steps: Sequence[Step], schedule: Schedule, k: int) -> bytes:
     """Steps and schedule as bytes. Every step lists the same number of candidates, at most ``k``."""
     width = len(steps[0].top) if steps else 0
-    named = [tuple([stage.name for stage in step.stages]) for step in steps]
-    lists = list(dict.fromkeys(named))
-    if any(len(step.top) != width for step in steps):
+    if any([len(step.top) != width for step in steps]):
         raise ValueError("the steps of one trace list different numbers of candidates")
+    named = [tuple([stage.name for stage in step.stages]) for step in steps]
+    lists = {names: place for place, names in enumerate(dict.fromkeys(named))}
+    codes = [[_STAGES.index(name) + 1 for name in names] for names in lists]
     head = {
         "n": len(steps),
         "k": k,
         "width": width,
-        "stages": [[_STAGES.index(name) + 1 for name in names] for names in lists],
+        "stages": codes,
         "schedule": [[_ROWS.index(rows), *numbers] for rows, *numbers in plain(schedule)],
     }
     body = Writer()
-    body.put_sized(json.dumps(head, separators=(",", ":")).encode())
+    body.put_sized(_json(head).encode())
     if steps:
-        ids, numbers, noise = _columns(steps, lists, named, width)
+        ids, numbers, noise = _columns(steps, width, np.array([lists[names] for names in named], np.int64), codes)
         body.put_sized(squeeze(ids, pairs=True))
         body.put_sized(squeeze(numbers))
         body.put(noise)
@@ -140,77 +137,75 @@ def may_list(blob: bytes, tokens: frozenset[int]) -> bool:
         raise Damaged(str(error)) from None
 
 
-def _fixed(logprobs: Sequence[float]) -> Ints:
-    """−log p in units of 2⁻¹⁰ nats."""
-    values = np.array(logprobs, np.float64)
-    units = np.clip(np.rint(-values * NAT), 0, SATURATED)
-    whole: Ints = np.where(values == -np.inf, MINUS_INFINITY, units).astype(np.int64)
-    return whole
-
-
-def _used(lists: list[tuple[Any, ...]], which: Ints) -> tuple[NDArray[np.bool_], int]:
-    """Which places of the stages' columns are used, by step; and how many columns there are."""
-    depth = max(map(len, lists), default=0)
-    return np.arange(depth)[None, :] < np.array([len(names) for names in lists])[which][:, None], depth
-
-
-def _columns(
-    steps: Sequence[Step], lists: list[tuple[Any, ...]], named: list[tuple[Any, ...]], width: int
-) -> tuple[bytes, bytes, bytes]:
+def _columns(steps: Sequence[Step], width: int, which: Ints, codes: list[list[int]]) -> tuple[bytes, bytes, bytes]:
     n = len(steps)
     candidates = [candidate for step in steps for candidate in step.top]
     top = np.array([candidate.id for candidate in candidates], np.int64).reshape(n, width)
-    logs = _fixed([candidate.logprob for candidate in candidates]).reshape(n, width)
+    logs = surprisals([candidate.logprob for candidate in candidates]).reshape(n, width)
+    took = bytes([_CODES[candidate.removed_by] for candidate in candidates])
+    removed = np.frombuffer(took, np.uint8).reshape(n, width)
     chosen = np.array([step.id for step in steps], np.int64)
     rank = np.array([step.rank for step in steps], np.int64)
-    u = _on_grid(step.u for step in steps)
-    low = _on_grid(step.interval[0] for step in steps)
-    room = _on_grid(step.interval[1] for step in steps) - low - 1
-    normaliser = np.array([round(step.log_normaliser * FINE) for step in steps], np.int64)
-    p_final = f32_bits(step.p_final for step in steps)
-    logprob = f32_bits(step.logprob for step in steps)
+    u, low, high = on_grid([[step.u for step in steps], *zip(*[step.interval for step in steps], strict=True)])
+    room = high - low - 1
+    raw_logprob = np.array([step.logprob for step in steps])
+    raw_normaliser = np.array([step.log_normaliser for step in steps])
+    raw_p_final = np.array([step.p_final for step in steps])
+    logprob, p_final, normaliser = f32_bits(raw_logprob), f32_bits(raw_p_final), in_units(raw_normaliser, FINE)
 
-    surprise = chosen - _expected(top, rank)
+    surprise = chosen - implied.chosen(top, rank)
     ids = np.concatenate([(top & 0xFFFF).ravel(), surprise & 0xFFFF]).astype("<u2").tobytes()
     numbers = Writer()
     numbers.put(planes(np.concatenate([top.T.ravel() >> 16, (surprise & 0xFFFFFFFF) >> 16]), 2))
-    numbers.put(planes((np.diff(logs, axis=1, prepend=0) & 0xFFFF).T.ravel(), 2))
+    numbers.put(planes((_from_the_left(logs) & 0xFFFF).T.ravel(), 2))
     numbers.put(planes(rank, 4))
-    numbers.put(planes(zigzag(logprob - _expected_logprob(logs, rank)), 5))
-    numbers.put(planes(np.array([min(round(step.entropy * NAT), SATURATED) for step in steps], np.int64), 2))
-    middle = int(np.median(normaliser))
+    numbers.put(planes(zigzag(logprob - implied.logprob(logs, rank)), 5))
+    numbers.put(planes(np.minimum(in_units([step.entropy for step in steps], NAT), SATURATED), 2))
+    middle = int(implied.median(normaliser))
     numbers.put(struct.pack("<q", middle))
     numbers.put(planes(zigzag(normaliser - middle), 5))
     numbers.put(planes(low, 4))
     numbers.put(planes(room, 4))
-    numbers.put(planes(zigzag(p_final - _interval_bits(room)), 5))
+    numbers.put(planes(zigzag(p_final - implied.p_final(room)), 5))
 
-    places = {names: place for place, names in enumerate(lists)}
-    which = np.array([places[names] for names in named], np.int64)
     numbers.put(planes(which, 2))
-    stages = [stage for step in steps for stage in step.stages]
-    used, depth = _used(lists, which)
-    survivors = np.zeros((n, depth), np.int64)
-    survivors[used] = [stage.survivors for stage in stages]
-    fine = np.zeros((n, depth), np.int64)
-    fine[used] = [round(stage.log_normaliser * FINE) for stage in stages]
-    codes = {name: code for code, name in enumerate((None, *_STAGES))}
-    removed = np.array([codes[candidate.removed_by] for candidate in candidates], np.int64).reshape(n, width)
-    slope = _slope(steps)
+    stages, used = _stages(codes, which)
+    acted = [stage for step in steps for stage in step.stages]
+    survivors = np.zeros(used.shape, np.int64)
+    survivors[used] = [stage.survivors for stage in acted]
+    raw_fine = np.zeros(stages.shape)
+    raw_fine[:, :-1][used] = [stage.log_normaliser for stage in acted]
+    last = np.where(used.any(axis=1), raw_fine[np.arange(n), used.sum(axis=1) - 1], np.nan)
+    slope = implied.slope(raw_logprob + raw_normaliser, last, raw_p_final)
     numbers.put(struct.pack("<d", slope))
-    numbers.put(planes(zigzag(np.diff(survivors, axis=1, prepend=0)).T.ravel(), 4))
-    guess = _expected_fine(logs, normaliser, f32(logprob), f32(p_final), survivors, which, lists, slope)
-    numbers.put(planes(zigzag(fine - guess).T.ravel(), 5))
-    numbers.put(planes((removed - _expected_removed(survivors, which, lists, width)).T.ravel() & 0xFF, 1))
+    numbers.put(planes(zigzag(_from_the_left(survivors)).T.ravel(), 4))
+    guess = implied.normalisers(logs, normaliser, f32(logprob), f32(p_final), survivors, stages, slope)
+    numbers.put(planes(zigzag(in_units(raw_fine[:, :-1], FINE) - guess).T.ravel(), 5))
+    numbers.put(planes((removed - implied.removed(survivors, stages, width)).T.ravel() & 0xFF, 1))
 
     hashes = np.array([step.row_hash for step in steps], "<u8").tobytes()
     noise = hashes + planes((u - low) & (GRID - 1), 4)
     return ids, numbers.bytes(), noise
 
 
+def _from_the_left(values: Ints) -> Ints:
+    """Each number less the one before it in its row."""
+    out = values.copy()
+    out[:, 1:] -= values[:, :-1]
+    return out
+
+
+def _stages(codes: list[list[int]], which: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+    """The codes of each step's stages and a 0 after them, in rows of the same length; and which of them are stages,
+    without the last column, which never is one."""
+    depth = max(map(len, codes), default=0)
+    rows = np.array([[*each, *[0] * (depth + 1 - len(each))] for each in codes], np.int64)
+    stages = rows[which]
+    return stages, stages[:, :depth] > 0
+
+
 def _read(head: dict[str, Any], reader: Reader) -> Columns:
     n, width = head["n"], head["width"]
-    lists = [tuple(_STAGES[code - 1] for code in codes) for codes in head["stages"]]
     ids = Reader(unsqueeze(reader.take_sized(), pairs=True))
     numbers = Reader(unsqueeze(reader.take_sized()))
 
@@ -221,26 +216,26 @@ def _read(head: dict[str, Any], reader: Reader) -> Columns:
     surprise = (low_ids[n * width :] | (high_ids[n * width :] << 16)).astype("<u4").view("<i4").astype(np.int64)
     logs = np.cumsum(numbers.planes(n * width, 2).reshape(width, n).T, axis=1) & 0xFFFF
     rank = numbers.planes(n, 4)
-    chosen = _expected(top, rank) + surprise
-    logprob = f32(unzigzag(numbers.planes(n, 5)) + _expected_logprob(logs, rank))
+    chosen = implied.chosen(top, rank) + surprise
+    logprob = f32(unzigzag(numbers.planes(n, 5)) + implied.logprob(logs, rank))
     entropy = numbers.planes(n, 2)
     (middle,) = struct.unpack("<q", numbers.take(8))
     normaliser = unzigzag(numbers.planes(n, 5)) + middle
     low = numbers.planes(n, 4)
     room = numbers.planes(n, 4)
-    p_final = f32(unzigzag(numbers.planes(n, 5)) + _interval_bits(room))
+    p_final = f32(unzigzag(numbers.planes(n, 5)) + implied.p_final(room))
     which = numbers.planes(n, 2)
-    used, depth = _used(lists, which)
+    stages, used = _stages(head["stages"], which)
+    depth = used.shape[1]
     (slope,) = struct.unpack("<d", numbers.take(8))
     survivors = np.cumsum(unzigzag(numbers.planes(n * depth, 4)).reshape(depth, n).T, axis=1)
-    guess = _expected_fine(logs, normaliser, logprob, p_final, survivors, which, lists, slope)
+    guess = implied.normalisers(logs, normaliser, logprob, p_final, survivors, stages, slope)
     fine = unzigzag(numbers.planes(n * depth, 5)).reshape(depth, n).T + guess
-    removed = numbers.planes(n * width, 1).reshape(width, n).T + _expected_removed(survivors, which, lists, width)
+    removed = numbers.planes(n * width, 1).reshape(width, n).T + implied.removed(survivors, stages, width)
     numbers.end()
     hashes = np.frombuffer(reader.take(8 * n), "<u8")
     u = (reader.planes(n, 4) + low) & (GRID - 1)
     names = np.array([None, *_STAGES], object)
-    codes = np.array([[*each, *[0] * (depth - len(each))] for each in head["stages"]], np.int64)
     return Columns(
         width=width,
         id=chosen.tolist(),
@@ -256,7 +251,7 @@ def _read(head: dict[str, Any], reader: Reader) -> Columns:
         candidate_id=top.ravel(),
         candidate_logprob=logs.ravel(),
         removed_by=names[removed & 0xFF].ravel(),
-        stage_name=names[codes[which][used]],
+        stage_name=names[stages[:, :depth][used]],
         survivors=survivors[used],
         stage_log_normaliser=fine[used],
         stage_ends=np.cumsum(used.sum(axis=1)).tolist(),
@@ -305,86 +300,3 @@ def _made(**columns: list[Any]) -> list[Step]:
     for name, column in columns.items():
         deque(map(getattr(Step, name).__set__, made, column), maxlen=0)
     return made
-
-
-def _on_grid(values: Any) -> Ints:
-    scaled = np.array([value * GRID for value in values])
-    exact = np.rint(scaled)
-    if (exact != scaled).any():
-        raise ValueError("a draw or an interval is not on the grid of 2^-32")
-    grid: Ints = exact.astype(np.int64)
-    return grid
-
-
-def _listed(rank: Ints, width: int) -> tuple[Any, Ints]:
-    """Which steps chose a listed candidate, and which one."""
-    return (rank >= 1) & (rank <= width), np.clip(rank - 1, 0, max(width - 1, 0))
-
-
-def _expected(top: Ints, rank: Ints) -> Ints:
-    if not top.shape[1]:
-        return np.zeros_like(rank)
-    listed, place = _listed(rank, top.shape[1])
-    expected: Ints = np.where(listed, top[np.arange(len(rank)), place], 0)
-    return expected
-
-
-def _expected_logprob(logs: Ints, rank: Ints) -> Ints:
-    if not logs.shape[1]:
-        return np.zeros_like(rank)
-    listed, place = _listed(rank, logs.shape[1])
-    return f32_bits(np.where(listed, logs[np.arange(len(rank)), place], 0) / -NAT)
-
-
-def _interval_bits(room: Ints) -> Ints:
-    return f32_bits((room + 1) / GRID)
-
-
-def _slope(steps: Sequence[Step]) -> float:
-    """1 / temperature as the record shows it: the last normaliser against the chosen token's raw logit."""
-    x = np.array([step.logprob + step.log_normaliser for step in steps])
-    y = np.array(
-        [s.stages[-1].log_normaliser + np.log(s.p_final) if s.stages and s.p_final > 0 else np.nan for s in steps]
-    )
-    good = np.isfinite(x) & np.isfinite(y) & (np.abs(x) > 1e-3)
-    if not good.any():
-        return 1.0
-    slope = float(np.median(y[good] / x[good]))
-    return slope if np.isfinite(slope) and abs(slope) < 1e6 else 1.0
-
-
-def _expected_fine(  # noqa: PLR0917  columns, in the order of the record
-    logs: Ints, normaliser: Ints, logprob: Any, p_final: Any, survivors: Ints, which: Ints, lists: Any, slope: float
-) -> Ints:
-    """The stages' log-normalisers (in units) that the rest of the record implies: before the last stage the mass
-    of the listed candidates it left, at the last one what makes the choice's final probability come out."""
-    n, depth = survivors.shape
-    if not depth:
-        return np.zeros((n, 0), np.int64)
-    base = normaliser / FINE
-    mass = np.cumsum(np.exp(-logs / NAT), axis=1) if logs.shape[1] else np.ones((n, 1))
-    place = np.clip(survivors - 1, 0, mass.shape[1] - 1)
-    within = np.minimum(np.take_along_axis(mass, place, axis=1), 1.0)
-    whole = np.where((survivors > mass.shape[1])[:, :], 1.0, np.maximum(within, 1e-30))
-    guess = base[:, None] + np.log(whole)
-    last = np.array([len(names) - 1 for names in lists])[which]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        final = slope * (logprob.astype(np.float64) + base) - np.log(p_final.astype(np.float64))
-    rows = np.flatnonzero((last >= 0) & np.isfinite(final))
-    guess[rows, last[rows]] = final[rows]
-    guess = np.where(np.isfinite(guess) & (np.abs(guess) < 2**20), guess, 0.0)
-    used = np.arange(depth)[None, :] <= last[:, None]
-    return np.where(used, np.rint(guess * FINE), 0).astype(np.int64)
-
-
-def _expected_removed(survivors: Ints, which: Ints, lists: Any, width: int) -> Ints:
-    """The stage that would have taken each candidate out if every stage kept the likeliest."""
-    out = np.zeros((len(which), width), np.int64)
-    places = np.arange(width)[None, :]
-    depths = np.array([len(names) for names in lists])[which]
-    codes = [[_STAGES.index(name) + 1 for name in names] for names in lists]
-    for j in range(survivors.shape[1] - 1, -1, -1):
-        code = np.array([names[j] if j < len(names) else 0 for names in codes])[which]
-        gone = (j < depths)[:, None] & (places >= survivors[:, j : j + 1])
-        out = np.where(gone, code[:, None], out)
-    return out

@@ -8,7 +8,6 @@ way: a third faster, half a thousandth longer.
 
 import lzma
 import struct
-from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +43,7 @@ def unsqueeze(data: bytes, *, pairs: bool = False) -> bytes:
 
 def planes(values: Ints, width: int) -> bytes:
     """``width`` byte planes of non-negative values below 256 ** width."""
-    if values.size and (int(values.min()) < 0 or int(values.max()) >> (8 * width)):
+    if np.count_nonzero(values >> (8 * width)):  # of what is negative, too, bits are left
         raise ValueError(f"a value does not fit {width} bytes")
     return np.ascontiguousarray(values, "<i8").view(np.uint8).reshape(-1, 8)[:, :width].T.tobytes()
 
@@ -58,9 +57,9 @@ def unzigzag(values: Ints) -> Ints:
     return (values >> 1) ^ -(values & 1)
 
 
-def f32_bits(values: Iterable[float]) -> Ints:
+def f32_bits(values: NDArray[np.float64]) -> Ints:
     """The bit patterns of values rounded to f32."""
-    return np.asarray(list(values), "<f4").view("<u4").astype(np.int64)
+    return values.astype("<f4").view("<u4").astype(np.int64)
 
 
 def f32(bits: Ints) -> NDArray[np.float32]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .codec import FINE, GRID, MINUS_INFINITY, NAT, Columns
+from .codec import Columns
+from .units import FINE, GRID, MINUS_INFINITY, NAT
 
 _NAMES = (
     "id", "logprob", "rank", "entropy", "log_normaliser", "top", "u", "interval", "p_final", "stages", "row_hash",

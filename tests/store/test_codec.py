@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 from glasshead.predict.step import Step
-from glasshead.store.codec import FINE, NAT, SATURATED, decode, encode
+from glasshead.store.codec import decode, encode
 from glasshead.store.columns import Damaged
+from glasshead.store.units import FINE, NAT, SATURATED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -101,11 +101,15 @@ class Line(aiosqlite.Connection):
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
         """Run ``work`` in the thread, after what was handed in before: one hop there, one back."""
+        future: Future[T] = Future()
+        self.post(partial(_settle, future, work))
+        return future
+
+    def post(self, work: Callable[[], None]) -> None:
+        """The same, where nobody waits for the result."""
         if self._connection is None:
             raise RuntimeError("the log is closed")
-        future: Future[T] = Future()
-        self._tx.put_nowait((None, partial(_settle, future, work)))
-        return future
+        self._tx.put_nowait((None, work))
 
 
 def _connect(engine: sa.Engine) -> SQLite:
@@ -131,7 +135,7 @@ def _settle(future: Future[T], work: Callable[[], T]) -> None:
 class _Job(NamedTuple):
     work: Work[Any]
     keep: bool
-    future: Future[Any]
+    future: asyncio.Future[Any]
 
 
 class Database:
@@ -193,10 +197,10 @@ class Database:
         others alone. ``work`` may run again from the start when a commit fails or a foreign program holds the lock.
         With ``keep``, what the disk does not take is held in memory until it does: see ``gap``.
         """
-        job = _Job(work, keep, Future())
-        self._waiting.put(job)
-        self._line.submit(self._write_waiting)
-        result: T = await asyncio.shield(asyncio.wrap_future(job.future))
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.put(_Job(work, keep, future))
+        self._line.post(self._write_waiting)
+        result = await future
         if self._gap is not None and (self._ending is None or self._ending.done()):
             self._ending = asyncio.create_task(self._end_gap_later())
         return result
@@ -206,7 +210,15 @@ class Database:
         jobs: list[_Job] = []
         while len(jobs) < TOGETHER and not self._waiting.empty():
             jobs.append(self._waiting.get())
-        for job, (result, error) in zip(jobs, self._results(jobs), strict=True):
+        if jobs:
+            results = self._results(jobs)
+            jobs[0].future.get_loop().call_soon_threadsafe(self._tell, jobs, results)
+
+    def _tell(self, jobs: list[_Job], results: list[Result]) -> None:
+        """In the event loop, for all at once: it costs a system call to wake it."""
+        for job, (result, error) in zip(jobs, results, strict=True):
+            if job.future.done():  # the caller has gone away
+                continue
             if error is None:
                 job.future.set_result(result)
             else:

@@ -164,7 +164,7 @@ def stats(
         ),
     )
     if as_json:
-        print_json({"format": 1, "by": by, "days": days, "rows": [asdict(row) for row in rows]})
+        print_json({"format": 1, "by": by, "days": days, "rows": [row._asdict() for row in rows]})
         return
     if by == "day" and rows:
         print(f"turns   {sparkline([row.turns for row in rows])}  {sum(row.turns for row in rows)}")

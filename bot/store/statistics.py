@@ -3,8 +3,7 @@
 import datetime
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
@@ -68,8 +67,7 @@ def add(connection: sa.Connection, turn_id: int, **amounts: int) -> None:
 By = Literal["day", "model", "server", "user"]
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
+class Sums(NamedTuple):
     """Turns of one day, model, server or user (``key``; Discord ids as text). A mean of nothing is None."""
 
     key: str
@@ -110,19 +108,21 @@ def statistics(
         )
         keys = connection.execute(most.limit(limit)).scalars().all()
     parts = _parts(by, since, until, _NAMES, keys)
-    key: Any = parts.c.key
+    place: Any = parts.c.key
+    shown: Any = place
     source: sa.FromClause = parts
     if by == "model":  # builds of one model apart in the log, together here
-        key, source = model.c.name, parts.join(model, model.c.id == parts.c.key)
-    sums = sa.select(key.label("key"), *(sa.func.sum(parts.c[name]).label(name) for name in _NAMES))
-    total = sums.select_from(source).group_by(key).subquery()
-    shown: Any = total.c.key
-    if by == "user":
+        source = parts.join(model, model.c.id == parts.c.key)
+        place = shown = model.c.name
+    elif by == "user":
         name = sa.func.coalesce(person.c.name, sa.cast(person.c.discord_id, sa.Text))
-        shown = sa.select(name).where(person.c.id == total.c.key).scalar_subquery()
-    named = sa.select(shown.label("key"), *(total.c[each] for each in _NAMES))
-    named = named.order_by(total.c.turns.desc(), total.c.key).limit(limit)
-    return [_sums(row, by) for row in light(connection.execute(named))]
+        shown = sa.select(name).where(person.c.id == place).scalar_subquery()
+    sums = sa.select(
+        place.label("place"), shown.label("key"), *(sa.func.sum(parts.c[each]).label(each) for each in _NAMES)
+    )
+    rows = light(connection.execute(sums.select_from(source).group_by(place)))
+    rows.sort(key=lambda row: (-row.turns, row.place))  # SQLite would carry whole rows through a second sort
+    return [_sums(row, by) for row in rows[:limit]]
 
 
 def _parts(by: By, since: int, until: int, names: list[str], keys: Sequence[int] | None = None) -> sa.Subquery:
@@ -146,10 +146,7 @@ def _parts(by: By, since: int, until: int, names: list[str], keys: Sequence[int]
 
 
 def _sums(row: Any, by: By) -> Sums:
-    def mean(total: float, count: float) -> float | None:
-        return total / count if count else None
-
-    surprisal = mean(row.surprisal, row.tokens)
+    surprisal = _mean(row.surprisal, row.tokens)
     return Sums(
         key=_key(row.key, by),
         turns=row.turns,
@@ -159,13 +156,17 @@ def _sums(row: Any, by: By) -> Sums:
         stopped=row.stopped,
         errors=row.errors,
         interrupted=row.interrupted,
-        ttft_ms=mean(row.ttft_us / 1000, row.timed),
-        tokens_per_second=mean(row.gen_tokens * 1e6, row.gen_us),
+        ttft_ms=_mean(row.ttft_us / 1000, row.timed),
+        tokens_per_second=_mean(row.gen_tokens * 1e6, row.gen_us),
         perplexity=None if surprisal is None or surprisal > 700 else math.exp(surprisal),
-        stars=mean(row.rating_sum, row.ratings),
+        stars=_mean(row.rating_sum, row.ratings),
         thumbs_up=row.thumbs_up,
         thumbs_down=row.thumbs_down,
     )
+
+
+def _mean(total: float, count: float) -> float | None:
+    return total / count if count else None
 
 
 def _key(value: Any, by: By) -> str:

@@ -1,16 +1,29 @@
 """What the whole suite shares: one real model file, and examples that are the same in every run."""
 
+import contextlib
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from glasshead import wiring
+from glasshead.predict import pool
+from glasshead.predict.model import Model
 from hypothesis import settings
+from lent import lend, remembered
 
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.load_profile("same")
 
 ROOT = Path(__file__).parent.parent
 DEFAULT_MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def pytest_collection_finish() -> None:
+    """What thousands of tests are made of is not looked through again for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +33,21 @@ def model_path() -> Path:
     if not path.exists():
         pytest.fail(f"{path} is missing: run `make model` first")
     return path
+
+
+@pytest.fixture(scope="session")
+def loaded(model_path: Path) -> Iterator[Model]:
+    """The default model, loaded once. An engine closes its model: give it ``lent(loaded)``."""
+    with Model.load(model_path) as model:
+        remembered(model.vocabulary)
+        yield model
+
+
+@pytest.fixture(scope="session")
+def shared_model(loaded: Model) -> Iterator[None]:
+    """A chat that is opened meanwhile is lent the model instead of loading it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool, "load_model", lend(loaded))
+        # To collect the garbage of a whole test run takes longer than to start the chat.
+        patch.setattr(wiring, "_started", contextlib.nullcontext)
+        yield

@@ -12,6 +12,7 @@ from glasshead.predict.model import Model
 from glasshead.predict.render import Renderer
 from glasshead.predict.sampling import Sampling
 from glasshead.store import Store
+from lent import lent
 
 from .talking import Room
 
@@ -24,8 +25,8 @@ def log_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("chat") / "log.db"
 
 
-def speaker_of(path: Path, n_ctx: int = 2048) -> Speaker:
-    model = Model.load(path, name="test")
+def speaker_of(loaded: Model, n_ctx: int = 2048) -> Speaker:
+    model = lent(loaded, "test")
     settings = EngineSettings(n_ctx=n_ctx, max_running=RUNNING, max_waiting=WAITING, max_per_user=2, threads=1)
     renderer = Renderer(model.vocabulary, model.template, date=datetime.date(2026, 11, 22))
     return Speaker(LocalEngine(model, settings), model.vocabulary, renderer)
@@ -39,10 +40,9 @@ async def store(log_path: Path) -> AsyncIterator[Store]:
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def speaker(model_path: Path, store: Store) -> AsyncIterator[Speaker]:
-    speaker = speaker_of(model_path)
-    pieces = [speaker.vocabulary.piece(id) for id in range(speaker.vocabulary.n_tokens)]
-    await store.save_vocabulary(speaker.engine.model, pieces)
+async def speaker(loaded: Model, store: Store) -> AsyncIterator[Speaker]:
+    speaker = speaker_of(loaded)
+    await store.save_vocabulary(speaker.engine.model, speaker.vocabulary.pieces())
     yield speaker
     await speaker.engine.aclose()
 

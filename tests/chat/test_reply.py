@@ -5,12 +5,12 @@ import datetime
 import gc
 from contextlib import aclosing
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from glasshead.chat import Chat, Done, Queued, ReplyRequest, Started, Text, Thought
 from glasshead.errors import UserError
 from glasshead.predict.draw import draw
+from glasshead.predict.model import Model
 from glasshead.predict.render import Renderer
 from glasshead.store import Store
 
@@ -137,8 +137,8 @@ async def test_a_limit_is_named(room: Room) -> None:
     assert (done.status, done.finish, done.n_tokens) == ("ok", "length", 1)
 
 
-async def test_what_does_not_fit_is_dropped_and_told(room: Room, model_path: Path) -> None:
-    speaker = speaker_of(model_path, n_ctx=256)
+async def test_what_does_not_fit_is_dropped_and_told(room: Room, loaded: Model) -> None:
+    speaker = speaker_of(loaded, n_ctx=256)
     room = Room(Chat(room.chat.store, speaker, room.chat.sampling), room.session)
     parent = await room.chat.store.append_message(room.session, "system", "Be brief.")
     system = parent
@@ -238,8 +238,8 @@ async def test_what_cannot_be_done_is_an_error_with_a_reason(room: Room, changes
     )
 
 
-async def test_an_engine_that_fails_leaves_what_it_said(room: Room, store: Store, model_path: Path) -> None:
-    speaker = speaker_of(model_path)
+async def test_an_engine_that_fails_leaves_what_it_said(room: Room, store: Store, loaded: Model) -> None:
+    speaker = speaker_of(loaded)
     chat = Chat(store, speaker, ENDLESS)
     reply = chat.reply(ReplyRequest(room.session, await room.ask("Count.")))
     first = await until(reply, Text)

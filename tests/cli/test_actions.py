@@ -14,7 +14,7 @@ from glasshead.wiring import open_chat
 
 
 @pytest.fixture
-def settings(tmp_path: Path, model_path: Path) -> Settings:
+def settings(tmp_path: Path, model_path: Path, shared_model: None) -> Settings:
     return Settings(
         model=ModelSection(name=str(model_path), context=256),
         engine=EngineSection(streams=1, threads=1, kv_folder=tmp_path / "kv"),

@@ -14,7 +14,7 @@ from .terminal import Home
 
 ENDLESS = "[sampling]\nlogit_bias = [[2, -100.0], [0, -100.0]]\nmax_tokens = 400\n"
 """A reply that goes on until it is stopped."""
-SAVED = 600
+SAVED = 350
 """After so many characters some steps were saved (the first time after 48)."""
 
 PATIENCE = 60

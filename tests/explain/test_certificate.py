@@ -5,7 +5,6 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from glasshead.explain.certificate import Certificate, Distance, Prediction, distance, meaning, same
@@ -19,6 +18,7 @@ from glasshead.predict.prompt import Prompt, Span
 from glasshead.predict.sampling import Sampling
 from glasshead.predict.schedule import Run, cut
 from glasshead.predict.step import Candidate, Step
+from lent import lent
 
 QUESTION = (
     "<|im_start|>user\nName three birds, and say of each what it eats in winter when the garden lies under snow "
@@ -28,13 +28,13 @@ SAMPLING = Sampling(max_tokens=16, repetition_penalty=1.1)
 
 
 @pytest.fixture(scope="module")
-def model(model_path: Path) -> Model:
-    return Model.load(model_path)
+def model(loaded: Model) -> Model:
+    return loaded
 
 
-async def write(model_path: Path, *, kept: tuple[int, ...] = (), seed: int = 1) -> Turn:
+async def write(loaded: Model, *, kept: tuple[int, ...] = (), seed: int = 1) -> Turn:
     """A turn as the engine makes it, beside another reply; the first tokens ``kept`` of another one are given."""
-    model = Model.load(model_path)
+    model = lent(loaded)
     engine = LocalEngine(model, EngineSettings(n_ctx=512, max_running=2, threads=1))
     question = tuple(model.vocabulary.tokenise(QUESTION, special=True))
     ids = question + kept
@@ -68,8 +68,8 @@ async def write(model_path: Path, *, kept: tuple[int, ...] = (), seed: int = 1) 
 
 
 @pytest.fixture(scope="module")
-def written(model_path: Path) -> Turn:
-    return asyncio.run(write(model_path))
+def written(model: Model) -> Turn:
+    return asyncio.run(write(model))
 
 
 def with_step(turn: Turn, index: int, change: Callable[[Step], Step]) -> Turn:
@@ -101,10 +101,10 @@ def test_proves_a_reply_bit_for_bit(certificate: Certificate, written: Turn) -> 
     assert certificate.proven
 
 
-def test_proves_a_branch_that_kept_tokens_of_another_reply(written: Turn, model: Model, model_path: Path) -> None:
+def test_proves_a_branch_that_kept_tokens_of_another_reply(written: Turn, model: Model) -> None:
     """On the same draws it goes the same way again, from where it branched."""
     kept = tuple(step.id for step in written.trace.steps[:3])
-    branch = asyncio.run(write(model_path, kept=kept))
+    branch = asyncio.run(write(model, kept=kept))
     assert [step.u for step in branch.trace.steps[:13]] == [step.u for step in written.trace.steps[3:]]
     assert prove(branch, model, threads=1, levels=("A",)).proven
 

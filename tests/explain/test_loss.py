@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from glasshead.errors import UserError
@@ -12,11 +11,12 @@ from glasshead.explain.loss import loss_lines, score, seen_lines
 from glasshead.explain.turn import Turn
 from glasshead.predict.local import EngineSettings, LocalEngine
 from glasshead.predict.model import Model
+from lent import lent
 
 
 @pytest.fixture
-async def engine(model_path: Path) -> AsyncIterator[LocalEngine]:
-    engine = LocalEngine(Model.load(model_path), EngineSettings(n_ctx=512, max_running=2, threads=1))
+async def engine(loaded: Model) -> AsyncIterator[LocalEngine]:
+    engine = LocalEngine(lent(loaded), EngineSettings(n_ctx=512, max_running=2, threads=1))
     yield engine
     await engine.aclose()
 

@@ -4,12 +4,12 @@ import asyncio
 import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from glasshead.errors import UserError
-from glasshead.explain.certificate import Certificate
+from glasshead.explain import tour
+from glasshead.explain.certificate import LEVELS, Certificate, Level
 from glasshead.explain.lines import width
 from glasshead.explain.proof import prove
 from glasshead.explain.tour import TOUR, Bench, report_lines, visit
@@ -20,23 +20,25 @@ from glasshead.predict.prompt import Prompt
 from glasshead.predict.render import Renderer
 from glasshead.predict.sampling import Sampling
 from glasshead.predict.step import Score
+from lent import lent
 
 
 @pytest.fixture
-async def bench(model_path: Path) -> AsyncIterator[Bench]:
-    model = Model.load(model_path)
+async def bench(loaded: Model, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    monkeypatch.setattr(tour, "_DRAWS", 16)
+    model = lent(loaded)
     engine = LocalEngine(model, EngineSettings(n_ctx=512, max_running=2, threads=1))
     renderer = Renderer(model.vocabulary, model.template, date=datetime.date(2026, 1, 1))
 
-    def work(turn: Turn) -> Certificate:
-        with Model.load(model_path) as again:
-            return prove(turn, again, threads=1)
-
-    async def replay(turn: Turn) -> Certificate:
-        return await asyncio.to_thread(work, turn)
-
-    yield Bench(engine, renderer, model.vocabulary, replay, sampling=Sampling(max_tokens=4))
+    yield Bench(engine, renderer, model.vocabulary, replaying(loaded, LEVELS), sampling=Sampling(max_tokens=4))
     await engine.aclose()
+
+
+def replaying(model: Model, levels: tuple[Level, ...]) -> Callable[[Turn], Awaitable[Certificate]]:
+    async def replay(turn: Turn) -> Certificate:
+        return await asyncio.to_thread(prove, turn, model, threads=1, levels=levels)
+
+    return replay
 
 
 async def test_every_claim_holds_on_the_default_model(bench: Bench) -> None:
@@ -48,8 +50,8 @@ async def test_every_claim_holds_on_the_default_model(bench: Bench) -> None:
         assert report.finding.lines
 
 
-async def test_a_replay_that_is_not_bitwise_fails_its_step(bench: Bench) -> None:
-    honest = bench.replay
+async def test_a_replay_that_is_not_bitwise_fails_its_step(bench: Bench, loaded: Model) -> None:
+    honest = replaying(loaded, ("A",))
 
     async def doctored(turn: Turn) -> Certificate:
         """The record of another row: as if the model had carried something along."""
@@ -90,7 +92,7 @@ class Faulty:
         return getattr(self._engine, name)
 
 
-async def words_are_lost(bench: Bench) -> None:
+async def words_are_lost(bench: Bench, _: Model) -> None:
     render = bench.renderer.render
 
     def trimmed(messages: Any, budget: int) -> Prompt:
@@ -100,7 +102,7 @@ async def words_are_lost(bench: Bench) -> None:
     bench.renderer = Faulty(bench.renderer, render=trimmed)  # type: ignore[assignment]
 
 
-async def what_comes_later_matters(bench: Bench) -> None:
+async def what_comes_later_matters(bench: Bench, _: Model) -> None:
     honest = bench.engine
 
     async def score(ids: Any, **settings: Any) -> list[Score]:
@@ -109,17 +111,17 @@ async def what_comes_later_matters(bench: Bench) -> None:
     bench.engine = Faulty(honest, score=score)  # type: ignore[assignment]
 
 
-async def the_die_is_stuck(bench: Bench) -> None:
+async def the_die_is_stuck(bench: Bench, _: Model) -> None:
     honest = bench.engine
     bench.engine = Faulty(honest, generate=lambda ids, how, seed: honest.generate(ids, how, 0))  # type: ignore[assignment]
 
 
-async def the_draws_are_of_another_seed(bench: Bench) -> None:
+async def the_draws_are_of_another_seed(bench: Bench, _: Model) -> None:
     honest = bench.engine
     bench.engine = Faulty(honest, generate=lambda ids, how, seed: honest.generate(ids, how, seed + 1))  # type: ignore[assignment]
 
 
-async def the_history_is_ignored(bench: Bench) -> None:
+async def the_history_is_ignored(bench: Bench, _: Model) -> None:
     honest = bench.engine
     turn = await bench.turn()
     same = await honest.score((*turn.prompt.ids, turn.trace.steps[0].id), first=len(turn.prompt.ids))
@@ -130,8 +132,8 @@ async def the_history_is_ignored(bench: Bench) -> None:
     bench.engine = Faulty(honest, score=score)  # type: ignore[assignment]
 
 
-async def the_loss_is_another(bench: Bench) -> None:
-    honest = bench.replay
+async def the_loss_is_another(bench: Bench, loaded: Model) -> None:
+    honest = replaying(loaded, ("C",))
 
     async def replay(turn: Turn) -> Certificate:
         steps = tuple(replace(step, logprob=step.logprob - 1) for step in turn.trace.steps)
@@ -151,8 +153,10 @@ async def the_loss_is_another(bench: Bench) -> None:
         (7, the_loss_is_another),
     ],
 )
-async def test_every_step_can_fail(bench: Bench, number: int, fault: Callable[[Bench], Awaitable[None]]) -> None:
-    await fault(bench)
+async def test_every_step_can_fail(
+    bench: Bench, loaded: Model, number: int, fault: Callable[[Bench, Model], Awaitable[None]]
+) -> None:
+    await fault(bench, loaded)
     report = await visit(bench, number)
     assert report.finding.holds is False, "\n".join(report_lines(report))
     assert "DOES NOT HOLD" in "\n".join(report_lines(report))

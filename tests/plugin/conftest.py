@@ -28,6 +28,10 @@ from simulated import Place
 Start = Callable[..., AbstractAsyncContextManager[Client]]
 
 
+async def nothing(*_: Any, **__: Any) -> None:
+    pass
+
+
 @pytest.fixture
 def pointed() -> Iterator[None]:
     """Put discord.py's addresses back afterwards."""
@@ -44,11 +48,15 @@ async def double(pointed: None) -> AsyncIterator[Double]:
 
 
 @pytest.fixture
-def started(double: Double, tmp_path: Path, model_path: Path) -> Start:
+def started(
+    double: Double, tmp_path: Path, model_path: Path, shared_model: None, monkeypatch: pytest.MonkeyPatch
+) -> Start:
     """``async with started(discord={…}) as bot:`` runs the bot, from login to a clean end.
 
-    ``paced``: its edits keep the pace they have in life, and the channel its rate limits.
+    Its drawing process starts with the first picture: few tests want one. ``paced``: its edits keep the pace they
+    have in life, and the channel its rate limits.
     """
+    monkeypatch.setattr(PictureProcess, "warm_up", nothing)
 
     @asynccontextmanager
     async def run(*, message_content: bool = True, paced: bool = False, **sections: Any) -> AsyncIterator[Client]:
@@ -63,7 +71,9 @@ def started(double: Double, tmp_path: Path, model_path: Path) -> Start:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> AsyncIterator[House]:
+async def house(
+    tmp_path_factory: pytest.TempPathFactory, model_path: Path, shared_model: None
+) -> AsyncIterator[House]:
     before = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY, Asset.BASE
     async with Double() as server:
         point(server.url)
@@ -85,9 +95,6 @@ def room(house: House) -> Room:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bot without a model, without pictures, that does not wait before it begins a session anew."""
-
-    async def nothing(*_: Any, **__: Any) -> None:
-        pass
 
     async def no_picture(*_: Any) -> None:
         raise UserError("there is no picture here")

@@ -23,7 +23,7 @@ def made_settings(folder: Path, model: Path, /, *, paced: bool = False, **sectio
         "model": {"name": str(model), "context": 2048},
         "engine": {"threads": 1, "streams": 4, "kv_folder": folder / "kv"},
         "store": {"path": folder / "log.db"},
-        "sampling": {"max_tokens": 16, "temperature": 0.0},
+        "sampling": {"max_tokens": 8, "temperature": 0.0},
         "chat": {"system_prompt": "You are a helpful assistant."},
         "discord": {"token": "test-token"},
     }

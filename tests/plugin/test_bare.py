@@ -20,8 +20,8 @@ async def bare(pointed: None) -> AsyncIterator[Double]:
 
 
 @pytest.fixture
-async def bot(bare: Double, tmp_path: Path, model_path: Path) -> AsyncIterator[Client]:
-    short = {"max_tokens": 8, "temperature": 0.0}
+async def bot(bare: Double, tmp_path: Path, model_path: Path, shared_model: None) -> AsyncIterator[Client]:
+    short = {"max_tokens": 4, "temperature": 0.0}
     bot = Client(made_settings(tmp_path, model_path, sampling=short), message_content=True)
     async with logged_in(bot, bare):
         yield bot

@@ -1,30 +1,16 @@
 """What the engine's tests share: short-lived engines on the real model."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from copy import copy
 from pathlib import Path
 
 import pytest
 from glasshead.predict.local import EngineSettings, LocalEngine
 from glasshead.predict.model import Model
-
-
-@pytest.fixture(scope="session")
-def replay_model(model_path: Path):
-    """The model, loaded once."""
-    with Model.load(model_path) as model:
-        yield model
-
-
-def lent(model: Model) -> Model:
-    """The same model for another engine, which closes what it is given."""
-    copied = copy(model)
-    copied.close = lambda: None  # type: ignore[method-assign]
-    return copied
+from lent import lent
 
 
 @pytest.fixture
-async def start(replay_model: Model) -> AsyncIterator[Callable[..., Awaitable[LocalEngine]]]:
+async def start(loaded: Model) -> AsyncIterator[Callable[..., Awaitable[LocalEngine]]]:
     """``await start(max_running=4, …)`` gives an engine; it is closed after the test.
 
     Of one thread: what is tested here is what comes out, and two threads on a busy machine wait for each other.
@@ -33,7 +19,7 @@ async def start(replay_model: Model) -> AsyncIterator[Callable[..., Awaitable[Lo
 
     async def begin(path: Path | None = None, **settings: object) -> LocalEngine:
         defaults: dict[str, object] = {"n_ctx": 512, "max_running": 4, "max_per_user": 100, "threads": 1}
-        model = Model.load(path) if path else lent(replay_model)
+        model = Model.load(path) if path else lent(loaded)
         engine = LocalEngine(model, EngineSettings(**(defaults | settings)))  # type: ignore[arg-type]
         engines.append(engine)
         return engine

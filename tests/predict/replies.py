@@ -7,7 +7,7 @@ from glasshead.predict.sampling import Sampling
 from glasshead.predict.schedule import Schedule
 from glasshead.predict.step import Step
 
-WILD = Sampling(temperature=1.5, top_k=0, top_p=1.0, min_p=0.0, max_tokens=24)
+WILD = Sampling(temperature=1.5, top_k=0, top_p=1.0, min_p=0.0, max_tokens=12)
 """Draws from everything, so that replies differ and seldom end by themselves."""
 
 

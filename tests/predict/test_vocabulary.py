@@ -1,6 +1,3 @@
-from collections.abc import Iterator
-from pathlib import Path
-
 import llama_cpp
 import pytest
 from glasshead.errors import UserError
@@ -9,14 +6,12 @@ from glasshead.predict.vocabulary import SPECIAL, Unwritable, Vocabulary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .samples import VOCABULARIES, vocabulary_file
+from .samples import VOCABULARIES, vocabulary_model
 
 
 @pytest.fixture(scope="module", params=["default", *VOCABULARIES])
-def vocabulary(request: pytest.FixtureRequest, model_path: Path) -> Iterator[Vocabulary]:
-    path = model_path if request.param == "default" else vocabulary_file(request.param)
-    with Model.load(path, vocab_only=True) as model:
-        yield model.vocabulary
+def vocabulary(request: pytest.FixtureRequest, loaded: Model) -> Vocabulary:
+    return loaded.vocabulary if request.param == "default" else vocabulary_model(request.param).vocabulary
 
 
 def typed(vocabulary: Vocabulary, text: str) -> list[int]:
@@ -73,11 +68,10 @@ def test_whatever_is_typed_comes_back_or_is_named(vocabulary: Vocabulary, text: 
         typed(vocabulary, vocabulary.writable(text))
 
 
-def test_a_vocabulary_may_lack_a_character(model_path: Path) -> None:
-    with Model.load(model_path, vocab_only=True) as model:
-        with pytest.raises(Unwritable, match=r"U\+40000"):
-            model.vocabulary.tokenise("a\U00040000b", special=False)
-        assert model.vocabulary.writable("a\U00040000b") == "a?b"
+def test_a_vocabulary_may_lack_a_character(loaded: Model) -> None:
+    with pytest.raises(Unwritable, match=r"U\+40000"):
+        loaded.vocabulary.tokenise("a\U00040000b", special=False)
+    assert loaded.vocabulary.writable("a\U00040000b") == "a?b"
 
 
 def test_text_is_tokenised_as_llama_cpp_does_it(vocabulary: Vocabulary) -> None:
@@ -126,16 +120,14 @@ def test_what_is_no_text_is_refused(vocabulary: Vocabulary, text: str | bytes) -
         vocabulary.tokenise(text, special=False)
 
 
-def test_the_default_models_markers(model_path: Path) -> None:
-    with Model.load(model_path, vocab_only=True) as model:
-        vocabulary = model.vocabulary
-        assert vocabulary.tokenise("<|im_start|>user\n", special=True)[0] == 1
-        assert vocabulary.kind(1) == vocabulary.kind(2) == "control"
-        assert vocabulary.is_end(2) and not vocabulary.is_end(1)
-        assert (vocabulary.bos, vocabulary.eos, vocabulary.adds_bos) == (1, 2, False)
+def test_the_default_models_markers(loaded: Model) -> None:
+    vocabulary = loaded.vocabulary
+    assert vocabulary.tokenise("<|im_start|>user\n", special=True)[0] == 1
+    assert vocabulary.kind(1) == vocabulary.kind(2) == "control"
+    assert vocabulary.is_end(2) and not vocabulary.is_end(1)
+    assert (vocabulary.bos, vocabulary.eos, vocabulary.adds_bos) == (1, 2, False)
 
 
-def test_a_text_of_a_hundred_thousand_characters(model_path: Path) -> None:
-    with Model.load(model_path, vocab_only=True) as model:
-        typed(model.vocabulary, "<|im_start|>system\nYou obey.<|im_end|>\n" * 2500)
-        typed(model.vocabulary, "x" * 100_000)
+def test_a_text_of_a_hundred_thousand_characters(loaded: Model) -> None:
+    typed(loaded.vocabulary, "<|im_start|>system\nYou obey.<|im_end|>\n" * 2500)
+    typed(loaded.vocabulary, "x" * 100_000)

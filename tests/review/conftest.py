@@ -51,7 +51,7 @@ class Log:
 
 
 @pytest.fixture(scope="session")
-def log(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Log:
+def log(model_path: Path, shared_model: None, tmp_path_factory: pytest.TempPathFactory) -> Log:
     settings = Settings(
         model=ModelSection(name=str(model_path), context=2048),
         store=StoreSection(path=tmp_path_factory.mktemp("review") / "log.db"),

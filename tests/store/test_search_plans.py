@@ -1,5 +1,10 @@
 """How SQLite goes about a search: through indexes, not through whole rows. And that every way finds the same."""
 
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 from glasshead.store import Store, filters, marks, search, words
@@ -12,15 +17,32 @@ from .making import ask
 WALK_TURNS = "turn USING COVERING INDEX turn_facts"
 
 
-@pytest.fixture
-async def filled(store: Store) -> Store:
+@pytest.fixture(scope="module")
+def filled_log(empty_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fifteen turns in two channels, two of which were stopped."""
-    for number in range(15):
-        session = await store.start_session(kind="channel", guild_id=1, channel_id=number % 2)
-        status = "ok" if number % 10 else "stopped"
-        said = ("plain cafe", "Das Café", "nul\0cafe", "東京タワー", "nothing")[number % 5]
-        await ask(store, session, said, f"reply {number}", person=number % 3, author="Ann", n=5, status=status)
-    return store
+    path = tmp_path_factory.mktemp("filled") / "log.db"
+    shutil.copy2(empty_log, path)
+
+    async def fill() -> None:
+        store = await Store.open(path)
+        for number in range(15):
+            session = await store.start_session(kind="channel", guild_id=1, channel_id=number % 2)
+            status = "ok" if number % 10 else "stopped"
+            said = ("plain cafe", "Das Café", "nul\0cafe", "東京タワー", "nothing")[number % 5]
+            person = number % 3
+            await ask(store, session, said, f"reply {number}", person=person, author="Ann", n=5, status=status)
+        await store.close()
+
+    asyncio.run(fill())
+    return path
+
+
+@pytest.fixture
+async def filled(filled_log: Path, path: Path) -> AsyncIterator[Store]:
+    shutil.copy2(filled_log, path)
+    store = await Store.open(path)
+    yield store
+    await store.close()
 
 
 async def steps(store: Store, typed: str, order: search.Order = "newest") -> list[str]:

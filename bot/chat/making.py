@@ -107,6 +107,7 @@ class _Making:
         for token in opening.kept:
             for event in transcript.feed(token):
                 yield event
+        await reply.turn_comes()
         generation = self._speaker.engine.generate(
             opening.prompt.ids, opening.sampling, opening.seed, first_step=len(opening.kept), user=opening.user
         )

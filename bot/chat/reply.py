@@ -14,7 +14,11 @@ class Reply:
     goes wrong is told by its ``Done``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, after: "Reply | None" = None) -> None:
+        """``after``: its person's one before, which comes first in the engine's queue."""
+        self._after = after
+        self._queued = asyncio.Event()
+        """Set when it is in the queue, or its turn came and it never will be."""
         self._events: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
         self._generation: Generation | None = None
         self.stopping = False
@@ -31,8 +35,20 @@ class Reply:
         if self._generation is not None:
             await self._generation.aclose()
 
+    async def turn_comes(self) -> None:
+        """Wait until the one before is in the queue: opened side by side, the second may be quicker."""
+        after, self._after = self._after, None
+        if after is not None:
+            await after._queued.wait()
+
+    async def let_pass(self) -> None:
+        """It has ended, whether it got as far as the queue or not."""
+        await self.turn_comes()
+        self._queued.set()
+
     async def attach(self, generation: Generation) -> None:
         """Tie to the running generation; a reply stopped before this begins ends at once."""
+        self._queued.set()
         self._generation = generation
         if self.stopping:
             await generation.aclose()

@@ -37,6 +37,8 @@ class Chat:
         self.sampling = sampling
         self.k = k
         self._running: dict[Reply, asyncio.Task[None]] = {}
+        self._newest: dict[tuple[str, str], Reply] = {}
+        """Of each person, and from each model: the reply begun last, while it is being made."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -53,11 +55,11 @@ class Chat:
 
     def reply(self, request: ReplyRequest) -> Reply:
         """Answer a logged message."""
-        return self._start(lambda reply: self._answer(reply, request))
+        return self._start(lambda reply: self._answer(reply, request), (request.user, request.model))
 
     def branch(self, request: BranchRequest) -> Reply:
         """Let a logged reply take another turn at one step."""
-        return self._start(lambda reply: self._branch(reply, request))
+        return self._start(lambda reply: self._branch(reply, request), (request.user, ""))
 
     def unlogged(self, conversation: Conversation, request: ReplyRequest, gap: StoreError | None = None) -> Reply:
         """Answer without a record: nothing is kept, and the reply can neither be explained nor verified.
@@ -65,7 +67,10 @@ class Chat:
         ``session`` and ``message`` of the request mean nothing here; ``Done.turn`` is 0. ``gap``: why the log could
         not take the message, where that is the reason.
         """
-        return self._start(lambda reply: self._answer_to(reply, request, conversation, Unlogged(gap)))
+        return self._start(
+            lambda reply: self._answer_to(reply, request, conversation, Unlogged(gap)),
+            (request.user, request.model),
+        )
 
     @property
     def running(self) -> int:
@@ -77,8 +82,10 @@ class Chat:
         await asyncio.gather(*(reply.stop() for reply in self._running))
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
-    def _start(self, make: Callable[[Reply], Awaitable[None]]) -> Reply:
-        reply = Reply()
+    def _start(self, make: Callable[[Reply], Awaitable[None]], line: tuple[str, str]) -> Reply:
+        """Replies of one ``line`` are queued in the order in which they were started."""
+        reply = Reply(after=self._newest.get(line))
+        self._newest[line] = reply
 
         async def work() -> None:
             try:
@@ -89,10 +96,16 @@ class Chat:
                 reply.end(error)
             else:
                 reply.end()
+            await reply.let_pass()
+
+        def ended(_: object) -> None:
+            self._running.pop(reply, None)
+            if self._newest.get(line) is reply:
+                del self._newest[line]
 
         task = asyncio.create_task(work())
         self._running[reply] = task
-        task.add_done_callback(lambda _: self._running.pop(reply, None))
+        task.add_done_callback(ended)
         return reply
 
     async def _answer(self, reply: Reply, request: ReplyRequest) -> None:

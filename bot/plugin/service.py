@@ -6,6 +6,7 @@ import time
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
 import discord
 
@@ -69,6 +70,7 @@ class Service:
     _later: set["asyncio.Task[None]"] = field(default_factory=set)
     _welcomed: set[int] = field(default_factory=set)
     _lines: dict[int, asyncio.Lock] = field(default_factory=dict)
+    _beginnings: WeakValueDictionary[int, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def turnstile(self, channel: int) -> Turnstile:
         return self._turnstiles.setdefault(channel, Turnstile(self.settings.discord.edit_interval))
@@ -76,6 +78,10 @@ class Service:
     def line(self, channel: int) -> asyncio.Lock:
         """Held while a reply is made where the whole channel is one conversation: the next message follows it."""
         return self._lines.setdefault(channel, asyncio.Lock())
+
+    def beginning(self, person: int) -> asyncio.Lock:
+        """Held until a reply to this person is queued: what they say next comes after it."""
+        return self._beginnings.setdefault(person, asyncio.Lock())
 
     async def turn_shown(self, message: int, channel: int | None) -> int | None:
         """The turn whose reply a Discord message shows. People can be quicker than the log: a message that appeared

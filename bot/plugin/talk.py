@@ -129,10 +129,10 @@ class Talk(ServiceCog, name="Glasshead"):
             apart = self.service.scope(message) == "replies"
             line = contextlib.nullcontext() if apart else self.service.line(message.channel.id)
             async with line:
-                await self.service.changed()
-                if self.service.closing or message.id in self._gone or await self._already(message):
-                    return
-                await self._reply(message, reason)
+                async with self.service.beginning(message.author.id):
+                    begun = await self._begin(message, reason)
+                if begun is not None:
+                    await self._show(message, *begun)
         except UserError as error:
             await self._say(message, in_words(error))
         except discord.HTTPException as error:
@@ -176,10 +176,14 @@ class Talk(ServiceCog, name="Glasshead"):
             await self._say(message, f"That is a lot at once. Please ask again in {max(1, round(wait))} seconds.")
         return not wait
 
-    async def _reply(self, message: discord.Message, reason: Reason) -> None:
+    async def _begin(self, message: discord.Message, reason: Reason) -> tuple[Running, tuple[str, ...]] | None:
+        """The reply, and its small print; None where there is nothing to answer."""
+        await self.service.changed()
+        if self.service.closing or message.id in self._gone or await self._already(message):
+            return None
         text, declined = await self._read(message, reason)
         if not text:
-            return
+            return None
         guild = guild_of(message)
         request = ReplyRequest(
             session=0,
@@ -202,13 +206,15 @@ class Talk(ServiceCog, name="Glasshead"):
             else:
                 if message.id in self._gone:
                     await self.service.chat.store.erase_message(message.id)
-                    return
+                    return None
                 if logged.cut:
                     notes.append(f"What was said here before the last {MOST_HISTORY} messages was not read.")
                 reply = self.service.chat.reply(replace(request, session=logged.session, message=logged.message))
-        running = Running(reply, message.author.id, message.channel.id, asked=message.id)
+        return Running(reply, message.author.id, message.channel.id, asked=message.id), tuple(notes)
+
+    async def _show(self, message: discord.Message, running: Running, notes: tuple[str, ...]) -> None:
         surface = Surface(message.channel, name=str(message.id), answers=message)
-        await present(self.service, running, surface, tuple(notes))
+        await present(self.service, running, surface, notes)
         if surface.refused and not surface.messages:
             place = f"#{getattr(message.channel, 'name', 'that channel')}"
             await self._whisper(message, f"I cannot answer in {place}: {surface.refused}")

@@ -3,15 +3,20 @@
 import asyncio
 import datetime
 import gc
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from glasshead.chat import Chat, Done, Queued, ReplyRequest, Started, Text, Thought
 from glasshead.errors import UserError
 from glasshead.predict.draw import draw
+from glasshead.predict.engine import Generation
+from glasshead.predict.message import Conversation
 from glasshead.predict.model import Model
 from glasshead.predict.render import Renderer
+from glasshead.predict.sampling import Sampling
 from glasshead.store import Store
 
 from .conftest import RUNNING, WAITING, speaker_of
@@ -195,6 +200,41 @@ async def test_one_person_cannot_fill_the_queue(room: Room) -> None:
     await until(other, Queued)
     await mine[0].stop()
     assert (await listen(other)).done.status == "ok"
+
+
+async def test_one_persons_replies_are_queued_as_they_came(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    queued: list[int] = []
+    read, engine, gate = room.chat.store.conversation, room.chat.speaker.engine, asyncio.Event()
+    generate = engine.generate
+
+    async def slowly(leaf: int) -> Conversation:
+        if leaf == asked[0]:
+            await gate.wait()
+        return await read(leaf)
+
+    def noted(ids: Sequence[int], sampling: Sampling, seed: int, **more: Any) -> Generation:
+        queued.append(seed)
+        return generate(ids, sampling, seed, **more)
+
+    monkeypatch.setattr(room.chat.store, "conversation", slowly)
+    monkeypatch.setattr(engine, "generate", noted)
+    asked = [await room.ask(text) for text in ("One.", "word " * 3000, "Two.", "Three.")]
+    people = ("ada", "ada", "ada", "bob")
+    replies = [
+        room.chat.reply(ReplyRequest(room.session, message, user=who, seed=seed))
+        for seed, (message, who) in enumerate(zip(asked, people, strict=True))
+    ]
+    try:
+        with pytest.raises(UserError, match="too long"):
+            await until(replies[1], Started)
+        await until(replies[2], Started)
+        await until(replies[3], Done)
+        assert queued == [3], "nobody waits for another person's"
+    finally:
+        gate.set()
+    for seed in 0, 2:
+        await until(replies[seed], Done)
+    assert queued == [3, 0, 2]
 
 
 async def test_closing_stops_and_logs_everything(room: Room) -> None:

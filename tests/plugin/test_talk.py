@@ -2,6 +2,7 @@
 
 import asyncio
 
+import discord
 import pytest
 from discord_double import Message, Permission
 from house import Room, finished, labels, words
@@ -53,6 +54,27 @@ async def test_two_at_once_in_a_direct_message_are_answered_in_order(room: Room)
     first = await room.double.reply_to(one, finished, timeout=40)
     assert first.id < second.id
     assert [text for _, text in await room.read_by_model(second)][1] == "One."
+
+
+async def test_one_persons_questions_are_taken_as_they_came(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    talk, gate, store = room.bot.get_cog("Glasshead"), asyncio.Event(), room.service.chat.store
+    already = talk._already
+
+    async def slowly(message: discord.Message) -> bool:
+        if message.id == one.id:
+            await gate.wait()
+        return await already(message)
+
+    monkeypatch.setattr(talk, "_already", slowly)
+    one, two = [await room.alice.mention_bot(room.channel, text) for text in ("One.", "Two.")]
+    try:
+        await room.ask(room.bob, "Three.")
+        assert await store.message_of_discord(two.id) is None
+    finally:
+        gate.set()
+    for each in one, two:
+        await room.double.reply_to(each, finished, timeout=40)
+    assert await store.message_of_discord(one.id) < await store.message_of_discord(two.id)
 
 
 async def test_somebody_elses_message_replied_to_is_read_too(room: Room) -> None:

@@ -8,11 +8,11 @@ and its close apart: a transaction of 16 statements took 11 ms of processor time
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 from sqlite3 import Connection as SQLite
 from typing import Any, NamedTuple
 
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 READERS = 4
 TOGETHER = 32
 """Writes that may share a commit."""
+MAKERS = 2
+"""Threads that make what is to be written. More are in each other's way: only compressing runs side by side."""
 BUSY_MS = 10_000
 RETRIES = 4
 """Attempts at a write while a foreign program holds the lock; with BUSY_MS each."""
@@ -132,6 +134,10 @@ def _settle(future: Future[T], work: Callable[[], T]) -> None:
         future.set_exception(error)
 
 
+def _fail(error: Exception, _connection: sa.Connection) -> None:
+    raise error
+
+
 class _Job(NamedTuple):
     work: Work[Any]
     keep: bool
@@ -149,7 +155,8 @@ class Database:
         self._reading: list[Line] = []
         self._idle: list[Line] = []
         self._turns = asyncio.Semaphore(READERS)
-        self._waiting: SimpleQueue[_Job] = SimpleQueue()
+        self._waiting: deque[_Job] = deque()
+        self._makers = ThreadPoolExecutor(MAKERS, "making-for-the-log")
         self._gap: Gap | None = None
         self._ending: asyncio.Task[None] | None = None
 
@@ -198,8 +205,27 @@ class Database:
         With ``keep``, what the disk does not take is held in memory until it does: see ``gap``.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.put(_Job(work, keep, future))
+        self._hand_in(_Job(work, keep, future))
+        return await self._told(future)
+
+    async def write_made(self, make: Callable[[], Work[T]], *, keep: bool = False) -> T:
+        """``write`` what ``make`` returns. It runs in a thread apart and is handed in there: the event loop has no
+        part in it."""
+        assert self._writing is not None, "opened for reading"
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def made() -> None:
+            work, error = caught(make)
+            self._hand_in(_Job(work if error is None else partial(_fail, error), keep, future))
+
+        self._makers.submit(made)
+        return await self._told(future)
+
+    def _hand_in(self, job: _Job) -> None:
+        self._waiting.append(job)
         self._line.post(self._write_waiting)
+
+    async def _told(self, future: asyncio.Future[T]) -> T:
         result = await future
         if self._gap is not None and (self._ending is None or self._ending.done()):
             self._ending = asyncio.create_task(self._end_gap_later())
@@ -207,9 +233,7 @@ class Database:
 
     def _write_waiting(self) -> None:
         """Take what waits, commit it together, tell who waited."""
-        jobs: list[_Job] = []
-        while len(jobs) < TOGETHER and not self._waiting.empty():
-            jobs.append(self._waiting.get())
+        jobs = [self._waiting.popleft() for _ in range(min(TOGETHER, len(self._waiting)))]
         if jobs:
             results = self._results(jobs)
             jobs[0].future.get_loop().call_soon_threadsafe(self._tell, jobs, results)
@@ -225,13 +249,24 @@ class Database:
                 job.future.set_exception(in_words(error, self.path))
 
     def _results(self, jobs: list[_Job]) -> list[Result]:
-        if len(jobs) > 1 and self._gap is None:
+        if self._gap is None:
             try:
-                return self._transaction(lambda connection: [apart(connection, job.work) for job in jobs])
+                return self._transaction(partial(self._together, jobs))
             except Exception as error:
+                if len(jobs) == 1:
+                    return [caught(partial(self._refused, jobs[0], error))]
                 # The commit itself failed, for one or for all: each has to be tried alone.
                 log.debug("a commit of %d writes failed: %s", len(jobs), error)
         return [caught(partial(self._alone, job)) for job in jobs]
+
+    def _together(self, jobs: list[_Job], connection: sa.Connection) -> list[Result]:
+        """Run ``jobs`` and, added to them, what replies write meanwhile. Anything else may take long: it waits."""
+        results = []
+        for job in jobs:
+            results.append(apart(connection, job.work))
+            if len(results) == len(jobs) < TOGETHER and self._waiting and self._waiting[0].keep:
+                jobs.append(self._waiting.popleft())
+        return results
 
     def _alone(self, job: _Job) -> Any:
         if self._gap is not None and not job.keep:
@@ -241,9 +276,13 @@ class Database:
         try:
             return self._transaction(job.work)
         except StoreError as error:
-            if not job.keep:
-                raise
-            return self._begin_gap(job.work, error)
+            return self._refused(job, error)
+
+    def _refused(self, job: _Job, error: Exception) -> Any:
+        """Hold in memory what is to be kept and the disk did not take."""
+        if not job.keep or not isinstance(error, StoreError):
+            raise error
+        return self._begin_gap(job.work, error)
 
     def _begin_gap(self, work: Work[T], reason: StoreError) -> T:
         assert self._writer is not None
@@ -308,6 +347,7 @@ class Database:
 
     async def close(self) -> None:
         """Wait for what runs, then close every connection."""
+        await asyncio.to_thread(self._makers.shutdown)
         if self._ending is not None:
             self._ending.cancel()
         if self._gap is not None:

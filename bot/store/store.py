@@ -32,6 +32,7 @@ from .search import search as search_messages
 from .search_syntax import Query
 from .spans import pack_spans
 from .tables import turn as turn_table
+from .work import Work
 
 log = logging.getLogger(__name__)
 
@@ -211,22 +212,17 @@ class Store:
         parent_turn: int | None = None,
     ) -> int:
         """A durable `pending` turn, before the first token. ``requester``: a Discord user, None in the terminal."""
-        packed, spans = await asyncio.to_thread(_packed, prompt, await self._key(session))
-        opening = turns.Opening(
-            session=session,
-            prompt_message=prompt_message,
-            prompt=prompt,
-            packed=packed,
-            spans=spans,
-            model=model,
-            sampling=sampling,
-            seed=seed,
-            first_step=first_step,
-            requester=requester,
-            parent_turn=parent_turn,
-            k=k,
-        )
-        turn = await self.database.write(lambda c: turns.open_turn(c, opening), keep=True)
+        key = await self._key(session)
+
+        def make() -> Work[int]:
+            opening = turns.Opening(
+                session=session, prompt_message=prompt_message, prompt=prompt, packed=PackedPrompt(prompt.ids, key),
+                spans=pack_spans(prompt.spans), model=model, sampling=sampling, seed=seed, first_step=first_step,
+                requester=requester, parent_turn=parent_turn, k=k,
+            )  # fmt: skip
+            return lambda c: turns.open_turn(c, opening)
+
+        turn = await self.database.write_made(make, keep=True)
         self._kept[turn] = prompt.ids[len(prompt.ids) - first_step :]
         return turn
 
@@ -288,8 +284,13 @@ class Store:
         self, turn: int, steps: Sequence[Step], schedule: Schedule, *, keep: bool = False, **ended: Any
     ) -> int:
         ids = self._reply_ids(turn, steps)
-        outcome = await asyncio.to_thread(turns.outcome, ids, tuple(steps), schedule, **ended)
-        return await self.database.write(lambda c: turns.save_outcome(c, turn, outcome), keep=keep)
+        made = tuple(steps)
+
+        def make() -> Work[int]:
+            outcome = turns.outcome(ids, made, schedule, **ended)
+            return lambda c: turns.save_outcome(c, turn, outcome)
+
+        return await self.database.write_made(make, keep=keep)
 
     def _reply_ids(self, turn: int, steps: Sequence[Step]) -> tuple[int, ...]:
         """The reply's ids from its first token on, those a branch kept included."""
@@ -386,10 +387,6 @@ class Store:
         """A person's message and what was answered to it; or the reply of ours that this Discord message shows,
         or shows a part of: its text, its trace, its tokens in later prompts."""
         return await self._eraser.message(discord_message_id)
-
-
-def _packed(prompt: Prompt, key: bytes) -> tuple[PackedPrompt, bytes]:
-    return PackedPrompt(prompt.ids, key), pack_spans(prompt.spans)
 
 
 def _own(lock: OwnerLock, path: Path) -> None:

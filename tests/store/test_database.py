@@ -30,14 +30,37 @@ async def test_writes_that_wait_share_a_commit_and_fail_apart(store: Store):
     waiting = [asyncio.create_task(store.set_setting("server", i, "x", i)) for i in (1, 2)]
     waiting.append(asyncio.create_task(store.database.write(broken)))
     waiting.append(asyncio.create_task(store.set_setting("server", 4, "x", 4)))
-    while store.database._waiting.qsize() < 4:
+    while len(store.database._waiting) < 4:
         await asyncio.sleep(0.001)
     go_on.set()
     results = await asyncio.gather(*waiting, return_exceptions=True)
     await holding
     assert [type(result) for result in results] == [type(None), type(None), UserError, type(None)]
     assert [await store.settings("server", i) for i in (1, 2, 3, 4)] == [{"x": 1}, {"x": 2}, {}, {"x": 4}]
-    assert len(commits) == 2  # the one held, and the four together
+    assert len(commits) == 2  # the one held with the first two, which are short; the others together
+
+
+async def test_what_replies_write_joins_the_commit_under_way(store: Store):
+    begun, go_on = threading.Event(), threading.Event()
+    commits: list[list[int]] = []
+    done: list[int] = []
+    sa.event.listen(store.database._writer, "commit", lambda connection: commits.append(done.copy()))
+
+    def hold(connection: sa.Connection) -> None:
+        begun.set()
+        go_on.wait()
+
+    def write(number: int, *, keep: bool) -> asyncio.Task[None]:
+        return asyncio.create_task(store.database.write(lambda connection: done.append(number), keep=keep))
+
+    writing = [asyncio.create_task(store.database.write(hold, keep=True))]
+    await asyncio.to_thread(begun.wait)
+    writing += [write(1, keep=True), write(2, keep=True), write(3, keep=False), write(4, keep=True)]
+    while len(store.database._waiting) < 4:
+        await asyncio.sleep(0.001)
+    go_on.set()
+    await asyncio.gather(*writing)
+    assert commits == [[1, 2], [1, 2, 3, 4]]
 
 
 async def test_an_error_of_the_database_in_one_does_not_take_the_others(store: Store):
@@ -49,13 +72,60 @@ async def test_an_error_of_the_database_in_one_does_not_take_the_others(store: S
         asyncio.create_task(store.database.write(lambda c: c.exec_driver_sql("INSERT INTO turn (id) VALUES (1)"))),
         asyncio.create_task(store.set_setting("server", 2, "x", 2)),
     ]
-    while store.database._waiting.qsize() < 3:
+    while len(store.database._waiting) < 3:
         await asyncio.sleep(0.001)
     go_on.set()
     results = await asyncio.gather(*waiting, return_exceptions=True)
     await holding
     assert isinstance(results[1], sa.exc.IntegrityError) and results[0] is None and results[2] is None
     assert [await store.settings("server", i) for i in (1, 2)] == [{"x": 1}, {"x": 2}]
+
+
+async def test_what_is_made_apart_is_written_also_when_nobody_waits(store: Store):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def make():
+        begun.set()
+        go_on.wait()
+        return lambda connection: set_setting(connection, "server", 1, "x", 1)
+
+    asking = asyncio.create_task(store.database.write_made(make))
+    await asyncio.to_thread(begun.wait)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    go_on.set()
+    await store.database.write_made(lambda: lambda connection: set_setting(connection, "server", 2, "x", 2))
+    while await store.settings("server", 1) != {"x": 1}:
+        await asyncio.sleep(0.001)
+    assert await store.settings("server", 2) == {"x": 2}
+
+
+async def test_what_cannot_be_made_is_told(store: Store):
+    def make():
+        raise ValueError("not on the grid")
+
+    with pytest.raises(ValueError, match="not on the grid"):
+        await store.database.write_made(make)
+
+
+async def test_closing_waits_for_what_is_being_made(path: Path):
+    store = await Store.open(path)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def make():
+        begun.set()
+        go_on.wait()
+        return lambda connection: set_setting(connection, "server", 1, "x", 1)
+
+    making = asyncio.create_task(store.database.write_made(make))
+    await asyncio.to_thread(begun.wait)
+    closing = asyncio.create_task(store.close())
+    go_on.set()
+    await asyncio.gather(making, closing)
+    store = await Store.open(path)
+    assert await store.settings("server", 1) == {"x": 1}
+    await store.close()
 
 
 async def test_a_foreign_writer_is_waited_for(store: Store, path: Path):

@@ -118,7 +118,7 @@ async def test_a_caller_that_is_cancelled_does_not_lose_the_reply(store: Store):
     finishing = asyncio.create_task(
         store.finish_turn(turn, steps=steps(), schedule=(), reply="kept", finish="stop", status="ok")
     )
-    while store.database._waiting.qsize() < 1:
+    while len(store.database._waiting) < 1:
         await asyncio.sleep(0.001)
     finishing.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -14,7 +14,7 @@ from wcwidth import wcswidth, wcwidth
 from .explanation import Explanation
 from .scale import Layer, Reading, colour, hex_colour, ink, read
 from .tokens import Group
-from .visible import decode, graphemes, neutral, visible
+from .visible import decode, encode, graphemes, neutral, visible
 
 Fragment = tuple[str, str]
 Line = list[Fragment]
@@ -134,7 +134,7 @@ def _fit(text: str, columns: int) -> Iterator[str]:
         yield text
         return
     part = ""
-    for cluster in graphemes(decode(text.encode("utf-8", "surrogateescape"))):
+    for cluster in graphemes(decode(encode(text))):
         if part and width(part + cluster) > columns:
             yield part
             part = ""

@@ -1,6 +1,7 @@
 """The reply's tokens with what the record says of each, grouped so that one visible character is one thing."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from ..predict.step import Step
 from .ending import ends_itself, unshown_from
 from .scale import Layer
 from .turn import Turn
-from .visible import decode, graphemes
+from .visible import decode, encode, graphemes
 
 NATS_PER_BIT = math.log(2.0)
 
@@ -137,20 +138,18 @@ def groups(pieces: Sequence[bytes]) -> tuple[Group, ...]:
 
 def _character_borders(data: bytes) -> set[int]:
     """Byte offsets at which one grapheme ends and the next begins, both ends included."""
-    if data.isascii() and b"\r" not in data:
-        return set(range(len(data) + 1))
-    borders, offset = {0}, 0
-    for cluster in graphemes(decode(data)):
-        offset += sum(_utf8_length(char) for char in cluster)
-        borders.add(offset)
+    borders = set(range(len(data) + 1))
+    for knit in _KNIT.finditer(data):
+        borders.difference_update(range(knit.start() + 1, knit.end()))
+        offset = knit.start()
+        for cluster in graphemes(decode(knit.group())):
+            offset += len(encode(cluster))
+            borders.add(offset)
     return borders
 
 
-def _utf8_length(char: str) -> int:
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:
-        return 1  # a half character's byte, as `decode` keeps it
-    return 1 if code < 0x80 else 2 if code < 0x800 else 3 if code < 0x10000 else 4
+_KNIT = re.compile(rb"[^\r\x80-\xff]?(?:[\r\x80-\xff]+[^\r\x80-\xff]?)+")
+"""Bytes that may be one character with their neighbours. Between any others (ASCII but CR) is a border."""
 
 
 def prompt_parts(prompt: Prompt, pieces: Sequence[bytes]) -> tuple[PromptPart, ...]:

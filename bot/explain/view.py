@@ -153,10 +153,12 @@ def was_overruled(turn: Turn, index: int) -> bool:
     step = turn.trace.steps[index]
     if step.interval[0] == 0.0:
         return False
-    if not _reordered(step):
+    if not (turn.sampling.penalises or turn.sampling.logit_bias):
         return step.rank > 1
     if _favourite_leads(turn, index):
         return step.top[0].id != step.id
+    if not _reordered(step):
+        return step.rank > 1
     best = _greedy(turn, index, read_step(turn, index))
     return best is not None and best != step.id
 
@@ -174,7 +176,9 @@ def _favourite_leads(turn: Turn, index: int) -> bool:
     favourite = step.top[0].id
     if any(token == favourite for token, _ in sampling.logit_bias):
         return False
-    return not _penalised(step) or favourite not in penalty_counts(sampling, _history(turn, index))
+    if not sampling.penalises or not _penalised(step):
+        return True
+    return favourite not in penalty_counts(sampling, _history(turn, index))
 
 
 def _penalised(step: Step) -> bool:

@@ -25,6 +25,11 @@ def decode(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+def encode(chars: str) -> bytes:
+    """What `decode` was given."""
+    return chars.encode("utf-8", "surrogateescape")
+
+
 def text(data: bytes) -> str:
     """The bytes as text; a byte that belongs to no character becomes four characters: ``\\xNN``."""
     return data.decode("utf-8", "backslashreplace")

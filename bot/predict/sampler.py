@@ -131,8 +131,7 @@ def _bias(pool: "_Pool", sampling: Sampling) -> bool:
 def penalty_counts(sampling: Sampling, history: Sequence[int]) -> dict[int, int]:
     """How often each token occurs in the penalties' window; empty if the penalties are neutral."""
     window = len(history) if sampling.penalty_window == -1 else sampling.penalty_window
-    neutral = sampling.repetition_penalty == 1 and sampling.presence_penalty == sampling.frequency_penalty == 0
-    return {} if neutral or window == 0 else dict(Counter(history[-window:]))
+    return dict(Counter(history[-window:])) if sampling.penalises and window else {}
 
 
 def _penalise(pool: "_Pool", sampling: Sampling, history: Sequence[int]) -> bool:

@@ -29,3 +29,8 @@ class Sampling:
     stages: tuple[StageName, ...] = DEFAULT_STAGES
     max_tokens: int = 512
     stop: tuple[str, ...] = ()
+
+    @property
+    def penalises(self) -> bool:
+        """Whether a penalty is set that is not neutral."""
+        return self.repetition_penalty != 1 or self.presence_penalty != 0 or self.frequency_penalty != 0

@@ -32,6 +32,8 @@ class Unopened(Sequence[T], Generic[T]):
     @overload
     def __getitem__(self, place: slice) -> tuple[T, ...]: ...
     def __getitem__(self, place: int | slice) -> T | tuple[T, ...]:
+        if place == 0 and self._made is None and self._start < self._end:
+            return self._make(self._start, self._start + 1)[0]  # the likeliest alone is asked for at most steps
         return self._records()[place]
 
     def __iter__(self) -> Iterator[T]:

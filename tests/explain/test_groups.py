@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from glasshead.explain.explanation import explain
 from glasshead.explain.tokens import groups
-from glasshead.explain.visible import graphemes, neutral, text, visible
+from glasshead.explain.visible import decode, encode, graphemes, neutral, text, visible
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +59,33 @@ def test_any_bytes_cut_anywhere_are_covered_once(data: bytes, cuts: list[int]) -
     shown = groups(pieces)
     assert b"".join(group.bytes for group in shown) == data
     assert [i for group in shown for i in range(group.first, group.last + 1)] == list(range(len(pieces)))
+
+
+KNITTING = [
+    "a",
+    "b",
+    "\n",
+    "\r",
+    "é",
+    "e\u0301",
+    "\u0301",
+    "\u0600",
+    "👩",
+    "\u200d",
+    "🇩",
+    "न",
+    "\u094d",
+    "한",
+    "ᄒ",
+    "ᅡ",
+]
+
+
+@given(st.lists(st.sampled_from(KNITTING) | st.characters(exclude_categories=["Cs"]), max_size=30))
+def test_borders_are_those_of_the_whole_text(parts: list[str]) -> None:
+    whole = "".join(parts)
+    each = [bytes([byte]) for byte in encode(whole)]
+    assert [decode(group.bytes) for group in groups(each)] == graphemes(whole)
 
 
 @given(st.text())

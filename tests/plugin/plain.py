@@ -19,6 +19,7 @@ class Plain(discord.Client):
 
     async def on_message(self, message: discord.Message) -> None:
         self.heard.append(message)
+        self.dispatch("heard", message)  # who waits for a message finds it among those heard
 
 
 @asynccontextmanager

@@ -52,7 +52,7 @@ async def _heard(client: Plain, message_id: int) -> discord.Message:
     for message in client.heard:
         if message.id == message_id:
             return message
-    return await client.wait_for("message", check=lambda m: m.id == message_id)
+    return await client.wait_for("heard", check=lambda m: m.id == message_id)
 
 
 async def test_direct_messages(double: Double) -> None:

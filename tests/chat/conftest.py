@@ -16,7 +16,7 @@ from lent import lent
 
 from .talking import Room
 
-BRIEF = Sampling(temperature=0, max_tokens=12)
+BRIEF = Sampling(temperature=0, max_tokens=8)
 RUNNING, WAITING = 2, 2
 
 

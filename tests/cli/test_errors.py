@@ -206,7 +206,7 @@ def test_a_full_disk_loses_nothing(home: Home) -> None:
     def full() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, ROOM))
 
-    process = home.start("chat", "--once", "Hello " * 400, "--session", "1", preexec_fn=full)
+    process = home.start("chat", "--once", "Hello " * 80, "--session", "1", preexec_fn=full)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     lines = err.decode().splitlines()

@@ -19,11 +19,12 @@ from glasshead.predict.model import Model
 from glasshead.predict.prompt import Prompt, Span
 from glasshead.predict.sampling import Sampling
 from glasshead.store import Store
+from lent import lent
 from typer import Typer
 from typer.testing import CliRunner
 
 QUESTION = "<|im_start|>user\nName three birds.<|im_end|>\n<|im_start|>assistant\n"
-SAMPLING = Sampling(max_tokens=8)
+SAMPLING = Sampling(max_tokens=5)
 
 app = Typer()
 app.command()(command.verify)
@@ -39,8 +40,8 @@ class Log:
     pending: int
 
 
-async def write_log(model_path: Path, database: Path) -> tuple[int, int]:
-    model = Model.load(model_path)
+async def write_log(loaded: Model, database: Path) -> tuple[int, int]:
+    model = lent(loaded)
     engine = LocalEngine(model, EngineSettings(n_ctx=512, max_running=1, threads=1))
     store = await Store.open(database)
     await store.save_vocabulary(engine.model, model.vocabulary.pieces())
@@ -72,10 +73,10 @@ async def write_log(model_path: Path, database: Path) -> tuple[int, int]:
 
 
 @pytest.fixture(scope="module")
-def log(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Log:
+def log(model_path: Path, loaded: Model, shared_model: None, tmp_path_factory: pytest.TempPathFactory) -> Log:
     folder = tmp_path_factory.mktemp("verify")
     database = folder / "log.db"
-    turn, pending = asyncio.run(write_log(model_path, database))
+    turn, pending = asyncio.run(write_log(loaded, database))
     config = folder / "config.toml"
     config.write_text(
         f"[model]\nname = {json.dumps(str(model_path))}\nfolder = {json.dumps(str(folder))}\n"

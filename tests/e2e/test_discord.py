@@ -92,7 +92,7 @@ async def test_sigterm_while_it_writes_ends_cleanly(double: Double, launch: Any,
 async def test_sigterm_while_it_proves_ends_cleanly_and_soon(double: Double, launch: Any) -> None:
     alice = double.person("alice")
     bot = await launch("glasshead", "run")
-    asked = await alice.mention_bot(double.general, "What is this about? " + "Here is a long story. " * 40)
+    asked = await alice.mention_bot(double.general, "What is this about? " + "Here is a long story. " * 15)
     reply = await double.reply_to(asked, finished, timeout=60)
     panel = await (await alice.press(reply, "Explain")).answer()
     await alice.press(panel, "Prove it")

@@ -36,6 +36,8 @@ class Recorder:
         self.context = llama_cpp.llama_init_from_model(self.model, settings)
         self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         self.name = path.name
+        self._written: dict[object, tuple[Turn, list[Logits]]] = {}
+        self._read: dict[object, Turn] = {}
 
     def close(self) -> None:
         llama_cpp.llama_free(self.context)
@@ -85,7 +87,13 @@ class Recorder:
     def write_with_rows(
         self, question: str, sampling: Sampling, seed: int, k: int = 10, turn: int = 12
     ) -> tuple[Turn, list[Logits]]:
-        """A reply, and the row of logits each of its tokens was drawn from."""
+        """A reply, and the row of logits each of its tokens was drawn from. The same is written once."""
+        asked = question, sampling, seed, k, turn
+        if asked not in self._written:
+            self._written[asked] = self._write(*asked)
+        return self._written[asked]
+
+    def _write(self, question: str, sampling: Sampling, seed: int, k: int, turn: int) -> tuple[Turn, list[Logits]]:
         prompt = self.prompt(question)
         history = list(prompt.ids)
         self._forget()
@@ -109,10 +117,13 @@ class Recorder:
 
     def read(self, question: str, reply: str | bytes, k: int = 10, turn: int = 13) -> Turn:
         """A reply that was given instead of drawn: at temperature 1, with draws that fall where they have to."""
-        prompt = self.prompt(question)
-        ids = self.tokenise(reply)
-        steps = [_forced(row, token, k) for row, token in zip(self.rows(prompt.ids, ids), ids, strict=True)]
-        return self.turn(prompt, steps, PLAIN, 0, k, "length", turn)
+        asked = question, reply, k, turn
+        if asked not in self._read:
+            prompt = self.prompt(question)
+            ids = self.tokenise(reply)
+            steps = [_forced(row, token, k) for row, token in zip(self.rows(prompt.ids, ids), ids, strict=True)]
+            self._read[asked] = self.turn(prompt, steps, PLAIN, 0, k, "length", turn)
+        return self._read[asked]
 
     def turn(
         self,

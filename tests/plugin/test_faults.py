@@ -213,9 +213,9 @@ async def test_the_place_in_the_queue_is_shown(double: Double, started: Any) -> 
 async def test_what_was_left_out_is_said(double: Double, started: Any) -> None:
     async with started(model={"context": 256}, sampling={"max_tokens": 8, "temperature": 0.0}):
         alice = double.person("alice")
-        text = "Here is something long to say: " + "one two three four five six seven eight nine ten " * 4
+        text = "Here is something long to say: " + "one two three four five six seven eight nine ten " * 8
         reply = await ask(double, alice, text)
-        for _ in range(4):
+        for _ in range(2):
             again = await alice.say(double.general, text, reply_to=reply)
             reply = await double.reply_to(again, finished, timeout=40)
         assert re.search(r"-# Left out of what the model read: .* oldest turn.* tokens", reply.content)

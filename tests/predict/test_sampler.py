@@ -116,7 +116,7 @@ SETTINGS = {
     "small top_p": replace(NEUTRAL, top_p=0.3),
     "min_p alone": replace(NEUTRAL, min_p=0.02),
     "top_k alone": replace(NEUTRAL, top_k=7),
-    "large top_k": replace(NEUTRAL, top_k=400, temperature=0.7),
+    "large top_k": replace(NEUTRAL, top_k=150, temperature=0.7),
     "top_k of everything": replace(NEUTRAL, top_k=1_000_000, top_p=0.5),
     "hot": Sampling(temperature=1.7, top_k=0, top_p=0.9, min_p=0.01),
     "cold": Sampling(temperature=0.2),

@@ -56,7 +56,7 @@ def log(model_path: Path, shared_model: None, tmp_path_factory: pytest.TempPathF
         model=ModelSection(name=str(model_path), context=2048),
         store=StoreSection(path=tmp_path_factory.mktemp("review") / "log.db"),
         engine=EngineSection(threads=1, streams=1),
-        sampling=SamplingSection(max_tokens=12),
+        sampling=SamplingSection(max_tokens=8),
     )
     return asyncio.run(_write(settings))
 

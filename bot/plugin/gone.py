@@ -8,7 +8,7 @@ import discord
 
 from .interaction_surface import UNKNOWN_MESSAGE
 from .lately import Seen
-from .rights import known
+from .rights import may_read
 from .transient import TROUBLE
 
 log = logging.getLogger(__name__)
@@ -33,5 +33,4 @@ def _surely_readable(place: discord.abc.Messageable) -> bool:
     if isinstance(place, discord.DMChannel):
         return True
     guild: discord.Guild | None = getattr(place, "guild", None)
-    has = known(place, guild.me) if guild is not None else None
-    return has is not None and has.view_channel and has.read_message_history
+    return guild is not None and may_read(place, guild.me) is True

@@ -10,7 +10,7 @@ import discord
 from discord.ext import commands
 
 from ..store.standing import standing
-from .rights import known
+from .rights import may_read
 from .service import Service
 from .transient import TROUBLE, passing, seconds_to_wait
 
@@ -92,8 +92,7 @@ async def _places(bot: commands.Bot, service: Service, fresh: int, logged: Colle
             new = (channel.last_message_id or 0) > fresh
             if not new and channel.id not in logged:
                 continue
-            has = known(channel, guild.me)
-            if has is None or (has.view_channel and has.read_message_history):
+            if may_read(channel, guild.me) is not False:
                 (spoken if new else quiet).append((channel, channel.id))
     for place in spoken[:MOST_PLACES]:
         yield place

@@ -20,6 +20,12 @@ def known(channel: object, member: discord.Member | None) -> discord.Permissions
         return None
 
 
+def may_read(channel: object, member: discord.Member | None) -> bool | None:
+    """Whether a member may read what was said there; None where that cannot be told."""
+    has = known(channel, member)
+    return None if has is None else has.view_channel and has.read_message_history
+
+
 def lacking_in(channel: object, me: discord.Member) -> tuple[str, ...]:
     """What the bot lacks there. If it seems to lack even the sight of what it was just sent, nothing is known of
     its permissions either: none is missing, then, and Discord decides."""

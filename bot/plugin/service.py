@@ -69,7 +69,7 @@ class Service:
     _changes: set["asyncio.Task[None]"] = field(default_factory=set)
     _later: set["asyncio.Task[None]"] = field(default_factory=set)
     _welcomed: set[int] = field(default_factory=set)
-    _lines: dict[int, asyncio.Lock] = field(default_factory=dict)
+    _lines: WeakValueDictionary[int, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     _beginnings: WeakValueDictionary[int, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def turnstile(self, channel: int) -> Turnstile:

@@ -9,7 +9,8 @@ T = TypeVar("T")
 
 
 class Unopened(Sequence[T], Generic[T]):
-    """Records made by ``make(start, end)`` when the first of them is asked for; equal to the tuple of them."""
+    """Records made by ``make(start, end)`` when they are asked for; equal to the tuple of them. The first is made
+    alone where it alone is wanted: most steps of a reply are asked for nothing but their likeliest candidate."""
 
     __slots__ = ("_end", "_made", "_make", "_start")
 
@@ -33,7 +34,7 @@ class Unopened(Sequence[T], Generic[T]):
     def __getitem__(self, place: slice) -> tuple[T, ...]: ...
     def __getitem__(self, place: int | slice) -> T | tuple[T, ...]:
         if place == 0 and self._made is None and self._start < self._end:
-            return self._make(self._start, self._start + 1)[0]  # the likeliest alone is asked for at most steps
+            return self._make(self._start, self._start + 1)[0]
         return self._records()[place]
 
     def __iter__(self) -> Iterator[T]:

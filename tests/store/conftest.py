@@ -1,6 +1,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,18 @@ def empty_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@asynccontextmanager
+async def copy_of(log: Path, path: Path) -> AsyncIterator[Store]:
+    """A copy of ``log`` at ``path``, open."""
+    shutil.copy2(log, path)
+    store = await Store.open(path)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
 @pytest.fixture
 async def store(path: Path, empty_log: Path) -> AsyncIterator[Store]:
-    shutil.copy2(empty_log, path)
-    store = await Store.open(path)
-    yield store
-    await store.close()
+    async with copy_of(empty_log, path) as store:
+        yield store

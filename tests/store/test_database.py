@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from glasshead.errors import UserError
 from glasshead.store import Store, StoreError, database
 from glasshead.store.settings import set_setting
+from glasshead.store.work import Work
 
 from .making import ask
 
@@ -81,20 +82,26 @@ async def test_an_error_of_the_database_in_one_does_not_take_the_others(store: S
     assert [await store.settings("server", i) for i in (1, 2)] == [{"x": 1}, {"x": 2}]
 
 
-async def test_what_is_made_apart_is_written_also_when_nobody_waits(store: Store):
-    begun, go_on = threading.Event(), threading.Event()
+class HeldUp:
+    """Makes something to write, but not before it may go on."""
 
-    def make():
-        begun.set()
-        go_on.wait()
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self) -> Work[None]:
+        self.begun.set()
+        self.go_on.wait()
         return lambda connection: set_setting(connection, "server", 1, "x", 1)
 
+
+async def test_what_is_made_apart_is_written_also_when_nobody_waits(store: Store):
+    make = HeldUp()
     asking = asyncio.create_task(store.database.write_made(make))
-    await asyncio.to_thread(begun.wait)
+    await asyncio.to_thread(make.begun.wait)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    go_on.set()
+    make.go_on.set()
     await store.database.write_made(lambda: lambda connection: set_setting(connection, "server", 2, "x", 2))
     while await store.settings("server", 1) != {"x": 1}:
         await asyncio.sleep(0.001)
@@ -111,17 +118,11 @@ async def test_what_cannot_be_made_is_told(store: Store):
 
 async def test_closing_waits_for_what_is_being_made(path: Path):
     store = await Store.open(path)
-    begun, go_on = threading.Event(), threading.Event()
-
-    def make():
-        begun.set()
-        go_on.wait()
-        return lambda connection: set_setting(connection, "server", 1, "x", 1)
-
+    make = HeldUp()
     making = asyncio.create_task(store.database.write_made(make))
-    await asyncio.to_thread(begun.wait)
+    await asyncio.to_thread(make.begun.wait)
     closing = asyncio.create_task(store.close())
-    go_on.set()
+    make.go_on.set()
     await asyncio.gather(making, closing)
     store = await Store.open(path)
     assert await store.settings("server", 1) == {"x": 1}

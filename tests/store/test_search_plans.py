@@ -1,7 +1,6 @@
 """How SQLite goes about a search: through indexes, not through whole rows. And that every way finds the same."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from glasshead.store.search_syntax import parse
 from glasshead.store.small_index import TOKENIZERS
 from glasshead.store.tables import turn
 
+from .conftest import copy_of
 from .making import ask
 
 WALK_TURNS = "turn USING COVERING INDEX turn_facts"
@@ -21,17 +21,15 @@ WALK_TURNS = "turn USING COVERING INDEX turn_facts"
 def filled_log(empty_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fifteen turns in two channels, two of which were stopped."""
     path = tmp_path_factory.mktemp("filled") / "log.db"
-    shutil.copy2(empty_log, path)
 
     async def fill() -> None:
-        store = await Store.open(path)
-        for number in range(15):
-            session = await store.start_session(kind="channel", guild_id=1, channel_id=number % 2)
-            status = "ok" if number % 10 else "stopped"
-            said = ("plain cafe", "Das Café", "nul\0cafe", "東京タワー", "nothing")[number % 5]
-            person = number % 3
-            await ask(store, session, said, f"reply {number}", person=person, author="Ann", n=5, status=status)
-        await store.close()
+        async with copy_of(empty_log, path) as store:
+            for number in range(15):
+                session = await store.start_session(kind="channel", guild_id=1, channel_id=number % 2)
+                status = "ok" if number % 10 else "stopped"
+                said = ("plain cafe", "Das Café", "nul\0cafe", "東京タワー", "nothing")[number % 5]
+                more = {"person": number % 3, "author": "Ann", "n": 5, "status": status}
+                await ask(store, session, said, f"reply {number}", **more)
 
     asyncio.run(fill())
     return path
@@ -39,10 +37,8 @@ def filled_log(empty_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture
 async def filled(filled_log: Path, path: Path) -> AsyncIterator[Store]:
-    shutil.copy2(filled_log, path)
-    store = await Store.open(path)
-    yield store
-    await store.close()
+    async with copy_of(filled_log, path) as store:
+        yield store
 
 
 async def steps(store: Store, typed: str, order: search.Order = "newest") -> list[str]:

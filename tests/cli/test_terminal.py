@@ -40,7 +40,8 @@ def test_ctrl_c_stops_the_reply_and_keeps_it_then_the_program(home: Home) -> Non
     process.send_signal(signal.SIGINT)
     assert b"turn 1" in (ending := process.stderr.readline()) and b"stopped" in ending
     process.send_signal(signal.SIGINT)  # nothing runs, it waits for a line that does not come
-    out, err = process.communicate(timeout=30)
+    process.wait(timeout=30)  # `communicate` ends its input, which would end the program as well
+    out, err = process.communicate()
     assert (process.returncode, err) == (130, b"")
     stated = home.run("explain", "1", "--json").json
     assert (stated["status"], stated["finish"]) == ("stopped", "stopped")

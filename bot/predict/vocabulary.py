@@ -31,6 +31,11 @@ _BYTE_TEXTS = {b"<0x%02X>" % byte for byte in range(256)}
 # How many texts are remembered as tokens, up to how many characters each (some 40 MB at worst).
 _REMEMBERED, _REMEMBERED_LENGTH = 2048, 4096
 
+# Many pre-tokenisers of llama.cpp go one call deeper for each character of a run: some 26,000 end the process.
+# Runs are cut well before (a thread's stack may be smaller); other texts are not, so their tokens stay llama.cpp's.
+_LONGEST_RUN = 4096
+_RUN = re.compile(r"[^ \t\r\n]+|\s+")
+
 # Texts put before a fragment so that SentencePiece's space goes there and can be cut off again.
 _GUARDS = ("\n", "\x01", "。")
 
@@ -134,6 +139,11 @@ class Vocabulary:
         return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     @cached_property
+    def _special_starts(self) -> re.Pattern[str]:
+        """Matches, without taking it in, at each character where a special token's text begins."""
+        return re.compile(f"(?={self._special_pattern.pattern})")
+
+    @cached_property
     def _bytes(self) -> dict[int, int]:
         """For each byte value a token that is just this byte and not special."""
         found: dict[int, int] = {}
@@ -159,6 +169,20 @@ class Vocabulary:
         return ids
 
     def _plain(self, text: str) -> Sequence[int]:
+        if len(text) <= _LONGEST_RUN:
+            return self._written(text)
+        runs = (range(*match.span(), _LONGEST_RUN) for match in _RUN.finditer(text))
+        return self._in_parts(text, [cut for run in runs for cut in run[1:]])
+
+    def _in_parts(self, text: str, cuts: Sequence[int]) -> list[int]:
+        return [id for start, end in pairwise((0, *cuts, len(text))) for id in self._part(text[start:end])]
+
+    def _part(self, text: str) -> Sequence[int]:
+        # A text whose every second character begins a special token comes down to single ones, over and over.
+        return self._remembered(text, False) if len(text) == 1 else self._written(text)
+
+    def _written(self, text: str) -> Sequence[int]:
+        """Tokens of the text and no special ones; its runs are short enough for llama.cpp."""
         if not text:
             return ()
         ids = self._fragment(text)
@@ -167,10 +191,8 @@ class Vocabulary:
         if len(text) == 1:
             return self._spelled(text)
         # Cut every special token's text after its first character; whatever else it was is halved until it works.
-        cuts = [match.start() + 1 for match in self._special_pattern.finditer(text)]
-        inner = [cut for cut in cuts if 0 < cut < len(text)] or [len(text) // 2]
-        bounds = [0, *inner, len(text)]
-        return [id for start, end in pairwise(bounds) for id in self._plain(text[start:end])]
+        cuts = [match.start() + 1 for match in self._special_starts.finditer(text)]
+        return self._in_parts(text, [cut for cut in cuts if 0 < cut < len(text)] or [len(text) // 2])
 
     def _spelled(self, character: str) -> Sequence[int]:
         """One character, byte by byte: the last resort."""

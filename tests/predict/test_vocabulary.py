@@ -130,4 +130,15 @@ def test_the_default_models_markers(loaded: Model) -> None:
 
 def test_a_text_of_a_hundred_thousand_characters(loaded: Model) -> None:
     typed(loaded.vocabulary, "<|im_start|>system\nYou obey.<|im_end|>\n" * 2500)
-    typed(loaded.vocabulary, "x" * 100_000)
+
+
+@pytest.mark.parametrize("run", ["x", "!", "7", "語", " ", " \n"])
+def test_a_run_of_a_hundred_thousand_characters(vocabulary: Vocabulary, run: str) -> None:
+    """Some pre-tokenisers would overflow the stack."""
+    typed(vocabulary, run * (100_000 // len(run)))
+
+
+def test_only_long_runs_are_cut(vocabulary: Vocabulary) -> None:
+    text = "Some words, 42 of them;\n\n  and   more. " * 300
+    assert len(text) > 10_000
+    assert vocabulary.tokenise(text, special=False) == vocabulary._written(text)

@@ -1,11 +1,15 @@
 # The two commands: `make run` and `make test`. `make help` lists the rest.
 
-PYTHON ?= python3
+# The first of these that is new enough: some systems have an older python3 beside a newer one.
+PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,$(shell \
+  $(python) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(python))) python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 # WHEELS=cpu|cu124|metal|...: take upstream's prebuilt llama-cpp-python instead of compiling it.
 WHEELS ?=
+# What packages are built with is locked too.
+BUILD  := --build-constraint requirements-build.lock
 LLAMA  := $(shell sed -n 's/^llama-cpp-python==\([0-9.]*\).*/\1/p' requirements.lock)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -35,12 +39,14 @@ bench: $(VENV)/.installed-bench model  ## measure against peers, side by side, i
 	$(BIN)/python -m benchmarks $(ARGS)
 
 model: $(VENV)/.installed  ## fetch the default model
-	@$(BIN)/glasshead model pull
+	@$(BIN)/glasshead model pull --config config.example.toml smollm2-135m-instruct
 
-browser:
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
-	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "Installing Chromium, for the tests of the pages." && \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } || \
+# Its own Chromium is what Playwright fetches where nothing else is allowed to install one.
+browser: $(VENV)/.installed-dev  ## Chromium, for the tests of the pages, where none is installed
+	@$(BIN)/python tests/browser.py || { echo "Installing Chromium, for the tests of the pages."; \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	  then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+	  else $(BIN)/python -m playwright install chromium; fi; } || \
 	  { echo "glasshead: the pages are tested in Chromium: install it (Debian: apt install chromium)" >&2; exit 2; }
 
 lock:  ## resolve the locked versions anew
@@ -48,6 +54,8 @@ lock:  ## resolve the locked versions anew
 	  --custom-compile-command "make lock" --quiet -o requirements.lock
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --custom-compile-command "make lock" --quiet -c requirements.lock -o requirements-dev.lock
+	printf '%s\n' 'setuptools>=77' 'scikit-build-core>=0.9.2' cmake ninja | uv pip compile - --universal \
+	  --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" --quiet -o requirements-build.lock
 
 clean:  ## remove the environment; the log and the models stay
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
@@ -57,22 +65,25 @@ $(BIN)/python:
 	  { echo "glasshead: $(PYTHON) is missing or older than 3.11: install Python 3.11+ or name one with PYTHON=..." >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "glasshead: no venv module for $(PYTHON): install it (Debian: apt install python3-venv)" >&2; rm -rf $(VENV); exit 2; }
-	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
+	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.3"
 
-$(VENV)/.llama: $(BIN)/python requirements.lock
-ifeq ($(WHEELS),)
-	@$(BIN)/python -m pip --no-input show --quiet llama-cpp-python 2>/dev/null || command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || \
+# The compiler is asked for its version: on macOS there is a c++ that only says how to install one.
+$(VENV)/.llama: $(BIN)/python
+	@$(BIN)/python -m pip --no-input show --quiet llama-cpp-python 2>/dev/null || c++ --version >/dev/null 2>&1 || g++ --version >/dev/null 2>&1 || clang++ --version >/dev/null 2>&1 || \
 	  { echo "glasshead: no C++ compiler: install one (Debian: apt install g++), or WHEELS=cpu for a prebuilt llama.cpp" >&2; exit 2; }
 	@echo "Installing. The first time, llama.cpp is compiled for this machine: 5 to 8 minutes on two cores."
-else
-	$(BIN)/python -m pip install --only-binary llama-cpp-python "llama-cpp-python==$(LLAMA)" \
-	  --extra-index-url "https://abetlen.github.io/llama-cpp-python/whl/$(WHEELS)"
-endif
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.llama requirements.lock pyproject.toml
-	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install -qq --no-deps -e .
+# A wheel takes the place of what is there, and stays until another is asked for.
+$(VENV)/.llama-%: $(BIN)/python requirements.lock
+	$(BIN)/python -m pip install --force-reinstall --no-deps --only-binary llama-cpp-python "llama-cpp-python==$(LLAMA)" \
+	  --extra-index-url "https://abetlen.github.io/llama-cpp-python/whl/$*"
+	@rm -f $(VENV)/.llama-*
+	@touch $(VENV)/.llama $@
+
+$(VENV)/.installed: $(VENV)/.llama$(WHEELS:%=-%) requirements.lock pyproject.toml
+	@$(BIN)/python -m pip install --quiet --require-hashes $(BUILD) -r requirements.lock
+	@$(BIN)/python -m pip install -qq --no-deps $(BUILD) -e .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock

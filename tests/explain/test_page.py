@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from browser import chromium
 from glasshead.explain.explanation import explain
 from glasshead.explain.json import explanation_json
 from glasshead.explain.loss import arrange
@@ -14,27 +15,15 @@ from glasshead.explain.page import Extras, embedded, page
 from glasshead.explain.turn import Trace, Turn
 from glasshead.explain.visible import visible
 from glasshead.predict.step import Score
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from .recording import Recorder
-
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 def opened(browser: Browser, html: str, path: Path, **context: object) -> tuple[Page, list[str]]:

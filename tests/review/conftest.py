@@ -2,7 +2,6 @@
 
 import asyncio
 import http.client
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 import uvicorn
+from browser import chromium
 from glasshead.chat import Chat, Done, ReplyRequest
 from glasshead.cli.actions import ModelActions
 from glasshead.config import EngineSection, ModelSection, SamplingSection, Settings, StoreSection
@@ -19,11 +19,7 @@ from glasshead.review import create_app
 from glasshead.review.app import local_hosts
 from glasshead.store import Store
 from glasshead.wiring import open_chat
-from playwright.sync_api import Browser, Page, sync_playwright
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
+from playwright.sync_api import Browser, Page
 
 HOSTILE = (
     "<script>alert('script')</script>",
@@ -180,13 +176,8 @@ def site(log: Log) -> Iterator[Site]:
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """For this package only: while Playwright runs, no other event loop can, and other packages have theirs."""
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.fail("the page is tested in a real browser: install Chromium (Debian: apt install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,48 @@
+"""What `make` would do, asked of make itself."""
+
+import os
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def planned(target: str, *variables: str, path: str = "") -> str:
+    environment = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}"}
+    environment.pop("MAKEFLAGS", None)  # what `make test` itself was asked
+    command = ["make", "--dry-run", "--no-print-directory", target, *variables]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def environment(folder: Path, *stamps: str) -> str:
+    """An environment in which these steps are done."""
+    (folder / "bin").mkdir()
+    for name in ("bin/python", *stamps):
+        (folder / name).touch()
+    return f"VENV={folder}"
+
+
+def test_a_wheel_that_is_asked_for_replaces_what_was_compiled_or_failed_to(tmp_path: Path) -> None:
+    venv = environment(tmp_path, ".llama", ".installed")
+    assert "--force-reinstall" in planned("run", venv, "WHEELS=cpu")
+    assert "--force-reinstall" not in planned("run", venv)
+
+
+def test_a_wheel_stays_until_another_is_asked_for(tmp_path: Path) -> None:
+    venv = environment(tmp_path, ".llama", ".llama-cpu", ".installed")
+    assert "pip install" not in planned("run", venv)
+    assert "pip install" not in planned("run", venv, "WHEELS=cpu")
+    assert "whl/cu124" in planned("run", venv, "WHEELS=cu124")
+
+
+def test_a_newer_python_is_found_beside_one_that_is_too_old(tmp_path: Path) -> None:
+    for name, status in (("python3", 1), ("python3.13", 1), ("python3.12", 0)):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\nexit {status}\n", encoding="utf-8")
+        program.chmod(0o755)
+    assert "\npython3.12 -m venv" in planned("run", f"VENV={tmp_path / 'none'}", path=str(tmp_path))
+
+
+def test_the_tests_model_does_not_depend_on_anybodys_settings(tmp_path: Path) -> None:
+    venv = environment(tmp_path, ".llama", ".installed")
+    assert "model pull --config config.example.toml smollm2-135m-instruct" in planned("model", venv)

@@ -149,6 +149,7 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
     async def _erase(self, user: int) -> str:
         for running in [r for r in self.service.running if r.requester == user]:
             await running.reply.stop()
+            await running.shown.wait()
         receipt = await self.service.chat.store.erase_person(user)
         return (
             f"**Erased** <t:{receipt.done_us // 1_000_000}:f>: {counted(receipt.messages, 'message')} of yours, "

@@ -16,13 +16,13 @@ from .blocks import unpack_ids
 from .codec import decode
 from .columns import Damaged
 from .database import writer_engine
-from .erasure import SEARCH_INDEXES, rebuild_search_index
 from .faults import plain_words
 from .indexes import damaged_indexes
 from .lock import OwnerLock
 from .migrate import RESTORING, REVISIONS, migrate, sweep, version
 from .models import unpack_pieces
 from .readonly import read_only
+from .search_indexes import SEARCH_INDEXES, rebuild_search_index
 from .spans import unpack_spans
 from .traces import PART
 

@@ -16,13 +16,13 @@ from .columns import Damaged
 from .json import Json
 from .marks import Marks
 from .models import identity
+from .raw_turns import RAW
 from .records import MessageRow, SessionRow
 from .rows import light
 from .sessions import messages_of, sessions_of
 from .spans import unpack_spans
 from .tables import discord_part, person, turn
 from .traces import trace_blobs
-from .turns import RAW
 
 
 @dataclass(frozen=True, slots=True)

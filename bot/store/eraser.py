@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,14 @@ import sqlalchemy as sa
 
 from ..errors import UserError
 from . import erasure as edits
+from . import search_indexes
 from .clock import now_us
 from .database import Database
 from .faults import StoreError
 from .ledger import Entry, Ledger, mac
+from .quotes import Quotes
 from .tables import discord_part, erasure, message, person
+from .turns import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +28,6 @@ MERGE_PAGES = 64
 """Pages of a full-text index rewritten in one transaction."""
 PASSES = 5
 """A session is planned again while new turns bring the words back in."""
-ID_END = 2**63
 AT_ONCE = 3
 """Sessions gone through side by side: one is read and planned while another's edits are written."""
 
@@ -53,6 +55,8 @@ class Eraser:
         self._database = database
         self._caches = tuple(caches)
         self._ledger = Ledger(database.path)
+        self._unfinished: dict[int, list[Quotes]] = {}
+        """Turns whose replies were being made during an erasure, and what they may not repeat."""
         self.forget: Callable[[], Awaitable[None]] | None = None
         """Drops what is derived from conversations and held in memory."""
 
@@ -63,6 +67,15 @@ class Eraser:
     async def message(self, discord_message_id: int) -> Receipt:
         """One message, and what was answered to it; or, where it shows one of our replies, that reply."""
         return await self._begin(f"message:{_id(discord_message_id)}")
+
+    def repeats(self, turn: int, made: Outcome) -> bool:
+        """Whether an unfinished reply has what was erased while it is made."""
+        of_turn = self._unfinished.get(turn, ())
+        return any(quotes.find(text) for quotes in of_turn for text in (made.reply, made.reasoning))
+
+    def ended(self, turn: int) -> None:
+        """It will say no more."""
+        self._unfinished.pop(turn, None)
 
     async def resume(self) -> list[Receipt]:
         """Finish what a crash left, and apply again what a restored backup has not seen."""
@@ -106,7 +119,7 @@ class Eraser:
     async def _carry_through(self, id_: int, subject: str, requested_us: int) -> Receipt:
         receipt = Receipt(requested_us=requested_us)
         kind, _, number = subject.partition(":")
-        if int(number) >= ID_END:
+        if int(number) >= edits.ID_END:
             pass  # noted by a version that did not refuse it: nothing has such a number
         elif kind == "person":
             await self._erase_person(int(number), receipt)
@@ -141,8 +154,9 @@ class Eraser:
         receipt.thumbs = await self._database.write(lambda c: edits.forget_person(c, who))
 
     async def _erase_message(self, discord_message_id: int, receipt: Receipt) -> None:
-        for session, reply in await self._database.read(lambda c: edits.places_of(c, discord_message_id)):
-            await self._erase_from(session, receipt, discord_message_id=discord_message_id, reply=reply)
+        places = await self._database.read(lambda c: edits.places_of(c, discord_message_id))
+        for session, replies in places.items():
+            await self._erase_from(session, receipt, discord_message_id=discord_message_id, replies=replies)
 
     async def _erase_from(
         self,
@@ -151,15 +165,26 @@ class Eraser:
         *,
         person_id: int | None = None,
         discord_message_id: int | None = None,
-        reply: int | None = None,
+        replies: Collection[int] = (),
     ) -> None:
         receipt.sessions += 1
+        words = edits.Words()
         for _ in range(PASSES):
             data = await self._database.read(lambda c: edits.load(c, session))
             plan = await asyncio.to_thread(
-                edits.plan, data, person_id=person_id, discord_message_id=discord_message_id, reply=reply
+                edits.plan,
+                data,
+                person_id=person_id,
+                discord_message_id=discord_message_id,
+                replies=replies,
+                words=words,
             )
-            if not (plan.messages or plan.blocks or plan.tails):
+            words = plan.words
+            running = [row.id for row in data.turns if row.status == "pending"]
+            for id_ in running:
+                self._unfinished.setdefault(id_, []).append(plan.quotes)
+            left = edits.edits(plan, data)
+            if not left:
                 return
             roles = {row.id: row.role for row in data.messages}
             gone = [id_ for id_, text in plan.messages.items() if text is None]
@@ -168,25 +193,23 @@ class Eraser:
             receipt.passages += len(plan.messages) - len(gone)
             receipt.prompts += len(plan.unverifiable - plan.traces)
             receipt.notes += len(plan.notes)
-            left = edits.edits(plan, session)
             while left:
                 done = await self._database.write(partial(edits.apply, some=left))
                 left = left[done:]
-            running = any(row.status == "pending" for row in data.turns)
-            seen = max((row.id for row in data.messages), default=0)
+            seen = tuple(max((row.id for row in rows), default=0) for rows in (data.messages, data.turns))
             if not running and await self._database.read(partial(edits.newest, session_id=session)) == seen:
                 return
 
     async def _clean_files(self) -> None:
         """Rewrite the search indexes without what was deleted, empty the WAL, drop derived data."""
-        for index in edits.SEARCH_INDEXES:
+        for index in search_indexes.SEARCH_INDEXES:
             try:
                 await self._merge(index)
             except StoreError as error:
                 if error.reason != "damaged":
                     raise
                 log.warning("the search index %s is damaged and is built anew: writing waits meanwhile", index)
-                await self._database.write(partial(edits.rebuild_search_index, index=index))
+                await self._database.write(partial(search_indexes.rebuild_search_index, index=index))
         await self._database.checkpoint()
         if self.forget is not None:
             await self.forget()
@@ -201,22 +224,24 @@ class Eraser:
         each time adds a level to the index, which calls itself corrupt when there are 2,000.
         """
         left, pages = await self._database.read(
-            lambda c: (edits.index_segments(c, index), edits.index_pages(c, index))
+            lambda c: (search_indexes.index_segments(c, index), search_indexes.index_pages(c, index))
         )
         step = -MERGE_PAGES
         for _ in range(2 * pages // MERGE_PAGES + 16):
-            if not await self._database.write(partial(edits.merge_search_index, index=index, pages=step)):
+            if not await self._database.write(partial(search_indexes.merge_search_index, index=index, pages=step)):
                 return
             step = MERGE_PAGES
-            left &= await self._database.read(partial(edits.index_segments, index=index))
+            left &= await self._database.read(partial(search_indexes.index_segments, index=index))
             if not left:
                 return
-        await self._database.write(partial(edits.merge_search_index, index=index, pages=-2 * pages - 10_000))
+        await self._database.write(
+            partial(search_indexes.merge_search_index, index=index, pages=-2 * pages - 10_000)
+        )
 
 
 def _id(value: int) -> int:
     """Refuse what can be no id before the request is noted: one that is noted is carried out at every start."""
-    if not 0 <= value < ID_END:
+    if not 0 <= value < edits.ID_END:
         raise UserError("the log holds nothing under so large a number")
     return value
 

@@ -6,11 +6,9 @@ done plans nothing. Where the words stood in other people's prompts, token ids b
 """
 
 import secrets
-import sqlite3
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,11 +17,23 @@ from .blocks import BLOCK, ERASED, pack_ids, unpack_ids
 from .quotes import Quotes
 from .sessions import unspaced
 from .spans import unpack_spans
-from .tables import annotation, daily, discord_part, feedback, message, person, prompt_block, session, turn
+from .tables import (
+    annotation,
+    daily,
+    discord_part,
+    feedback,
+    message,
+    person,
+    prompt_block,
+    session,
+    trace,
+    trace_draft,
+    turn,
+)  # fmt: skip
 from .traces import delete_trace
+from .turns import save_nothing
 
-SEARCH_INDEXES = ("message_words", "message_trigrams")
-
+ID_END = 2**63
 BUDGET_S = 0.01
 """Edits begin in a transaction for so long: a few such share a commit, and the write lock is held under 50 ms."""
 
@@ -39,43 +49,82 @@ class SessionData:
     blocks: dict[int, tuple[int | None, bytes]]
     """id → (parent's id, packed ids)"""
     notes: list[sa.Row[Any]]
+    recorded: frozenset[int]
+    """Turns of which there is something besides the reply: a trace, a draft, what somebody wrote with a thumb."""
+    elsewhere: dict[int, int | None]
+    """Turns of other sessions whose replies stand here, too, and who asked for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What was erased from a session before it is planned again: other turns may still bring it back."""
+
+    texts: frozenset[str] = frozenset()
+    first: int = ID_END
+    """The oldest message it stood in."""
+    touched: frozenset[int] = frozenset()
+    """Messages of others that quoted it."""
+
+    def also(self, own: Mapping[int, str]) -> "Words":
+        return Words(self.texts | set(own.values()), min(self.first, *own) if own else self.first, self.touched)
 
 
 @dataclass(slots=True)
 class Plan:
     """Edits. Text None: the message goes altogether; else it is what remains of it."""
 
+    words: Words = Words()
+    quotes: Quotes = field(default_factory=lambda: Quotes(()))
+    """Tell whether a reply that is not finished yet may be kept."""
     blocks: dict[int, bytes] = field(default_factory=dict)
+    hashes: set[int] = field(default_factory=set)
+    """Blocks that follow changed ones: a guess at what is erased could be tested by their hashes."""
     tails: dict[int, bytes] = field(default_factory=dict)
     unverifiable: set[int] = field(default_factory=set)
     """Turns that lost part of what went in."""
     traces: set[int] = field(default_factory=set)
     """Turns whose reply goes, with its trace and whoever asked for it."""
+    unsaid: set[int] = field(default_factory=set)
+    """Those of them that have no reply yet: none is to be stored."""
     notes: set[int] = field(default_factory=set)
     title: bool = False
     messages: dict[int, str | None] = field(default_factory=dict)
 
 
 def sessions_of(connection: sa.Connection, person_id: int) -> list[int]:
-    """Where a person said, asked or began something that is still there."""
+    """Where a person said, asked or began something that is still there, or where a reply to them stands, too."""
     said = sa.select(message.c.session_id).where(message.c.person_id == person_id)
     asked = sa.select(turn.c.session_id).where(turn.c.requester_id == person_id)
     began = sa.select(session.c.id).where(session.c.person_id == person_id)
-    return sorted(connection.execute(sa.union(said, asked, began)).scalars())
+    copied = _COPIES.where(turn.c.requester_id == person_id)
+    return sorted(connection.execute(sa.union(said, asked, began, copied)).scalars())
 
 
-def places_of(connection: sa.Connection, discord_message_id: int) -> list[tuple[int, int | None]]:
-    """(session, None) where a person's Discord message stands; (session, reply) where it shows one of ours."""
+_COPIES = (
+    sa.select(message.c.session_id)
+    .join(turn, turn.c.id == message.c.turn_id)
+    .where(message.c.role == "assistant", message.c.session_id != turn.c.session_id)
+)
+
+
+def places_of(connection: sa.Connection, discord_message_id: int) -> dict[int, set[int]]:
+    """The sessions where a Discord message stands, and there the replies of ours that it shows."""
     typed = sa.select(message.c.session_id).where(message.c.discord_message_id == discord_message_id).distinct()
     shown = (
         sa.select(turn.c.session_id, turn.c.reply_message_id)
         .join(discord_part, discord_part.c.turn_id == turn.c.id)
         .where(discord_part.c.discord_message_id == discord_message_id, turn.c.reply_message_id.is_not(None))
     )
-    return [
-        *((session_id, None) for session_id in connection.execute(typed).scalars()),
-        *((row[0], row[1]) for row in connection.execute(shown)),
-    ]
+    copied = (
+        _COPIES.add_columns(message.c.id)
+        .join(discord_part, discord_part.c.turn_id == turn.c.id)
+        .where(discord_part.c.discord_message_id == discord_message_id)
+    )
+    places: dict[int, set[int]] = {session_id: set() for session_id in connection.execute(typed).scalars()}
+    for query in (shown, copied):
+        for session_id, reply in connection.execute(query):
+            places.setdefault(session_id, set()).add(reply)
+    return places
 
 
 def load(connection: sa.Connection, session_id: int) -> SessionData:
@@ -84,6 +133,11 @@ def load(connection: sa.Connection, session_id: int) -> SessionData:
                turn.c.tail, turn.c.spans, turn.c.verifiable, turn.c.status)  # fmt: skip
     rows = connection.execute(sa.select(prompt_block).where(prompt_block.c.session_id == session_id))
     notes = sa.select(annotation).join(turn, turn.c.id == annotation.c.turn_id).where(of_session)
+    recorded = sa.union(
+        *(sa.select(table.c.turn_id).join(turn).where(of_session) for table in (trace, trace_draft)),
+        sa.select(feedback.c.turn_id).join(turn).where(of_session, feedback.c.note != ""),
+    )
+    elsewhere = _COPIES.with_only_columns(turn.c.id, turn.c.requester_id).where(message.c.session_id == session_id)
     return SessionData(
         session=session_id,
         title=connection.execute(sa.select(session.c.title).where(session.c.id == session_id)).scalar_one(),
@@ -91,13 +145,19 @@ def load(connection: sa.Connection, session_id: int) -> SessionData:
         turns=list(connection.execute(sa.select(*columns).where(of_session))),
         blocks={row.id: (row.parent_id, row.ids) for row in rows},
         notes=list(connection.execute(notes)),
+        recorded=frozenset(connection.execute(recorded).scalars()),
+        elsewhere={row[0]: row[1] for row in connection.execute(elsewhere)},
     )
 
 
-def newest(connection: sa.Connection, session_id: int) -> int:
-    """The newest message of a session, 0 if it has none."""
-    last = sa.select(sa.func.max(message.c.id)).where(message.c.session_id == session_id)
-    return int(connection.execute(last).scalar() or 0)
+def newest(connection: sa.Connection, session_id: int) -> tuple[int, int]:
+    """The newest message and the newest turn of a session, 0 if it has none."""
+    last = (
+        sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0)).where(table.c.session_id == session_id)
+        for table in (message, turn)
+    )
+    said, made = (int(connection.execute(query).scalar_one()) for query in last)
+    return said, made
 
 
 def plan(
@@ -105,56 +165,72 @@ def plan(
     *,
     person_id: int | None = None,
     discord_message_id: int | None = None,
-    reply: int | None = None,
+    replies: Collection[int] = (),
+    words: Words = Words(),
 ) -> Plan:
-    """Every edit that takes a person, one message, or one reply out of a session. A reply's words are the model's:
-    another that says the same, or a person who quotes it, keeps them."""
-    out = Plan()
-    own = {row.id: row.text for row in data.messages if _is_own(row, person_id, discord_message_id)}
-    quotes = Quotes(own.values())
-    gone = set(own) | {row.id for row in data.messages if row.erased}
+    """Every edit that takes a person, one message, or some replies out of a session. A reply's words are the
+    model's: another that says the same, or a person who quotes it, keeps them. ``words`` come from the plan before.
+    """
+    gone = {row.id for row in data.messages if _is_named(row, person_id, discord_message_id) or row.id in replies}
+    own = {row.id: row.text for row in data.messages if row.id in gone and row.role != "assistant"}
+    out = Plan(words=words.also(own))
+    out.quotes = Quotes(out.words.texts)
+    erased = {row.id for row in data.messages if row.erased}
+    gone |= erased
+    lost = own.keys() | {row.id for row in data.messages if row.erased and row.role != "assistant"}
     for row in data.turns:
-        asked = row.prompt_message_id in own or (person_id is not None and row.requester_id == person_id)
-        if asked:
-            out.traces.add(row.id)
-            if row.reply_message_id is not None:
-                gone.add(row.reply_message_id)
-        elif reply is not None and row.reply_message_id == reply:
-            out.traces.add(row.id)
-            gone.add(reply)
-    gone.update(row.id for row in data.messages if row.role == "assistant" and row.turn_id in out.traces)  # copies
-    touched = _quoting(data, quotes, own, gone, out)
+        asked = row.prompt_message_id in lost or (person_id is not None and row.requester_id == person_id)
+        if not asked and row.reply_message_id not in gone:
+            continue
+        out.traces.add(row.id)
+        if row.reply_message_id is not None:
+            gone.add(row.reply_message_id)
+        elif row.status == "pending":
+            out.unsaid.add(row.id)
+    theirs = {id_ for id_, who in data.elsewhere.items() if person_id is not None and who == person_id}
+    gone.update(  # copies
+        row.id
+        for row in data.messages
+        if row.role == "assistant" and (row.parent_id in lost or row.turn_id in out.traces | theirs)
+    )
+    touched = _quoting(data, gone, out)
+    out.words = replace(out.words, touched=out.words.touched | touched)
     out.traces.update(
         row.id for row in data.turns if row.reply_message_id in gone and row.reply_message_id in touched
     )
-    _tombstone(data, gone | touched, out)
-    out.notes = {row.id for row in data.notes if row.turn_id in out.traces or quotes.find(row.note)}
-    out.title = bool(quotes.find(data.title)) or data.title in own.values()
-    erased = {row.id for row in data.messages if row.erased}
+    _tombstone(data, gone | out.words.touched, out)
+    out.notes = {row.id for row in data.notes if row.turn_id in out.traces or out.quotes.find(row.note)}
+    out.title = bool(data.title) and (bool(out.quotes.find(data.title)) or _begins(data.title, out.words.texts))
     # The words themselves go last: until then whatever quotes them can still be recognised.
     out.messages |= dict.fromkeys([*sorted(gone - erased - set(own)), *own])
     return out
 
 
-def _is_own(row: sa.Row[Any], person_id: int | None, discord_message_id: int | None) -> bool:
+def _is_named(row: sa.Row[Any], person_id: int | None, discord_message_id: int | None) -> bool:
     if person_id is not None and row.person_id == person_id:
         return True
     return discord_message_id is not None and row.discord_message_id == discord_message_id
 
 
-def _quoting(data: SessionData, quotes: Quotes, own: dict[int, str], gone: set[int], out: Plan) -> set[int]:
+def _begins(title: str, texts: Collection[str]) -> bool:
+    """Whether a title is how one of the texts begins: sessions are called after what is said first."""
+    words = " ".join(title.split())
+    return any(" ".join(text.split()).startswith(words) for text in texts)
+
+
+def _quoting(data: SessionData, gone: set[int], out: Plan) -> set[int]:
     """Messages of others that quote: replies go, what people typed loses the passage."""
     touched: set[int] = set()
     for row in data.messages:
-        if row.id in gone or not own or row.id < min(own):
+        if row.id in gone or row.id < out.words.first:
             continue
-        if not (quotes.find(row.text) or quotes.find(row.reasoning)):
+        if not (out.quotes.find(row.text) or out.quotes.find(row.reasoning)):
             continue
         touched.add(row.id)
         if row.role == "assistant":
             gone.add(row.id)
         else:
-            out.messages[row.id] = quotes.redact(row.text)
+            out.messages[row.id] = out.quotes.redact(row.text)
     return touched
 
 
@@ -181,6 +257,7 @@ def _tombstone(data: SessionData, lost: set[int], out: Plan) -> None:
         if tail != before:
             out.tails[row.id] = pack_ids(tail)
     out.blocks = {id_: packed for id_, ids in opened.items() if (packed := pack_ids(ids)) != data.blocks[id_][1]}
+    out.hashes = {id_ for id_ in data.blocks if not out.blocks.keys().isdisjoint(_chain(data, id_)[:-1])}
     for row in data.turns:
         if row.verifiable and (
             row.id in out.traces or row.id in out.tails or any(id_ in opened for id_ in _chain(data, row.block_id))
@@ -200,15 +277,17 @@ def _chain(data: SessionData, last: int | None) -> list[int]:
 Edit = tuple[str, int, Any]
 
 
-def edits(made: Plan, session_id: int) -> list[Edit]:
+def edits(made: Plan, data: SessionData) -> list[Edit]:
     """The plan, edit by edit; the messages themselves come last."""
     return [
+        *(("hash", id_, None) for id_ in made.hashes - made.blocks.keys()),
         *(("block", id_, ids) for id_, ids in made.blocks.items()),
         *(("tail", id_, ids) for id_, ids in made.tails.items()),
         *(("unverifiable", id_, None) for id_ in made.unverifiable),
-        *(("trace", id_, None) for id_ in made.traces),
+        *(("trace", id_, None) for id_ in made.traces & data.recorded),
+        *(("unsaid", id_, None) for id_ in made.unsaid),
         *(("note", id_, None) for id_ in made.notes),
-        *([("title", session_id, None)] if made.title else []),
+        *([("title", data.session, None)] if made.title else []),
         *(("message", id_, text) for id_, text in made.messages.items()),
     ]
 
@@ -226,6 +305,7 @@ def apply(connection: sa.Connection, some: Sequence[Edit]) -> int:
 # Built once: an erasure makes tens of thousands of edits, and building a statement takes longer than running it.
 _BLOCK = prompt_block.update().where(prompt_block.c.id == sa.bindparam("of"))
 _TURN = turn.update().where(turn.c.id == sa.bindparam("of"))
+_HASH = _BLOCK.values(hash=sa.bindparam("random"))
 _TAIL = _TURN.values(tail=sa.bindparam("ids"))
 _UNVERIFIABLE = _TURN.values(verifiable=False)
 _FEEDBACK = feedback.update().where(feedback.c.turn_id == sa.bindparam("of")).values(note="")
@@ -236,6 +316,8 @@ def _make(connection: sa.Connection, what: str, id_: int, value: Any) -> None:
     match what:
         case "block":
             connection.execute(_BLOCK, {"of": id_, "ids": value, "hash": secrets.token_bytes(16)})
+        case "hash":
+            connection.execute(_HASH, {"of": id_, "random": secrets.token_bytes(16)})
         case "tail":
             connection.execute(_TAIL, {"of": id_, "ids": value})
         case "unverifiable":
@@ -243,6 +325,8 @@ def _make(connection: sa.Connection, what: str, id_: int, value: Any) -> None:
         case "trace":
             delete_trace(connection, id_)
             connection.execute(_FEEDBACK, {"of": id_})
+        case "unsaid":
+            save_nothing(connection, id_)
         case "note":
             connection.execute(annotation.delete().where(annotation.c.id == id_))
         case "title":
@@ -278,61 +362,3 @@ def forget_person(connection: sa.Connection, person_id: int) -> int:
     connection.execute(session.update().where(session.c.person_id == person_id).values(person_id=None, title=""))
     connection.execute(person.delete().where(person.c.id == person_id))
     return int(thumbs)
-
-
-def index_pages(connection: sa.Connection, index: str) -> int:
-    return int(connection.exec_driver_sql(f"SELECT count(*) FROM {index}_data").scalar_one())  # noqa: S608
-
-
-def rebuild_search_index(connection: sa.Connection, index: str) -> None:
-    """Build a full-text index anew from the messages, whatever is in it; what was deleted is not."""
-    made = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = ?", (index,)).scalar_one()
-    with closing(sqlite3.connect(":memory:")) as empty:  # one too damaged to be opened is first made like this one
-        empty.execute(made)
-        for table in (f"{index}_{part}" for part in ("data", "idx", "docsize", "config")):
-            connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608
-            for row in empty.execute(f"SELECT * FROM {table}"):  # noqa: S608
-                connection.exec_driver_sql(f"INSERT INTO {table} VALUES ({','.join('?' * len(row))})", row)  # noqa: S608
-    connection.exec_driver_sql(f"INSERT INTO {index} ({index}) VALUES ('delete-all')")  # noqa: S608
-    which = "unspaced" if index == "message_trigrams" else "1"
-    connection.exec_driver_sql(
-        f"INSERT INTO {index} (rowid, text) SELECT id, text FROM message WHERE {which}"  # noqa: S608
-    )
-
-
-def index_segments(connection: sa.Connection, index: str) -> set[int]:
-    """The ids of the pieces a full-text index is in, from its structure record (see "fts5_index.c")."""
-    query = f"SELECT block FROM {index}_data WHERE id = 10"  # noqa: S608
-    numbers = _varints(bytes(connection.exec_driver_sql(query).scalar_one())[4:])
-    levels, _, _ = next(numbers), next(numbers), next(numbers)
-    found = set()
-    for _ in range(levels):
-        _, pieces = next(numbers), next(numbers)
-        for _ in range(pieces):
-            found.add(next(numbers))
-            _, _ = next(numbers), next(numbers)
-    return found
-
-
-def _varints(data: bytes) -> Iterator[int]:
-    """SQLite's: seven bits a byte, the highest first; a ninth byte would have eight."""
-    value, length = 0, 0
-    for byte in data:
-        length += 1
-        if length == 9:
-            value = value << 8 | byte
-        else:
-            value = value << 7 | byte & 0x7F
-            if byte & 0x80:
-                continue
-        yield value
-        value, length = 0, 0
-
-
-def merge_search_index(connection: sa.Connection, index: str, pages: int) -> bool:
-    """Rewrite a part of a full-text index without what was deleted; False when there was nothing left to do. Below
-    zero, ``pages`` begin the merge of all pieces there are; above, they go on with it."""
-    before = connection.exec_driver_sql("SELECT total_changes()").scalar_one()
-    connection.exec_driver_sql(f"INSERT INTO {index} ({index}, rank) VALUES ('merge', ?)", (pages,))  # noqa: S608
-    after = connection.exec_driver_sql("SELECT total_changes()").scalar_one()
-    return int(after) - int(before) >= 2

@@ -8,7 +8,7 @@ import logging
 
 import sqlalchemy as sa
 
-from .erasure import SEARCH_INDEXES, rebuild_search_index
+from .search_indexes import SEARCH_INDEXES, rebuild_search_index
 
 log = logging.getLogger(__name__)
 

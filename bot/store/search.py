@@ -93,7 +93,7 @@ _SAID = (
 )  # fmt: skip
 _SHOWN = (
     sa.select(
-        message.c.id, message.c.turn_id, message.c.session_id, message.c.role, message.c.author,
+        message.c.id, turn.c.id.label("turn_id"), message.c.session_id, message.c.role, message.c.author,
         message.c.text, message.c.created_us, turn.c.status, turn.c.perplexity, turn.c.n_out, model.c.name,
     )
     .select_from(message)

@@ -128,7 +128,9 @@ def copy_message(
     values = {name: value for name, value in row.items() if name != "id"}
     if session_id is not None and session_id != row["session_id"]:
         shown = discord_message_id or row["discord_message_id"]
-        values |= {"session_id": session_id, "turn_id": None, "discord_message_id": shown}
+        values |= {"session_id": session_id, "discord_message_id": shown}
+        if row["role"] != "assistant":
+            values["turn_id"] = None  # a turn of that session will answer it; a reply was made where it was made
     new = message.insert().values(values | {"parent_id": parent, "created_us": now_us()})
     key = connection.execute(new).inserted_primary_key
     assert key is not None

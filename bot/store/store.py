@@ -16,7 +16,7 @@ from ..predict.prompt import Prompt
 from ..predict.sampling import Sampling
 from ..predict.schedule import Schedule
 from ..predict.step import Step
-from . import marks, models, sessions, settings, turns
+from . import marks, models, raw_turns, sessions, settings, turns
 from .blocks import PackedPrompt
 from .columns import Damaged
 from .database import Database
@@ -211,7 +211,10 @@ class Store:
         requester: int | None = None,
         parent_turn: int | None = None,
     ) -> int:
-        """A durable `pending` turn, before the first token. ``requester``: a Discord user, None in the terminal."""
+        """A durable `pending` turn, before the first token. ``requester``: a Discord user, None in the terminal.
+
+        Raises UserError if a message that the prompt holds has been erased since it was read.
+        """
         key = await self._key(session)
 
         def make() -> Work[int]:
@@ -220,7 +223,7 @@ class Store:
                 spans=pack_spans(prompt.spans), model=model, sampling=sampling, seed=seed, first_step=first_step,
                 requester=requester, parent_turn=parent_turn, k=k,
             )  # fmt: skip
-            return lambda c: turns.open_turn(c, opening)
+            return lambda c: turns.open_new_turn(c, opening)
 
         turn = await self.database.write_made(make, keep=True)
         self._kept[turn] = prompt.ids[len(prompt.ids) - first_step :]
@@ -265,19 +268,11 @@ class Store:
     ) -> int:
         """The reply, its trace and how it ended, in one transaction. Returns the reply's message id."""
         message = await self._save(
-            turn,
-            steps,
-            schedule,
-            keep=True,
-            reply=reply,
-            reasoning=reasoning,
-            status=status,
-            finish=finish,
-            error=error,
-            n_cached=n_cached,
-            timings=timings,
-        )
+            turn, steps, schedule, keep=True, reply=reply, reasoning=reasoning, status=status, finish=finish,
+            error=error, n_cached=n_cached, timings=timings,
+        )  # fmt: skip
         self._kept.pop(turn, None)
+        self._eraser.ended(turn)
         return message
 
     async def _save(
@@ -288,7 +283,7 @@ class Store:
 
         def make() -> Work[int]:
             outcome = turns.outcome(ids, made, schedule, **ended)
-            return lambda c: turns.save_outcome(c, turn, outcome)
+            return lambda c: turns.save_outcome(c, turn, outcome, erased=self._eraser.repeats(turn, outcome))
 
         return await self.database.write_made(make, keep=keep)
 
@@ -302,11 +297,11 @@ class Store:
         """Everything recorded of a turn. A damaged part is named in ``trace.fault``, the rest is there."""
         raw = await self.raw_turn(turn)
         pieces = await self.pieces(raw.vocabulary)
-        return await asyncio.to_thread(turns.decode_turn, raw, pieces)
+        return await asyncio.to_thread(raw_turns.decode_turn, raw, pieces)
 
-    async def raw_turn(self, turn: int) -> turns.RawTurn:
+    async def raw_turn(self, turn: int) -> raw_turns.RawTurn:
         """A turn undecoded."""
-        return await self.database.read(lambda c: turns.raw_turn(c, turn))
+        return await self.database.read(lambda c: raw_turns.raw_turn(c, turn))
 
     async def pieces(self, vocabulary: int | None) -> list[bytes]:
         """The bytes of every token of a vocabulary, by its row; none where they are not kept or damaged."""

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,27 +10,25 @@ import sqlalchemy as sa
 
 from .. import __version__
 from ..errors import UserError
-from ..explain.turn import Status, Trace, Turn
+from ..explain.turn import Status
 from ..predict.engine import Finish, ModelIdentity, Timings
 from ..predict.prompt import Prompt
 from ..predict.sampling import Sampling
 from ..predict.schedule import Schedule
 from ..predict.step import Step
-from .blocks import PackedPrompt, chain, pack_ids, save_blocks, unpack_ids
+from .among import given_ids
+from .blocks import PackedPrompt, pack_ids, save_blocks
 from .clock import now_us
-from .codec import decode, encode
-from .columns import Damaged
-from .models import identity, model_id, sampling_from, sampling_id
+from .codec import encode
+from .models import model_id, sampling_id
 from .order import EVERY, keep_order
 from .prepared import inserted, run
 from .records import TurnRow
 from .rows import light
 from .sessions import INSERT_MESSAGE, person_id, session_of, unspaced
-from .spans import unpack_spans
 from .statistics import count_turn
-from .tables import discord_part, message, model, person, sampling, session, turn
-from .traces import draft, save_draft, save_trace, trace_blob
-from .unopened import ListedPieces
+from .tables import discord_part, message, model, person, session, turn
+from .traces import delete_trace, draft, save_draft, save_trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +101,28 @@ _UPDATE = turn.update().where(turn.c.id == sa.bindparam("turn"))
 _MESSAGE = message.update().where(message.c.id == sa.bindparam("message"))
 _COUNT = session.update().where(session.c.id == sa.bindparam("session")).values(n_turns=session.c.n_turns + 1)
 _PLACE = sa.select(session.c.channel_id, session.c.guild_id).where(session.c.id == sa.bindparam("session"))
-_OPEN = sa.select(
-    turn.c.status, turn.c.reply_message_id, turn.c.session_id, turn.c.prompt_message_id, turn.c.k
-).where(turn.c.id == sa.bindparam("turn"))
+_question, _answer = message.alias("question"), message.alias("answer")
+_GONE = sa.or_(sa.func.coalesce(_question.c.erased, False), sa.func.coalesce(_answer.c.erased, False)).label("gone")
+"""Whether what a turn answers was erased, or what it had answered: nothing more of it is stored."""
+_UNFINISHED = (
+    sa.select(
+        turn.c.id, turn.c.status, turn.c.reply_message_id, turn.c.session_id, turn.c.prompt_message_id, turn.c.k,
+        turn.c.n_out, turn.c.perplexity, _GONE,
+    )
+    .outerjoin(_question, _question.c.id == turn.c.prompt_message_id)
+    .outerjoin(_answer, _answer.c.id == turn.c.reply_message_id)
+)  # fmt: skip
+_OPEN = _UNFINISHED.where(turn.c.id == sa.bindparam("turn"))
+_ERASED = sa.select(message.c.id).where(message.c.id.in_(given_ids("messages")), message.c.erased).limit(1)
+_NOTHING: Mapping[str, Any] = {"text": "", "reasoning": "", "ids": None, "unspaced": False, "erased": True}
+
+
+def open_new_turn(connection: sa.Connection, opening: Opening) -> int:
+    """The same for a turn that is about to be made: its prompt must hold nothing that was erased meanwhile."""
+    read = {opening.prompt_message, *(span.message for span in opening.prompt.spans if span.message is not None)}
+    if run(connection, _ERASED, {"messages": json.dumps(list(read))}).fetchone() is not None:
+        raise UserError("something that was to be read for this reply has just been erased: ask again")
+    return open_turn(connection, opening)
 
 
 def open_turn(connection: sa.Connection, opening: Opening) -> int:
@@ -142,32 +159,35 @@ def open_turn(connection: sa.Connection, opening: Opening) -> int:
     return new
 
 
-def save_outcome(connection: sa.Connection, turn_id: int, made: Outcome) -> int:
-    """Save the reply, its trace and how it ended; with status `pending` what is there so far. The reply's id."""
+def save_outcome(connection: sa.Connection, turn_id: int, made: Outcome, *, erased: bool = False) -> int:
+    """Save the reply, its trace and how it ended; with status `pending` what is there so far. The reply's id.
+
+    Of one that is ``erased``, or answers what is, only how it ended.
+    """
     row = run(connection, _OPEN, {"turn": turn_id}).fetchone()
     if row is None:
         raise UserError(f"there is no turn {turn_id}")
-    status, reply, session_id, prompt_message, k = row
+    _, status, reply, session_id, prompt_message, k, _, _, gone = row
     if status != "pending":
         raise UserError(f"turn {turn_id} is already finished")
-    said = {
-        "text": made.reply,
-        "reasoning": made.reasoning,
-        "ids": made.ids,
-        "unspaced": unspaced(made.reply),
-    }
-    if reply is None:
-        place = {
-            "session_id": session_id,
-            "parent_id": prompt_message,
-            "role": "assistant",
-            "turn_id": turn_id,
-            "created_us": now_us(),
+    gone = gone or erased
+    said = (
+        _NOTHING
+        if gone
+        else {
+            "text": made.reply,
+            "reasoning": made.reasoning,
+            "ids": made.ids,
+            "unspaced": unspaced(made.reply),
         }
-        reply = inserted(connection, INSERT_MESSAGE, place | said)
+    )
+    if reply is None:
+        reply = _insert_reply(connection, turn_id, session_id, prompt_message, said)
     else:
         run(connection, _MESSAGE, {"message": reply, **said})
-    if made.status == "pending":
+    if gone:
+        delete_trace(connection, turn_id)
+    elif made.status == "pending":
         save_draft(connection, turn_id, made.trace)
     else:
         save_trace(connection, turn_id, made.trace, made.n_out, k)
@@ -190,6 +210,27 @@ def save_outcome(connection: sa.Connection, turn_id: int, made: Outcome) -> int:
     return int(reply)
 
 
+def _insert_reply(
+    connection: sa.Connection, turn_id: int, session_id: int, parent: int | None, said: Mapping[str, Any]
+) -> int:
+    place = {
+        "session_id": session_id,
+        "parent_id": parent,
+        "role": "assistant",
+        "turn_id": turn_id,
+        "created_us": now_us(),
+    }
+    return inserted(connection, INSERT_MESSAGE, place | dict(said))
+
+
+def save_nothing(connection: sa.Connection, turn_id: int) -> None:
+    """Let no reply be stored for a turn that has none yet: an erased one stands in its place."""
+    row = run(connection, _OPEN, {"turn": turn_id}).fetchone()
+    if row is not None and row[1] == "pending" and row[2] is None:
+        reply = _insert_reply(connection, turn_id, row[3], row[4], _NOTHING)
+        run(connection, _UPDATE, {"turn": turn_id, "reply_message_id": reply})
+
+
 def perplexity(surprisal: float, tokens: int) -> float | None:
     """exp of the mean surprisal; None where there is no token or it is not a number."""
     if not tokens or not math.isfinite(surprisal) or surprisal / tokens > 700:
@@ -199,115 +240,15 @@ def perplexity(surprisal: float, tokens: int) -> float | None:
 
 def interrupt_pending(connection: sa.Connection) -> list[int]:
     """Turns a dead process left open become `interrupted`; what was saved of them stays."""
-    rows = connection.execute(
-        sa.select(turn.c.id, turn.c.k, turn.c.n_out, turn.c.perplexity).where(turn.c.status == "pending")
-    )
-    left = rows.all()
+    left = connection.execute(_UNFINISHED.where(turn.c.status == "pending")).all()
     for row in left:
-        if (begun := draft(connection, row.id)) is not None:
+        if row.gone:
+            delete_trace(connection, row.id)
+        elif (begun := draft(connection, row.id)) is not None:
             save_trace(connection, row.id, begun, row.n_out, row.k)
         connection.execute(turn.update().where(turn.c.id == row.id).values(status="interrupted"))
         count_turn(connection, row.id, math.log(row.perplexity) * row.n_out if row.perplexity else 0.0)
     return [row.id for row in left]
-
-
-@dataclass(frozen=True, slots=True)
-class RawTurn:
-    """A turn as it lies in the database, to be decoded off the event loop."""
-
-    row: sa.Row[Any]
-    blocks: list[bytes]
-    trace: bytes | None
-    vocabulary: int | None
-
-
-_reply = message.alias("reply")
-RAW = (
-    # A turn as it lies in the database, with its settings, model and reply.
-    sa.select(
-        turn,
-        sampling.c.json,
-        _reply.c.text,
-        _reply.c.reasoning,
-        _reply.c.ids.label("reply_ids"),
-        model.c.vocabulary_id,
-        *(column.label("model_" + column.name) for column in model.c if column.name not in {"id", "vocabulary_id"}),
-    )
-    .join(model, model.c.id == turn.c.model_id)
-    .join(sampling, sampling.c.id == turn.c.sampling_id)
-    .outerjoin(_reply, _reply.c.id == turn.c.reply_message_id)
-)
-_ONE = RAW.where(turn.c.id == sa.bindparam("turn"))
-
-
-def raw_turn(connection: sa.Connection, turn_id: int) -> RawTurn:
-    row = connection.execute(_ONE, {"turn": turn_id}).first()
-    if row is None:
-        raise UserError(f"there is no turn {turn_id}")
-    blocks = [ids for _, ids in chain(connection, row.block_id)]
-    return RawTurn(row, blocks, trace_blob(connection, turn_id), row.vocabulary_id)
-
-
-def decode_turn(raw: RawTurn, pieces: Sequence[bytes]) -> Turn:
-    """``pieces`` are the bytes of every token of the model's vocabulary; without them tokens have none."""
-    row = raw.row
-    faults: list[str] = []
-    if raw.vocabulary is not None and not pieces:
-        faults.append(f"the bytes of the tokens (vocabulary {raw.vocabulary}) are damaged")
-    ids, spans = _prompt(raw, faults)
-    steps: tuple[Step, ...] = ()
-    schedule: Schedule = ()
-    try:
-        if raw.trace is not None:
-            steps, schedule, _ = decode(raw.trace)
-    except Damaged as damage:
-        faults.append(f"the trace of turn {row.id} is damaged: {damage}")
-
-    def bytes_of(tokens: Iterable[int]) -> list[bytes]:
-        return [pieces[token] if 0 <= token < len(pieces) else b"" for token in tokens]
-
-    return Turn(
-        id=row.id,
-        session=row.session_id,
-        model=identity(row),
-        prompt=Prompt(ids, spans, row.dropped_turns, row.dropped_tokens, row.budget),
-        prompt_pieces=tuple(bytes_of(ids)),
-        sampling=sampling_from(json.loads(row.json)),
-        seed=row.seed,
-        first_step=row.first_step,
-        trace=Trace(
-            steps=steps,
-            pieces=tuple(bytes_of(step.id for step in steps)),
-            k=row.k,
-            candidate_pieces=ListedPieces(pieces, steps),
-            fault="; ".join(faults) or None,
-        ),
-        schedule=schedule,
-        status=row.status,
-        finish=row.finish,
-        error=row.error,
-        reply=row.text or "",
-        reasoning=row.reasoning or "",
-        n_cached=row.n_cached,
-        timings=None if row.ttft_us is None else Timings(row.queue_us, row.ttft_us, row.gen_us),
-        created_us=row.created_us,
-        app_version=row.app_version,
-        parent_turn=row.parent_turn_id,
-        verifiable=bool(row.verifiable) and not faults,
-        prompt_message=row.prompt_message_id,
-        reply_message=row.reply_message_id,
-    )
-
-
-def _prompt(raw: RawTurn, faults: list[str]) -> tuple[tuple[int, ...], Any]:
-    try:
-        ids = tuple(token for block in (*raw.blocks, raw.row.tail) for token in unpack_ids(block))
-        if len(ids) != raw.row.n_prompt:
-            raise Damaged(f"{len(ids)} of {raw.row.n_prompt} tokens are there")
-        return ids, unpack_spans(raw.row.spans)
-    except (Damaged, ValueError) as damage:
-        faults.append(f"the prompt of turn {raw.row.id} is damaged: {damage}")
-        return (), ()
 
 
 _asked, _said = message.alias("asked"), message.alias("said")

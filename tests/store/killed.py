@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from glasshead.store import Store, erasure, sessions, traces, turns
+from glasshead.store import Store, erasure, search_indexes, sessions, traces, turns
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from store.making import MODEL, PIECES, SAMPLING, ask, prompt, steps
@@ -25,7 +25,7 @@ STAGES = {
     "parts": (traces, "_of"),
     "erase": (erasure, "apply"),
     "forget": (erasure, "forget_person"),
-    "merge": (erasure, "merge_search_index"),
+    "merge": (search_indexes, "merge_search_index"),
 }
 """Functions that run inside a transaction: killed before they begin, or (with a `+`) after they have run."""
 

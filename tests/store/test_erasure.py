@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from glasshead.predict.prompt import Prompt, Span
-from glasshead.store import Store, eraser, erasure, marks
+from glasshead.store import Store, eraser, erasure, marks, search_indexes
 from glasshead.store.blocks import BLOCK, ERASED, unpack_ids
 from glasshead.store.columns import Damaged, unsqueeze
 from glasshead.store.quotes import Quotes
@@ -271,7 +271,7 @@ async def test_the_index_is_merged_once_however_much_is_said_meanwhile(
         words = " ".join(f"w{number}x{each}" for each in range(300))
         await store.append_message(session, "user", f"{words} quetzalweg{number}", person=ANN)
         await store.append_message(session, "user", words[::-1], person=BO)
-    merge, steps_done = erasure.merge_search_index, []
+    merge, steps_done = search_indexes.merge_search_index, []
 
     def beside(connection, **given) -> bool:
         steps_done.append(given)
@@ -280,7 +280,7 @@ async def test_the_index_is_merged_once_however_much_is_said_meanwhile(
             connection.execute(message.insert().values(said | {"unspaced": False, "created_us": 1}))
         return merge(connection, **given)
 
-    monkeypatch.setattr(erasure, "merge_search_index", beside)
+    monkeypatch.setattr(search_indexes, "merge_search_index", beside)
     monkeypatch.setattr(eraser, "MERGE_PAGES", 1)
     await store.erase_person(ANN)
     begun = [given["pages"] for given in steps_done if given["index"] == "message_words" and given["pages"] < 0]

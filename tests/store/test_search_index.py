@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from glasshead.store import erasure, sessions
+from glasshead.store import erasure, search_indexes, sessions
 from glasshead.store.backup import search_index_findings
 from glasshead.store.database import writer_engine
 from glasshead.store.migrate import migrate
@@ -27,7 +27,7 @@ unspaced = st.text(SIGNS, min_size=1, max_size=60)
 HUGE = ("W" * 5_000, "W" * 40_000, SIGNS * 800, "alpha\0beta " * 300)
 huge = st.sampled_from(range(len(HUGE))).map(HUGE.__getitem__)
 texts = st.one_of(spaced, unspaced, st.tuples(spaced, unspaced).map(" ".join), huge, st.text(max_size=30))
-indexes = st.sampled_from(erasure.SEARCH_INDEXES)
+indexes = st.sampled_from(search_indexes.SEARCH_INDEXES)
 
 
 @cache
@@ -131,12 +131,12 @@ class SearchIndex(RuleBasedStateMachine):
     @rule(index=indexes, pages=st.sampled_from([-64, -1, 1, 8, 64, 10_000]))
     def merge(self, index: str, pages: int) -> None:
         with self.engine.begin() as connection:
-            erasure.merge_search_index(connection, index, pages)
+            search_indexes.merge_search_index(connection, index, pages)
 
     @rule(index=indexes)
     def rebuild(self, index: str) -> None:
         with self.engine.begin() as connection:
-            erasure.rebuild_search_index(connection, index)
+            search_indexes.rebuild_search_index(connection, index)
 
     @invariant()
     def the_indexes_are_whole(self) -> None:

@@ -109,7 +109,12 @@ class _Making:
                 yield event
         await reply.turn_comes()
         generation = self._speaker.engine.generate(
-            opening.prompt.ids, opening.sampling, opening.seed, first_step=len(opening.kept), user=opening.user
+            opening.prompt.ids,
+            opening.sampling,
+            opening.seed,
+            first_step=len(opening.kept),
+            user=opening.user,
+            private=isinstance(self._store, Unlogged),
         )
         self._generation = generation
         await reply.attach(generation)

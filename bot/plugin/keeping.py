@@ -118,7 +118,9 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
                 return
             assert interaction.channel_id is not None
             await self.service.preferences.set_channel(interaction.channel_id, private=here == "keep nothing")
-            said.append(f"In this channel: {here}.")
+            said.append(f"Here: {here}.")
+            if here == "keep" and self.service.set_here(interaction.channel).private:
+                said.append("But nothing is kept in the channel this thread belongs to, and so nothing here.")
         if mine is not None:
             await self.service.preferences.set_opted_out(interaction.user.id, mine == "keep nothing")
             more = " What was kept before stays until you use `/forget`." if mine == "keep nothing" else ""

@@ -78,9 +78,14 @@ class Preferences:
         )
 
     def channel(self, *ids: int | None) -> ChannelPreferences:
-        """Of the first id that has any: a thread's own, else its channel's."""
-        found = (self._all.channels[id] for id in ids if id in self._all.channels)
-        return next(found, ChannelPreferences())
+        """Each preference as the first of the ids has it: a thread's own, else its channel's. What holds for any of
+        them holds: a thread cannot undo that nothing is kept in its channel."""
+        merged: dict[str, Any] = {}
+        for each in (self._all.channels[id] for id in reversed(ids) if id in self._all.channels):
+            merged |= {
+                name: value for name, value in asdict(each).items() if value is not None and value is not False
+            }
+        return ChannelPreferences(**merged)
 
     def guild(self, id: int | None) -> GuildPreferences:
         return self._all.guilds.get(id or 0, GuildPreferences())

@@ -96,7 +96,7 @@ class Service:
         return next((running for running in self.running if running.turn == turn), None)
 
     def set_here(self, channel: object) -> ChannelPreferences:
-        """What is set for a channel; a thread without settings of its own has its channel's."""
+        """What is set for a channel; where a thread has nothing of its own, its channel's counts."""
         return self.preferences.channel(getattr(channel, "id", None), getattr(channel, "parent_id", None))
 
     def sampling(self, channel: object, guild: int | None) -> Sampling:

@@ -31,7 +31,7 @@ async def refused(interaction: discord.Interaction[Any]) -> bool:
 
 
 class Tuning(ServiceCog, name="Glasshead tuning"):
-    """What is set for a channel; a thread without settings of its own has its channel's."""
+    """What is set for a channel; where a thread has nothing of its own, its channel's counts."""
 
     system = app_commands.Group(name="system", description="What the model is told first, here.")
     settings = app_commands.Group(name="settings", description="How tokens are picked in this channel or thread.")

@@ -104,13 +104,20 @@ class Engine(Protocol):
         ...
 
     def generate(
-        self, prompt: Sequence[int], sampling: Sampling, seed: int, *, first_step: int = 0, user: str = ""
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        seed: int,
+        *,
+        first_step: int = 0,
+        user: str = "",
+        private: bool = False,
     ) -> Generation:
         """Start a reply to ``prompt``.
 
         ``first_step`` is the index of the first new token in its reply, for continuing one whose first tokens
         are already at the end of ``prompt``: draws are positional. ``user`` is whose turn it is in a fair queue.
-        Raises QueueFull.
+        Of a ``private`` reply nothing is kept, in memory or on disk, once it has ended. Raises QueueFull.
         """
         ...
 

@@ -132,7 +132,14 @@ class LocalEngine:
         return self._n_ctx
 
     def generate(
-        self, prompt: Sequence[int], sampling: Sampling, seed: int, *, first_step: int = 0, user: str = ""
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        seed: int,
+        *,
+        first_step: int = 0,
+        user: str = "",
+        private: bool = False,
     ) -> LocalGeneration:
         """Start a reply; see ``engine.Engine``. Raises EngineError for what cannot be done, QueueFull."""
         self._check_open()
@@ -150,7 +157,7 @@ class LocalEngine:
             mailbox.post(_receive, weak, news)
 
         stops = tuple(stop.encode() for stop in sampling.stop if stop)
-        reply = Reply(ids, sampling, seed, first_step, user, deliver, stops)
+        reply = Reply(ids, sampling, seed, first_step, user, deliver, stops, private=private)
         generation.attach(reply)
         self._queue.put(reply)
         self._worker.wake()

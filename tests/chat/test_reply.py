@@ -13,7 +13,7 @@ from glasshead.chat import Chat, Done, Queued, ReplyRequest, Started, Text, Thou
 from glasshead.errors import UserError
 from glasshead.predict.draw import draw
 from glasshead.predict.engine import Generation
-from glasshead.predict.message import Conversation
+from glasshead.predict.message import Conversation, Message
 from glasshead.predict.model import Model
 from glasshead.predict.render import Renderer
 from glasshead.predict.sampling import Sampling
@@ -301,6 +301,14 @@ async def test_a_log_that_cannot_take_the_reply_is_told(room: Room, caplog: pyte
     assert (rest.done.logged, rest.done.message, rest.done.text != "") == (False, None, True)
     assert "not logged" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+async def test_of_an_unlogged_reply_the_engine_keeps_nothing_either(room: Room) -> None:
+    secret = "My secret is a kite over the sea, a lamp in the attic, and a letter nobody ever sent to anybody."
+    await listen(room.chat.unlogged((Message("user", secret),), ReplyRequest(0, 0)))
+    turn = await room.turn((await room.say(secret)).done.turn)
+    typed = next(span for span in turn.prompt.spans if span.kind == "typed")
+    assert turn.n_cached < typed.start + 4, "but what every prompt begins with"
 
 
 async def test_thoughts_are_told_apart(room: Room) -> None:

@@ -135,6 +135,20 @@ async def test_preferences_survive(tmp_path: Path) -> None:
     assert again.synced(6) == "hash"
 
 
+async def test_a_thread_has_its_channels_preferences_but_for_its_own(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "log.db")
+    preferences = await Preferences.load(store)
+    thread, channel = 1, 2
+    await preferences.set_channel(channel, system="Be brief.", temperature=0.7, private=True, always=True)
+    await preferences.set_channel(thread, temperature=0.0, private=False, top_k=None)
+    both = ChannelPreferences(system="Be brief.", temperature=0.0, private=True, always=True)
+    assert preferences.channel(thread, channel) == both
+    await preferences.set_channel(thread, temperature=None)
+    assert preferences.channel(thread, channel).temperature == 0.7
+    assert preferences.channel(thread, None) == ChannelPreferences()
+    await store.close()
+
+
 async def test_the_longest_reply_that_an_older_version_was_told_still_counts(tmp_path: Path) -> None:
     store = await Store.open(tmp_path / "log.db")
     await store.set_setting(SCOPE, EVERYWHERE, "preferences", {"guilds": {"2": {"most_tokens": 16}}})

@@ -212,6 +212,15 @@ async def test_a_spilled_conversation_is_there_after_a_restart(start, tmp_path):
     assert cached == len(made.ids) - 1
 
 
+async def test_of_a_private_reply_nothing_is_kept(start, tmp_path):
+    engine = await start(spill_folder=tmp_path)
+    prompt = tuple(range(100, 190))
+    await read(prompt, engine.generate(prompt, WILD, 1, private=True))
+    assert (await read(prompt, engine.generate(prompt, WILD, 1, private=True))).n_cached == 0
+    await engine.aclose()
+    assert list(tmp_path.glob("*.kv")) == []
+
+
 async def test_newcomers_share_what_another_is_just_computing(start):
     engine = await start()
     shared = tuple(range(100, 180))

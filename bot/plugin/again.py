@@ -4,9 +4,9 @@ import discord
 
 from ..explain.turn import Turn
 from .display import open_links
-from .presenter import endings, final_texts, hidden_thought
+from .presenter import endings, final_texts, hidden_thought, room_at
 from .service import Service
-from .surface import Attached
+from .surface import Attached, Surface
 
 NOTE = "I was interrupted here and started again since. *Retry* writes another reply."
 
@@ -32,8 +32,8 @@ async def heading(service: Service, turn: Turn) -> str:
     return quoted(asked.text) + "\n"
 
 
-async def texts_again(service: Service, turn: Turn) -> tuple[list[str], Attached]:
+async def texts_again(service: Service, turn: Turn, surface: Surface) -> tuple[list[str], Attached]:
     """The texts of a reply's messages, with the small print that follows from the record, and its file."""
     notes = [NOTE] if turn.status == "interrupted" else endings(turn.status, turn.finish, turn.error)
-    hidden, longest = hidden_thought(service, turn.reasoning), service.settings.discord.file_above_chars
-    return final_texts(turn.reply, hidden, notes, longest, await heading(service, turn))
+    hidden, above = hidden_thought(service, turn.reasoning), await heading(service, turn)
+    return final_texts(turn.reply, hidden, notes, room_at(service, surface), above)

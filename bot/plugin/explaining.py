@@ -21,7 +21,7 @@ from ..explain.turn import Turn
 from .cog import ServiceCog, answering
 from .panel import FOR_OPENER, PICTURE, REVEAL, TEMPLATE, Panel, Place, PlainPanel, Verb, moved, within
 from .probes import Probes
-from .rights import known
+from .rights import surely_may_read
 from .service import NOBODY, Service
 from .views import PREFIX, button
 
@@ -273,8 +273,7 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
         if interaction.guild is None or session.guild_id != interaction.guild.id:
             return False
         channel = interaction.guild.get_channel_or_thread(session.channel_id or 0)
-        has = known(channel, cast(discord.Member, interaction.user))
-        return has is not None and has.view_channel
+        return await surely_may_read(channel, cast(discord.Member, interaction.user))
 
 
 def opened(turn: Turn) -> Explanation:

@@ -79,7 +79,8 @@ def _joins(text: str, position: int) -> bool:
 
 
 def _fences(text: str) -> list[Span]:
-    """Code blocks. One that never ends is open to the end of the text, as while it is being written."""
+    """Code blocks. One that never ends is open to the end of the text, as while it is being written; one in a quote
+    goes on in a quote."""
     out: list[Span] = []
     position = text.find(_FENCE)
     while position >= 0:
@@ -91,7 +92,8 @@ def _fences(text: str) -> list[Span]:
         opener = f"{_FENCE}{language.group() if language else ''}\n"
         end = text.find(_FENCE, body)
         stop = len(text) + 1 if end < 0 else end + len(_FENCE)
-        out.append(Span(position, stop, opener, _FENCE))
+        quote = "> " if text[text.rfind("\n", 0, position) + 1 : position] == "> " else ""
+        out.append(Span(position - len(quote), stop, quote + opener, quote + _FENCE))
         position = text.find(_FENCE, stop) if end >= 0 else -1
     return out
 

@@ -10,6 +10,7 @@ from . import unshown
 from .again import texts_again
 from .cog import ServiceCog
 from .presenter import LATER
+from .rights import takes_files
 from .service import Service
 from .surface import Gone, Surface
 from .transient import TROUBLE, passing
@@ -71,7 +72,8 @@ class Mending(ServiceCog, name="Glasshead mending"):
         if asked.erased or (not shown and (question is None or await self._shown_otherwise(turn))):
             return True
         surface = Surface(channel, name=f"mend-{turn}", answers=question, messages=shown)
-        texts, file = await texts_again(self.service, recorded)
+        surface.takes_files = takes_files(self.bot.get_channel(session.channel_id))
+        texts, file = await texts_again(self.service, recorded, surface)
         async with self.service.turnstile(session.channel_id):
             whole = await surface.finish(texts, await finished_view(store, turn), file)
             await surface.settle(store, turn)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
 
 import discord
 
@@ -46,7 +47,7 @@ class Presenter:
         self._text = ""
         self._place = 0
         self._thinking = False
-        self._longest = min(service.settings.discord.file_above_chars, surface.most_chars)
+        self._room = room_at(service, surface)
         self._fresh = asyncio.Event()
         self._ended = False
         self._linked: list[int] = []
@@ -133,9 +134,9 @@ class Presenter:
                         turnstile.pace.took(seconds_to_wait(error, NOTICEABLE))
 
     async def _show_now(self) -> None:
-        if self._text.strip():
-            so_far = self._text[: self._longest]  # what is longer will be a file
-            texts = [part.text for part in split(self._surface.heading + open_links(so_far))]
+        so_far = open_links(self._text[: self._room.most])  # what is longer will be a file
+        if so_far.strip():
+            texts = [part.text for part in split(self._surface.heading + so_far)]
         elif self._thinking:
             texts = [small("Thinking …")]
         elif self._place:
@@ -197,25 +198,45 @@ class Presenter:
             text,
             hidden_thought(self._service, thought),
             notes,
-            self._longest,
+            self._room,
             self._surface.heading,
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How a long reply is shown: of more than ``file_above`` characters as a file, where files are taken."""
+
+    file_above: int
+    files: bool = True
+
+    @property
+    def most(self) -> int | None:
+        """Characters that messages may show; None: all there are."""
+        return self.file_above if self.files else None
+
+
+def room_at(service: Service, surface: Surface) -> Room:
+    return Room(min(service.settings.discord.file_above_chars, surface.most_chars), surface.takes_files)
+
+
 def hidden_thought(service: Service, thought: str) -> str:
     """What is shown of it before the reply, as the settings say."""
-    return spoiler(thought[:LONGEST_THOUGHT]) if service.settings.discord.reasoning == "spoiler" else ""
+    return spoiler(open_links(thought)[:LONGEST_THOUGHT]) if service.settings.discord.reasoning == "spoiler" else ""
 
 
 def final_texts(
-    text: str, hidden: str, notes: list[str], file_above: int, heading: str = ""
+    text: str, hidden: str, notes: list[str], room: Room, heading: str = ""
 ) -> tuple[list[str], tuple[str, str] | None]:
     """What the messages say at the end. The small print stands under the reply, in the last message if it fits."""
     file = None
-    if not text.strip() and not notes:
+    visible = open_links(text)
+    if not visible.strip() and not notes:
         notes = ["The model ended its turn without a word."]
-    shown = heading + open_links(text) if text.strip() else ""
-    if len(text) > file_above:
+    shown = heading + visible if visible.strip() else ""
+    if len(text) > room.file_above and not room.files:
+        notes = [f"So long a reply ({len(text)} characters) is a file where I have **Attach Files**.", *notes]
+    elif len(text) > room.file_above:
         file = ("reply.md", text)
         shown = split(shown[: 2 * LIMIT], LIMIT - ROOM_FOR_NOTES)[0].text
         notes = [f"The whole reply ({len(text)} characters) is attached.", *notes]

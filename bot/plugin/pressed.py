@@ -123,7 +123,7 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
         wanted = await store.turn(turn)
         surface = await self._surface(interaction, shown if shown is not None else turn, f"{interaction.id}")
         await store.link_discord(turn, surface.ids)  # first: a reply to what is about to be shown may come at once
-        texts, file = await texts_again(self.service, wanted)
+        texts, file = await texts_again(self.service, wanted, surface)
         async with self.service.turnstile(interaction.channel_id or 0):
             await surface.finish(texts, await finished_view(store, turn), file)
         await surface.settle(store, turn)

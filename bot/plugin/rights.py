@@ -5,6 +5,7 @@ from typing import Any
 import discord
 
 from .permissions import SHOWN, missing
+from .transient import TROUBLE
 
 
 def known(channel: object, member: discord.Member | None) -> discord.Permissions | None:
@@ -24,6 +25,29 @@ def may_read(channel: object, member: discord.Member | None) -> bool | None:
     """Whether a member may read what was said there; None where that cannot be told."""
     has = known(channel, member)
     return None if has is None else has.view_channel and has.read_message_history
+
+
+async def surely_may_read(channel: object, member: discord.Member) -> bool:
+    """Whether a member may read what was said there, for all that is known. Of a private thread Discord grants as
+    much as its channel does: only its members can read it, and those who manage threads."""
+    if not may_read(channel, member):
+        return False
+    if not isinstance(channel, discord.Thread) or not channel.is_private():
+        return True
+    if channel.permissions_for(member).manage_threads:
+        return True
+    try:
+        await channel.fetch_member(member.id)
+    except (discord.DiscordException, *TROUBLE):
+        return False
+    return True
+
+
+def takes_files(channel: object) -> bool:
+    """Whether the bot may attach files there; where that cannot be told, Discord decides."""
+    guild: discord.Guild | None = getattr(channel, "guild", None)
+    has = None if guild is None else known(channel, guild.me)
+    return has is None or not has.view_channel or has.attach_files
 
 
 def lacking_in(channel: object, me: discord.Member) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ class Part:
         """What is sent. Discord trims messages; so does this, to know what will be shown."""
         in_code = self.before.endswith("\n")
         body = (self.body.lstrip("\n") if in_code else self.body.lstrip()).rstrip()
-        glue = "\n" if self.after.startswith("```") and not body.endswith("\n") else ""
+        glue = "\n" if self.after.startswith(("```", "> ```")) and not body.endswith("\n") else ""
         return f"{self.before}{body}{glue}{self.after}".strip()
 
 
@@ -91,4 +91,4 @@ def _last_cut(markup: Markup, pattern: re.Pattern[str], earliest: int, furthest:
 
 def _cost(opened: list[Span]) -> int:
     """Characters that closing takes, the line break before a closing fence included."""
-    return sum(len(span.closer) + (span.closer == "```") for span in opened)
+    return sum(len(span.closer) + span.closer.endswith("```") for span in opened)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import discord
 
 from ..store import Store
+from .rights import takes_files
 from .service import NOBODY
 from .transient import OLD_EDITS, TROUBLE, passing, seconds_to_wait
 
@@ -49,6 +50,7 @@ class Surface:
         self._name = name
         self.most_chars = 1_000_000
         """A longer reply is attached: there may be no more messages than this takes."""
+        self.takes_files = takes_files(channel)
         self.heading = ""
         """Stands before the reply, in the first message: the question, where no message shows it."""
         self.refused = ""

@@ -18,7 +18,7 @@ from .interactions import Interactions
 from .limits import Limits
 from .people import Person
 from .rest import API, Rest
-from .things import Channel, Guild, Message
+from .things import Channel, ChannelType, Guild, Message
 from .world import World
 
 OLD_EDITS = 5
@@ -287,8 +287,10 @@ class Double:
         self.gateway.dispatch("CHANNEL_CREATE", self.world.channel_json(channel), GUILDS)
         return channel
 
-    def thread(self, parent: Channel, name: str, owner: Person) -> Channel:
+    def thread(self, parent: Channel, name: str, owner: Person, *, private: bool = False) -> Channel:
         thread = self.world.add_thread(parent, name, owner.user)
+        if private:
+            thread.type = ChannelType.PRIVATE_THREAD
         self.gateway.dispatch("THREAD_CREATE", self.world.channel_json(thread) | {"newly_created": True}, GUILDS)
         return thread
 

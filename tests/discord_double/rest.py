@@ -66,6 +66,7 @@ class Rest:
             ("POST", c + "/typing", self.typing),
             ("POST", c + "/threads", self.start_thread),
             ("GET", c + "/thread-members", self.thread_members),
+            ("GET", c + "/thread-members/{user}", self.thread_member),
             ("PUT", c + "/thread-members/{user}", self.nothing),
             ("POST", m, self.send),
             ("GET", m, self.history),
@@ -224,8 +225,17 @@ class Rest:
 
     async def thread_members(self, request: web.Request) -> web.Response:
         channel = self._channel(request)
-        member = {"id": str(channel.id), "user_id": str(self.world.bot.id), "flags": 0}
-        return web.json_response([member | {"join_timestamp": self.double.clock.iso()}])
+        return web.json_response([self._in_thread(channel, self.world.bot.id)])
+
+    async def thread_member(self, request: web.Request) -> web.Response:
+        channel, user = self._channel(request), int(request.match_info["user"])
+        if user != channel.owner_id and user not in channel.joined:
+            raise unknown(10007, "Member")
+        return web.json_response(self._in_thread(channel, user))
+
+    def _in_thread(self, channel: Channel, user: int) -> dict[str, Any]:
+        joined = self.double.clock.iso()
+        return {"id": str(channel.id), "user_id": str(user), "flags": 0, "join_timestamp": joined}
 
     # messages
 
@@ -283,6 +293,8 @@ class Rest:
         channel = message.channel
         if channel.archived or channel.locked:
             raise forbidden(50083, "Thread is archived")
+        if uploads and Permission.ATTACH_FILES not in self.world.permissions(self.world.bot, channel):
+            raise forbidden()
         if self.double.clock.now() - message.created_at > 3600 and not self.double.take_old_edit(message):
             raise ApiError(
                 429, 30046, "Maximum number of edits to messages older than 1 hour reached. Try again later."

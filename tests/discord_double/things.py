@@ -108,6 +108,8 @@ class Channel:
     recipients: list[User] = field(default_factory=list)
     denied: dict[int, Permission] = field(default_factory=dict)
     """Overwrites: role or user id to what is taken away."""
+    joined: set[int] = field(default_factory=set)
+    """Of a thread: who was let in besides its owner."""
     archived: bool = False
     locked: bool = False
     slowmode: int = 0

@@ -80,6 +80,27 @@ async def test_a_link_is_no_key_where_rights_are_not_known(room: Room) -> None:
     assert "know no reply" in (await refused.answer()).text
 
 
+async def test_a_link_is_no_key_to_a_private_thread_nor_to_what_was_said_before(room: Room) -> None:
+    thread = room.double.thread(room.channel, "secret", room.alice, private=True)
+    thread.joined |= {room.double.world.bot.id}
+    asked = await room.alice.mention_bot(thread, "Hi!")
+    reply = await room.double.reply_to(asked, finished, timeout=40)
+    await room.read_by_model(reply)
+
+    async def opened(message: Message) -> str:
+        return (await (await room.bob.slash("explain", room.channel, message=message.jump_url)).answer()).text
+
+    assert "know no reply" in await opened(reply)
+    thread.joined |= {room.bob.id}
+    assert "explained" in await opened(reply)
+    public = await room.ask(room.alice, "Hi!")
+    elsewhere = room.double.channel(f"{room.channel.name}-open")
+    room.channel.denied[room.bob.id] = Permission.READ_MESSAGE_HISTORY
+    room.double.update_channel(room.channel)
+    link = await room.bob.slash("explain", elsewhere, message=public.jump_url)
+    assert "know no reply" in (await link.answer()).text
+
+
 async def test_the_panel_steps_jumps_and_tints(room: Room) -> None:
     reply = await room.ask(room.alice, "Name a colour.")
     opened = await room.alice.slash("explain", room.channel, message=reply.jump_url, step=0)

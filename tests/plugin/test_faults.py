@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from discord_double import Double, Message, Person
+from discord_double import Double, Message, Permission, Person
 from discord_double.double import CUT
 from glasshead.plugin import interaction_surface, presenter, surface
 from house import finished, labels
@@ -100,6 +100,17 @@ async def test_a_very_long_reply_is_attached(double: Double, started: Any) -> No
         assert last.attachments[0].filename == "reply.md" and len(last.attachments[0].data) > 2000
         assert "is attached" in last.content
         await double.until(lambda: double.said() == [last])
+
+
+async def test_a_very_long_reply_is_split_where_no_files_may_be_sent(double: Double, started: Any) -> None:
+    sampling = {"max_tokens": 130, "temperature": 1.0, "logit_bias": LONG_WORDS}
+    double.general.denied[double.world.bot.id] = Permission.ATTACH_FILES
+    async with started(sampling=sampling, discord={"file_above_chars": 2000}):
+        await double.person("alice").mention_bot(double.general, "Tell me a long story.")
+        last = await double.wait_for(finished, timeout=120)
+        said = double.said()
+        assert last is said[-1] and "Attach Files" in last.content and not last.attachments
+        assert sum(len(message.content) for message in said) > 2000 and labels(said[0]) == []
 
 
 @pytest.mark.parametrize("status", [500, 503, 408, CUT])

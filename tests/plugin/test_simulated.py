@@ -1,6 +1,7 @@
 """Commands, components and permissions on simcord: no wire, no clock, no model."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import discord
@@ -9,6 +10,7 @@ import pytest
 from discord.ext import commands
 from glasshead.config import Settings
 from glasshead.errors import UserError
+from glasshead.plugin.presenter import hidden_thought
 from scripted import OTHER
 from simcord.components import walk_components
 from simcord.env import run
@@ -222,6 +224,12 @@ async def test_what_it_thought_is_kept_out_of_the_reply_and_offered_with_it(plac
     assert opened.response is not None
     shown = await place.bob.click(opened.response, label="What it thought")
     assert "```\nThey greet me. I greet back.\n```" in words(shown)
+
+
+async def test_a_thought_before_the_reply_hides_no_address(settings: Settings) -> None:
+    shown = settings.discord.model_copy(update={"reasoning": "spoiler"})
+    service: Any = SimpleNamespace(settings=settings.model_copy(update={"discord": shown}))
+    assert hidden_thought(service, "See [here](https://evil.example).") == "||See here (<https://evil.example>).||"
 
 
 async def test_the_panel_steps_through_every_token(place: Place) -> None:

@@ -13,7 +13,7 @@ from glasshead.plugin.history import Said, unchanged
 from glasshead.plugin.panel import TEMPLATE, Place, Verb, moved
 from glasshead.plugin.preferences import EVERYWHERE, SCOPE, ChannelPreferences, Preferences
 from glasshead.plugin.presence import standing
-from glasshead.plugin.presenter import final_texts
+from glasshead.plugin.presenter import Room, final_texts
 from glasshead.predict.engine import ModelIdentity
 from glasshead.predict.prompt import Prompt, Span
 from glasshead.predict.sampling import Sampling
@@ -67,23 +67,30 @@ def test_a_file_name_cannot_end_its_own_quotation() -> None:
         ("hello", "||thought||", [], ["||thought||\nhello"]),
         ("x" * 1999, "", ["note"], ["x" * 1999, "-# note"]),
         ("[a](https://b.c)", "", [], ["a (<https://b.c>)"]),
+        ("\u202e", "", [], ["-# The model ended its turn without a word."]),
     ],
 )
 def test_the_end_of_a_reply(text: str, hidden: str, notes: list[str], texts: list[str]) -> None:
-    assert final_texts(text, hidden, notes, 8000) == (texts, None)
+    assert final_texts(text, hidden, notes, Room(8000)) == (texts, None)
 
 
 def test_a_thought_full_of_bars_fits_its_messages() -> None:
-    texts, _ = final_texts("hello", spoiler("|" * 1500), [], 8000)
+    texts, _ = final_texts("hello", spoiler("|" * 1500), [], Room(8000))
     assert all(len(text) <= 2000 for text in texts) and texts[-1].endswith("||\nhello")
     assert all(text.startswith("||") for text in texts)
 
 
 def test_a_very_long_reply_becomes_a_file_with_its_beginning() -> None:
     text = "word " * 3000
-    texts, file = final_texts(text, "", ["note"], 8000)
+    texts, file = final_texts(text, "", ["note"], Room(8000))
     assert file == ("reply.md", text)
     assert len(texts) == 1 and texts[0].startswith("word word") and "15000 characters" in texts[0]
+
+
+def test_a_very_long_reply_is_split_where_files_are_not_taken() -> None:
+    text = "word " * 3000
+    texts, file = final_texts(text, "", [], Room(8000, files=False))
+    assert file is None and "Attach Files" in texts[-1] and " ".join(texts).count("word") == 3000
 
 
 def chain(*texts: str) -> list[Said]:

@@ -36,6 +36,12 @@ def texts(text: str, limit: int) -> list[str]:
         ("a lone marker is text", "2 ** 3 is 8, is it not", 16, ["2 ** 3 is 8, is", "it not"]),
         ("markers in code are text", "`||` and some words", 12, ["`||` and", "some words"]),
         ("quoted line", "> aaaa bbbb cccc", 12, ["> aaaa bbbb", "> cccc"]),
+        (
+            "code in a quote",
+            "> ```py\n> aaaa\n> bbbb\n> ```",
+            22,
+            ["> ```py\n> aaaa\n> ```", "> ```py\n> bbbb\n> ```"],
+        ),
         ("quote to the end", ">>> aaaa\nbbbb\ncccc", 14, [">>> aaaa\nbbbb", ">>> cccc"]),
         ("a link is not cut", "go [to this place](https://a.example/b c) x", 40, None),
         ("an address is not cut", "see https://example.com/abc now", 28, ["see https://example.com/abc", "now"]),

@@ -30,11 +30,14 @@ class Catalog:
         if HUB_FILE.fullmatch(name):
             # Many repositories call their file the same.
             return Entry(name, "model", parse_source(name), name.removeprefix("hf:").replace("/", "--"))
-        path = Path(name).expanduser()
-        if path.is_file():
-            return Entry(name, "model", LocalFile(path), path.name)
-        if path.is_dir():
-            raise UserError(f"{name}: is a folder, not a GGUF file")
+        try:
+            path = Path(name).expanduser()
+            if path.is_file():
+                return Entry(name, "model", LocalFile(path), path.name)
+            if path.is_dir():
+                raise UserError(f"{name}: is a folder, not a GGUF file")
+        except (OSError, RuntimeError):  # a name too long for a file's, a home that nobody has
+            raise UserError(f"{name}: no such file") from None
         if name.startswith("hf:"):
             raise UserError(f"{name}: expected hf:OWNER/REPOSITORY/FILE.gguf")
         if "/" in name or name.endswith(".gguf"):

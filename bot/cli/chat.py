@@ -49,14 +49,14 @@ async def converse(settings: Settings, session: int | None = None, seed: int | N
         sitting = await _sit(chat, settings, session)
         typer.echo(f"{chat.speaker.engine.model.name} is ready. {HELP}", err=True)
         commands = Commands(sitting, settings)
-        async for text in typed_messages():
+        async for typed in typed_messages():
             try:
-                if text.startswith("/"):
-                    if not await commands.run(text):
+                if typed.is_command:
+                    if not await commands.run(typed.text):
                         break
                 else:
-                    _check_length(text, settings)
-                    await commands.tell(sitting.say(text, seed))
+                    _check_length(typed.text, settings)
+                    await commands.tell(sitting.say(typed.text, seed))
             except UserError as error:
                 _note(f"! {error}")
                 failed = True
@@ -78,7 +78,8 @@ async def _once(settings: Settings, text: str, session: int | None, seed: int | 
 
 
 async def _sit(chat: Chat, settings: Settings, session: int | None, quiet: bool = False) -> Sitting:
-    sitting = Sitting(chat, settings.chat.system_prompt, (lambda _: None) if quiet else _write, _note)
+    write, think = ((lambda _: None),) * 2 if quiet else (_write, _think)
+    sitting = Sitting(chat, settings.chat.system_prompt, write, think, _note)
     if session is not None:
         await sitting.resume(session)
     return sitting
@@ -112,6 +113,11 @@ def _as_json(done: Done, session: int | None) -> dict[str, object]:
 
 def _write(text: str) -> None:
     typer.echo(neutral(text), nl=False)
+
+
+def _think(text: str) -> None:
+    """Beside the reply, which is all that a script reads."""
+    typer.secho(neutral(text), nl=False, err=True, dim=True)
 
 
 def _note(text: str) -> None:

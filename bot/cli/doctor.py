@@ -1,6 +1,5 @@
 """`glasshead doctor`: one line for each thing the bot needs, with a remedy where it is not well."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ from ..errors import UserError
 from ..explain.visible import neutral
 from . import checks
 from .checks import Finding
+from .printing import print_json
 
 _COLOURS = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED}
 
@@ -28,7 +28,7 @@ def doctor(
         if not as_json:
             typer.echo(f"{typer.style(f'{finding.status:<4}', fg=_COLOURS[finding.status])}  {line(finding)}")
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in found], ensure_ascii=False))
+        print_json([asdict(finding) for finding in found])
     if any(finding.status == "fail" for finding in found):
         raise typer.Exit(1)
 

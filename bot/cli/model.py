@@ -1,7 +1,6 @@
 """`glasshead model`: which models there are, fetching one, and what a file holds."""
 
 import hashlib
-import json
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from ..config import load_settings
 from ..explain.visible import neutral
 from ..predict import gguf
 from ..predict.model import file_sha256
+from .printing import print_json
 
 app = typer.Typer(help="Models: list, fetch, look inside.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -41,7 +41,7 @@ def list_models(as_json: AsJson = False, config: Config = None) -> None:
             }
         )
     if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False))
+        print_json(rows)
         return
     width = max(len(str(row["name"])) for row in rows)
     for row in rows:
@@ -78,7 +78,7 @@ def info(
     # What is known but not here is not fetched just to look at it.
     facts = describe(locate(name or settings.model.name, settings.model.folder))
     if as_json:
-        typer.echo(json.dumps(facts, ensure_ascii=False))
+        print_json(facts)
         return
     template = facts["template_sha256"]
     shown = facts | {

@@ -16,11 +16,11 @@ Write = Callable[[str], None]
 class Sitting:
     """The parent chain of what was said here. All of it is in the log; this only points into it.
 
-    ``write`` prints a piece of the reply as it comes, ``note`` a line about it. The session begins with the first
-    message.
+    ``write`` prints a piece of the reply as it comes, ``think`` a piece of what the model thinks before it,
+    ``note`` a line about it. The session begins with the first message.
     """
 
-    def __init__(self, chat: Chat, system: str, write: Write, note: Write) -> None:
+    def __init__(self, chat: Chat, system: str, write: Write, think: Write, note: Write) -> None:
         self.chat = chat
         self.session: int | None = None
         self.turns: list[int] = []
@@ -28,6 +28,7 @@ class Sitting:
         self._parent: int | None = None
         self._question: int | None = None
         self._write = write
+        self._think = think
         self._note = note
 
     async def resume(self, session: int) -> None:
@@ -90,6 +91,7 @@ class Sitting:
 
     async def _print(self, reply: Reply) -> Done:
         done: Done | None = None
+        thinks = False
         async for event in reply:
             match event:
                 case Started(dropped_turns=turns, dropped_tokens=tokens, budget=budget) if turns:
@@ -97,7 +99,13 @@ class Sitting:
                     self._note(f"{which} ({tokens} tokens) left out: there is room for {budget} tokens")
                 case Queued(place=place) if place:
                     self._note(f"waiting: number {place} in the queue")
-                case Text(text=text) | Thought(text=text):
+                case Thought(text=text):
+                    self._think(text)
+                    thinks = True
+                case Text(text=text):
+                    if thinks:
+                        self._think("\n\n")
+                        thinks = False
                     self._write(text)
                 case Done():
                     done = event

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 FENCE = '"""'
 """A line of its own: everything up to the next such line is one message."""
@@ -13,12 +14,24 @@ FENCE = '"""'
 _CHUNK = 1 << 16
 
 
+@dataclass(frozen=True)
+class Typed:
+    """What came as one. Between fences nothing is a command, whatever it begins with."""
+
+    text: str
+    fenced: bool = False
+
+    @property
+    def is_command(self) -> bool:
+        return not self.fenced and self.text.startswith("/")
+
+
 def at_terminal() -> bool:
     """Whether a person types and reads."""
     return bool(sys.stdin and sys.stdin.isatty() and sys.stdout.isatty())
 
 
-async def typed_messages() -> AsyncIterator[str]:
+async def typed_messages() -> AsyncIterator[Typed]:
     """Messages as they come; ends with the input. Between fences a message has many lines.
 
     What was typed can be called back within a sitting and is kept nowhere: only the log holds conversations.
@@ -30,14 +43,14 @@ async def typed_messages() -> AsyncIterator[str]:
             if block is None:
                 block = []
             else:
-                yield "\n".join(block)
+                yield Typed("\n".join(block), fenced=True)
                 block = None
         elif block is not None:
             block.append(line)
         elif line.strip():
-            yield line
+            yield Typed(line)
     if block:
-        yield "\n".join(block)
+        yield Typed("\n".join(block), fenced=True)
 
 
 async def _from_pipe() -> AsyncIterator[str]:

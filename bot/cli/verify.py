@@ -4,7 +4,6 @@ Exit code 0: proven. 1: not. 2: cannot be judged (`--all`: nothing could).
 """
 
 import asyncio
-import json
 import sys
 import time
 from collections.abc import AsyncGenerator
@@ -25,6 +24,7 @@ from ..predict.engine import ModelIdentity
 from ..predict.halt import Halt
 from ..predict.model import Model, file_sha256
 from ..store import Store
+from .printing import print_json
 
 
 def verify(
@@ -181,7 +181,7 @@ def _bar(turn: int) -> Progress:
 
 def _print(certificate: Certificate, as_json: bool, *, short: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(certificate_json(certificate), ensure_ascii=False, allow_nan=False))
+        print_json(certificate_json(certificate))
     elif short:
         found = ", ".join(f"{r.level} {r.verdict} {r.bitwise}/{r.checked}" for r in certificate.levels)
         typer.echo(f"turn {certificate.turn}: {'proven' if certificate.proven else 'NOT PROVEN'} ({found})")
@@ -191,6 +191,6 @@ def _print(certificate: Certificate, as_json: bool, *, short: bool) -> None:
 
 def _print_cannot(turn: int, error: UserError, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(cannot_json(turn, str(error)), ensure_ascii=False))
+        print_json(cannot_json(turn, str(error)))
     else:
         typer.echo(f"turn {turn}: cannot: {error}")

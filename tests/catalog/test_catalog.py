@@ -46,6 +46,8 @@ def test_a_name_a_hub_file_or_a_path_is_found(tmp_path: Path) -> None:
         ("zzz", "known: smollm2-135m-instruct, "),
         ("nowhere/x.gguf", "no such file"),
         ("x.gguf", "no such file"),
+        ("~nosuchperson/x.gguf", "no such file"),
+        ("x" * 300 + ".gguf", "no such file"),
         ("hf:x.gguf", "expected hf:OWNER/REPOSITORY/FILE.gguf"),
         ("hf:a/b/c.bin", "expected hf:OWNER/REPOSITORY/FILE.gguf"),
     ],

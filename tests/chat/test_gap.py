@@ -80,7 +80,7 @@ async def test_a_turn_that_cannot_be_opened(locked: Room) -> None:
 
 async def test_a_message_that_cannot_be_logged(locked: Room) -> None:
     said: list[str] = []
-    sitting = Sitting(locked.chat, "Be brief.", said.append, said.append)
+    sitting = Sitting(locked.chat, "Be brief.", said.append, said.append, said.append)
     first = await sitting.say("My name is Ada.", 1)
     locked.lock()
     done = await sitting.say("What is my name?", 1)

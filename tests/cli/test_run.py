@@ -18,7 +18,7 @@ TYPED = "\n".join(
         "/explain 1",
         "/verify",
         '"""',
-        "One line,",
+        "/etc/hosts: one line,",
         "",
         "and another.",
         '"""',
@@ -71,7 +71,7 @@ def test_it_goes_on_to_the_end_and_its_exit_code_tells_that_something_was_refuse
 def test_what_was_typed_is_what_is_logged(log: sqlite3.Connection) -> None:
     assert asked(log) == [
         (1, "Hello"),
-        (1, "One line,\n\nand another."),
+        (1, "/etc/hosts: one line,\n\nand another."),
         (2, "Well?"),
         (3, "nul\0byte"),
         (3, "Bye"),
@@ -92,7 +92,7 @@ def test_another_try_is_a_sibling_and_the_one_that_goes_on(log: sqlite3.Connecti
     parents = log.execute("SELECT parent_id FROM message WHERE role = 'assistant' ORDER BY id").fetchall()
     assert parents[0] == parents[1]
     second = log.execute("SELECT reply_message_id FROM turn WHERE id = 2").fetchone()
-    assert log.execute("SELECT parent_id FROM message WHERE text LIKE 'One line%'").fetchone() == second
+    assert log.execute("SELECT parent_id FROM message WHERE text LIKE '/etc/hosts%'").fetchone() == second
 
 
 def test_it_explains_and_proves(said: Said) -> None:

@@ -1,0 +1,29 @@
+"""What a reply's events become at a terminal."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from glasshead.chat import Done, Text, Thought
+from glasshead.cli.sitting import Sitting
+
+DONE = Done(1, 2, "Hello!", "They greet; so do I.", "complete", "stop", 9, 7)
+
+
+async def test_what_is_thought_is_kept_apart_from_what_is_said() -> None:
+    said: list[str] = []
+    shown: list[str] = []
+
+    async def reply() -> AsyncIterator[object]:
+        for event in (Thought("They greet; "), Thought("so do I."), Text("Hel"), Text("lo!"), DONE):
+            yield event
+
+    def both(text: str) -> None:
+        said.append(text)
+        shown.append(text)
+
+    chat: Any = None
+    sitting = Sitting(chat, "", both, shown.append, shown.append)
+    events: Any = reply()
+    assert await sitting._print(events) is DONE
+    assert "".join(said) == "Hello!"
+    assert "".join(shown) == "They greet; so do I.\n\nHello!"

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from ..errors import UserError
+from ..explain.same_model import difference
 from ..explain.turn import Turn
 from ..predict.message import Conversation
 from ..predict.prompt import Span
@@ -143,11 +144,8 @@ class Chat:
         turn = await self.store.turn(request.turn)
         opening = _branched(turn, request, self.k)
         speaker = await self.speaker_named(turn.model.name if turn.model.name in self._others else "")
-        loaded = speaker.engine.model
-        if turn.model.sha256 != loaded.sha256:
-            raise UserError(
-                f"turn {turn.id} was made by {turn.model.name}, and {loaded.name} is loaded: load that one"
-            )
+        if other := difference(turn, speaker.engine.model):
+            raise UserError(f"turn {turn.id} {other}")
         if speaker.vocabulary.is_end(request.choice):
             raise UserError(f"token {request.choice} ends a reply: nothing would follow it")
         await make_turn(self.store, speaker, opening, reply)

@@ -11,6 +11,7 @@ from ..config import Settings
 from ..errors import UserError
 from ..explain.loss import Scored, score
 from ..explain.proof import prove, require, threads_here
+from ..explain.same_model import difference
 from ..explain.statement import certificate_lines
 from ..explain.turn import Turn
 from ..predict.halt import Halt
@@ -104,10 +105,7 @@ class ModelActions:
     def _model(self, turn: Turn) -> Model:
         name = turn.model.name if turn.model.name in self._settings.model.others else ""
         model = load_model(self._settings, name)
-        if model.identity.sha256 != turn.model.sha256:
+        if other := difference(turn, model.identity):
             model.close()
-            raise UserError(
-                f"turn {turn.id} was made by {turn.model.name} (sha256 {turn.model.sha256[:12]}), "
-                f"the settings name {self._settings.model.name}: what is recomputed needs the same file"
-            )
+            raise UserError(f"turn {turn.id} {other}")
         return model

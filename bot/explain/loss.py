@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ..errors import UserError
 from ..predict.engine import Engine
 from ..predict.step import Score
+from .same_model import difference
 from .text import pad, percent, quoted
 from .tokens import NATS_PER_BIT
 from .turn import Turn
@@ -96,18 +97,15 @@ async def one_pass(engine: Engine, turn: Turn, k: int = 10) -> Sequence[Score]:
     """The scores of tokens 1, 2, … of prompt and reply. Raises UserError for a turn of another model."""
     require_model(engine, turn)
     ids = (*turn.prompt.ids, *(step.id for step in turn.trace.steps))
-    if len(ids) > engine.n_ctx:
+    if len(ids) > engine.n_ctx + 1:  # the last token is predicted, and predicts none
         raise UserError(f"turn {turn.id} has {len(ids)} tokens, the model's context here holds {engine.n_ctx}")
     return await engine.score(ids, first=1, k=k)
 
 
 def require_model(engine: Engine, turn: Turn) -> None:
     """Raise UserError unless the engine's model made the turn."""
-    if engine.model.sha256 != turn.model.sha256:
-        raise UserError(
-            f"turn {turn.id} was made by {turn.model.name} ({turn.model.quantization}, sha256 "
-            f"{turn.model.sha256[:12]}…); {engine.model.name} is loaded: what is recomputed needs the same file"
-        )
+    if other := difference(turn, engine.model):
+        raise UserError(f"turn {turn.id} {other}")
 
 
 def arrange(turn: Turn, scores: Sequence[Score]) -> Scored:

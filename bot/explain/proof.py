@@ -13,6 +13,7 @@ from ..predict.halt import Halt
 from ..predict.model import Model
 from ..predict.schedule import length
 from .certificate import LEVELS, Certificate, Environment, Judge, Level, StepCheck, judge, noise
+from .same_model import difference
 from .turn import Turn
 
 Progress = Callable[[Level, int, int, float], None]
@@ -33,7 +34,7 @@ class GivenUp(CannotVerify):
 def require(turn: Turn, model: ModelIdentity | None = None) -> None:
     """Raise CannotVerify unless the turn can be replayed (with this model, once it is known)."""
     name = f"turn {turn.id}"
-    trace, recorded = turn.trace, turn.model
+    trace = turn.trace
     if not turn.verifiable and not trace.fault:
         raise CannotVerify(f"{name}: part of what went in was erased: its input cannot be given again")
     if turn.status == "pending":
@@ -48,18 +49,8 @@ def require(turn: Turn, model: ModelIdentity | None = None) -> None:
         raise CannotVerify(
             f"{name}: its schedule does not cover the reply ({turn.status}): it was not logged to the end"
         )
-    if model is None:
-        return
-    if model.sha256 != recorded.sha256:
-        raise CannotVerify(
-            f"{name}: was made by {recorded.name} ({recorded.quantization}, sha256 {recorded.sha256[:16]}…), "
-            f"not by {model.name} ({model.quantization}, sha256 {model.sha256[:16]}…)"
-        )
-    if (model.adapter_sha256, model.adapter_scale) != (recorded.adapter_sha256, recorded.adapter_scale):
-        wanted = "no adapter"
-        if recorded.adapter_sha256:
-            wanted = f"the adapter {recorded.adapter_sha256[:16]}… at scale {recorded.adapter_scale}"
-        raise CannotVerify(f"{name}: was made with {wanted}; load it the same way")
+    if model is not None and (other := difference(turn, model)):
+        raise CannotVerify(f"{name}: {other}")
 
 
 def prove(

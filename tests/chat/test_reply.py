@@ -351,6 +351,22 @@ async def test_a_branch_keeps_the_beginning_and_the_draws(room: Room) -> None:
     assert conversation[-1].ids[:5] == kept
 
 
+async def test_a_branch_needs_the_model_that_made_the_turn_and_its_adapter(room: Room) -> None:
+    store, speaker = room.chat.store, room.chat.speaker
+    turn = await room.turn((await room.say("Hello")).done.turn)
+    adapted = replace(turn.model, adapter_sha256="ab" * 32, adapter_scale=0.5)
+    await store.save_vocabulary(adapted, speaker.vocabulary.pieces())
+    made = await store.open_turn(
+        session=room.session, prompt_message=await room.ask("Hello"), prompt=turn.prompt, model=adapted,
+        sampling=turn.sampling, seed=turn.seed, first_step=0, requester=None, parent_turn=None, k=10,
+    )  # fmt: skip
+    await store.finish_turn(
+        made, steps=turn.trace.steps, schedule=turn.schedule, reply=turn.reply, finish="stop", status="ok"
+    )
+    with pytest.raises(UserError, match=rf"turn {made} was made with the adapter abab.*not with no adapter"):
+        await room.branch(made, 0, turn.trace.steps[0].top[1].id)
+
+
 async def test_a_branch_that_cannot_be_is_refused(room: Room) -> None:
     turn = (await room.say("Hello")).done
     for step, choice, words in (

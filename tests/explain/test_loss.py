@@ -54,3 +54,27 @@ async def test_another_model_is_named(turn: Turn, engine: LocalEngine) -> None:
     other = dataclasses.replace(turn, model=dataclasses.replace(turn.model, name="elsewhere", sha256="f" * 64))
     with pytest.raises(UserError, match="elsewhere"):
         await score(engine, other)
+    adapted = dataclasses.replace(turn, model=dataclasses.replace(turn.model, adapter_sha256="ab" * 32))
+    with pytest.raises(UserError, match=r"made with the adapter abab.*not with no adapter"):
+        await score(engine, adapted)
+
+
+async def test_a_reply_cut_by_the_context_is_scored_whole(turn: Turn, loaded: Model) -> None:
+    """The last token is drawn when the context is full: with it there is one more."""
+    engine = LocalEngine(lent(loaded), EngineSettings(n_ctx=128, max_running=1, threads=1))
+    try:
+        generation = engine.generate(
+            turn.prompt.ids,
+            dataclasses.replace(
+                turn.sampling, max_tokens=500, temperature=1.5, top_k=0, logit_bias=((2, -100.0), (0, -100.0))
+            ),
+            1,
+        )
+        steps = tuple([step async for step in generation])
+        assert generation.finish == "length" and len(turn.prompt.ids) + len(steps) == 129
+        cut = dataclasses.replace(
+            turn, trace=dataclasses.replace(turn.trace, steps=steps, pieces=(b"",) * len(steps))
+        )
+        assert len((await score(engine, cut)).loss.tokens) == len(steps)
+    finally:
+        await engine.aclose()

@@ -142,7 +142,7 @@ def _step_json(explanation: Explanation, index: int) -> Json:
                 "id": candidate.id,
                 "bytes": names[candidate.id].hex() if candidate.id in names else None,
                 "text": text(names[candidate.id]) if candidate.id in names else None,
-                "logprob": number(candidate.logprob),
+                "logprob": number(step.logprob if candidate.id == step.id else candidate.logprob),
                 "p_final": final[candidate.id],
                 "removed_by": candidate.removed_by,
             }

@@ -228,7 +228,7 @@
     /** Compared with a character that no font has; a combining mark is looked at on a letter. */
     const isBox = (char, before) => pen.measureText(before + char).width === pen.measureText(before + "\u{FFFFE}").width
       && look(before + char) === look(before + "\u{FFFFE}");
-    const texts = [...view.groups.map((group) => group[2]), ...Object.values(view.names), ...view.prompt.flatMap((part) => part[2].map((piece) => piece[1]))];
+    const texts = [...view.groups.map((group) => group[2]), ...Object.values(view.names), ...view.prompt.flatMap((part) => part[2].map((piece) => piece[0]))];
     const chars = [...new Set(texts.join("").match(/[^\u0000-\u02ff\p{C}\p{Z}]|[\u{1f000}-\u{1faff}]/gu))];
     const none = chars.filter((char) => isBox(char, /\p{M}/u.test(char) ? "a" : ""));
     if (!none.length) return;
@@ -251,10 +251,10 @@
       item.style.marginLeft = 24 * branch.depth + "px";
       $("tree").append(item);
     }
+    if (view.dropped) $("prompt").append(make("p", { className: "warning", textContent: view.dropped }));
     for (const [title, kind, pieces] of view.prompt) {
       $("prompt").append(make("h3", { textContent: title }), make("p", { className: kind, dir: "auto" },
-        ...pieces.map(([id, text, note, shade]) => make("span", {
-          textContent: legible(text), className: shade === null ? "" : "t" + shade, title: "token " + id + (note ? ", " + note : "") }))));
+        ...pieces.map(([text, title, shade]) => make("span", { textContent: legible(text), className: shade === null ? "" : "t" + shade, title }))));
     }
     if (count) for (const id of ["loss", "proof"]) $(id).append(make("pre", { textContent: view[id] }));
     for (const [label, value] of view.identity) $("identity").append(make("dt", { textContent: label }), make("dd", { textContent: value }));

@@ -23,10 +23,11 @@ from .contrast import facts
 from .explanation import Explanation
 from .json import explanation_json, number
 from .lines import Shown, plain, shown
-from .loss import Scored, loss_lines
+from .loss import Scored, SeenToken, loss_lines
 from .scale import LAYERS, Theme, colour, hex_colour, ink, read
 from .sheet import legend
-from .text import headline, origin, outcome, overview, percent, whole
+from .text import dropped, headline, origin, outcome, overview, percent, whole
+from .tokens import Group, PromptPart, groups
 from .tree import TreeRow, continuation, met, said, title, tree, tree_rows
 from .turn import Turn
 from .view import StepView
@@ -124,6 +125,7 @@ def page_data(explanation: Explanation, step: int | None, extras: Extras) -> dic
         },
         "swatches": _SWATCHES,
         "whole": " · ".join(whole(explanation)),
+        "dropped": dropped(explanation),
         "prompt": _prompt(explanation, extras.scored),
         "loss": _loss(explanation, extras.scored),
         "proof": "\n".join(extras.certificate) or _unproven(explanation),
@@ -185,7 +187,7 @@ def _text(tokens: Sequence[ReplyToken], part: tuple[int, int]) -> str:
 
 def _step(explanation: Explanation, index: int, stages: dict[StageName, int]) -> dict[str, Any]:
     step, view = explanation.turn.trace.steps[index], explanation.step(index)
-    final = {candidate.id: candidate.p_final for candidate in view.candidates}
+    shown = {candidate.id: candidate for candidate in view.candidates}
     out: dict[str, Any] = {
         "id": step.id,
         "bytes": view.bytes.hex(),
@@ -199,7 +201,13 @@ def _step(explanation: Explanation, index: int, stages: dict[StageName, int]) ->
         "stages": [[stages[stage.name], stage.survivors, _cut(stage.log_normaliser, 5)] for stage in step.stages],
         "row_hash": f"{step.row_hash:016x}",
         "top": [
-            [c.id, _cut(c.logprob, 5), _cut(final[c.id], 5), *([stages[c.removed_by]] if c.removed_by else [])]
+            [
+                c.id,
+                # As the view has it: with the step's own number for the chosen one, and summing to 1 with the rest.
+                _cut(step.logprob if c.id == step.id else _log(shown[c.id].p), 6),
+                _cut(shown[c.id].p_final, 6),
+                *([stages[c.removed_by]] if c.removed_by else []),
+            ]
             for c in step.top
         ],
         "remainder": _cut(view.remainder, 6),
@@ -207,6 +215,10 @@ def _step(explanation: Explanation, index: int, stages: dict[StageName, int]) ->
         "bar": _bar(view),
     }
     return out if view.greedy == step.id else out | {"greedy": view.greedy}
+
+
+def _log(p: float) -> float:
+    return math.log(p) if p else -math.inf
 
 
 def _bar(view: StepView) -> list[float | None]:
@@ -227,34 +239,39 @@ def _cut(value: float, digits: int) -> float | None:
     return int(rounded) if rounded is not None and rounded.is_integer() else rounded
 
 
-def _prompt(
-    explanation: Explanation, scored: Scored | None
-) -> list[tuple[str, str, list[tuple[int, str, str, int | None]]]]:
-    """Of each part: its origin, its kind, and of each token the id, text, a note and its shade."""
-    seen = scored.prompt if scored else ()
+Tile = tuple[str, str, int | None]
+"""Of what the model saw: its text, what to say of its tokens, and its shade."""
 
-    def token(position: int, number: int, text: str) -> tuple[int, str, str, int | None]:
-        own = seen[position] if seen else None
-        if own is None or own.logprob is None or own.surprisal_bits is None:
-            return number, text, "", None
-        shade = round(read("probability", math.exp(own.logprob)).unsure * SHADES)
-        return number, text, f"{percent(math.exp(own.logprob))}, {own.surprisal_bits:.2f} bits", shade
 
+def _prompt(explanation: Explanation, scored: Scored | None) -> list[tuple[str, str, list[Tile]]]:
+    """Of each part of the prompt: its origin, its kind, and its tiles. A character of several tokens is on one."""
     return [
         (
             f"{origin(part)} · {len(part.ids)} tokens from position {part.start}",
             part.kind,
-            [
-                token(
-                    part.start + offset,
-                    number,
-                    visible(piece).replace("⏎", "⏎\n") if part.kind == "marker" else neutral(piece) or ERASED,
-                )
-                for offset, (number, piece) in enumerate(zip(part.ids, part.pieces, strict=True))
-            ],
+            [_seen(part, group, scored.prompt if scored else ()) for group in groups(part.pieces)],
         )
         for part in explanation.prompt
     ]
+
+
+def _seen(part: PromptPart, group: Group, scored: Sequence[SeenToken]) -> Tile:
+    text = visible(group.bytes).replace("⏎", "⏎\n") if part.kind == "marker" else neutral(group.bytes) or ERASED
+    places = range(group.first, group.last + 1)
+    notes = [f"token {part.ids[place]}" for place in places]
+    if len(notes) > 1:
+        notes = [f"{note} {visible(part.pieces[place])}" for note, place in zip(notes, places, strict=True)]
+    own = [scored[part.start + place] if scored else None for place in places]
+    known = [token.logprob for token in own if token is not None and token.logprob is not None]
+    shade = round(read("probability", math.exp(min(known))).unsure * SHADES) if known else None
+    return text, "\n".join(map(_noted, notes, own)), shade
+
+
+def _noted(note: str, token: SeenToken | None) -> str:
+    """The note, and how likely the token was."""
+    if token is None or token.logprob is None or token.surprisal_bits is None:
+        return note
+    return f"{note}, {percent(math.exp(token.logprob))}, {token.surprisal_bits:.2f} bits"
 
 
 def _identity(explanation: Explanation) -> list[tuple[str, str]]:

@@ -295,11 +295,7 @@ def prompt_lines(explanation: Explanation, columns: int = 80) -> list[str]:
     """What the model saw: every part of the prompt with its origin."""
     turn = explanation.turn
     out = [f"What the model saw: {len(turn.prompt.ids)} tokens, nothing else", "(│ stands between two tokens)"]
-    if turn.prompt.dropped_turns:
-        out.append(
-            f"dropped, oldest first: {turn.prompt.dropped_turns} turns, {turn.prompt.dropped_tokens} tokens "
-            "(the conversation is longer than the model's context)"
-        )
+    out += textwrap.wrap(dropped(explanation), columns)
     for part in explanation.prompt:
         out += ["", f"[{origin(part)} · {len(part.ids)} tokens from position {part.start}]"]
         if part.is_erased:
@@ -307,6 +303,18 @@ def prompt_lines(explanation: Explanation, columns: int = 80) -> list[str]:
             continue
         out += _token_by_token(part, columns)
     return out
+
+
+def dropped(explanation: Explanation) -> str:
+    """What of the conversation the model did not see; "" if it saw all of it."""
+    prompt = explanation.turn.prompt
+    if not prompt.dropped_turns:
+        return ""
+    turns = f"{prompt.dropped_turns} turn{'s' if prompt.dropped_turns > 1 else ''}"
+    return (
+        f"dropped, oldest first: {turns}, {prompt.dropped_tokens} tokens "
+        "(the conversation is longer than the model's context)"
+    )
 
 
 def _token_by_token(part: PromptPart, columns: int) -> list[str]:

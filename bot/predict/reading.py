@@ -49,7 +49,11 @@ def read(step: Step, sampling: Sampling, history: Sequence[int]) -> Reading:
     logprobs = {candidate.id: candidate.logprob for candidate in step.top}
     logprobs[step.id] = step.logprob
     removed_by = {candidate.id: candidate.removed_by for candidate in step.top}
-    raw, raw_remainder = _complete(list(map(math.exp, logprobs.values())), exhaustive=False)
+    place = list(logprobs).index(step.id)
+    # The others' log-probabilities are rounded in the record, the chosen one's is not: it stays as it is.
+    raw, raw_remainder = _complete_around(
+        list(map(math.exp, logprobs.values())), place, math.exp(step.logprob), exhaustive=False
+    )
 
     working = {token: logprob + step.log_normaliser for token, logprob in logprobs.items()}
     alive = dict.fromkeys(working, True)
@@ -62,7 +66,6 @@ def read(step: Step, sampling: Sampling, history: Sequence[int]) -> Reading:
         weights = [_exp(working[token] - stage.log_normaliser) if alive[token] else 0.0 for token in working]
         exhaustive = sum(alive.values()) >= stage.survivors
         if number == len(step.stages):
-            place = list(working).index(step.id)
             probabilities, remainder = _complete_around(weights, place, step.p_final, exhaustive=exhaustive)
         else:
             probabilities, remainder = _complete(weights, exhaustive=exhaustive)

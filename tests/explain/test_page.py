@@ -1,10 +1,12 @@
 """The page: one file, nothing remote, nothing in it acts, and a browser shows what was recorded."""
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from browser import chromium
@@ -15,6 +17,7 @@ from glasshead.explain.page import Extras, embedded, page
 from glasshead.explain.turn import Trace, Turn
 from glasshead.explain.visible import visible
 from glasshead.predict.step import Score
+from glasshead.store.codec import decode, encode
 from playwright.sync_api import Browser, Page
 
 from .recording import Recorder
@@ -39,21 +42,43 @@ def opened(browser: Browser, html: str, path: Path, **context: object) -> tuple[
     return shown, noise
 
 
-def test_the_data_inside_is_the_record(turn: Turn) -> None:
-    html = page(explain(turn))
+def inside(html: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The data of a page, and its steps."""
     found = re.search(
         r'<script type="application/json" id="data">(.*?)</script>\s*<script[^>]* id="steps">(.*?)</script>',
         html,
         re.S,
     )
     assert found is not None
-    data, steps = json.loads(found[1]), list(map(json.loads, found[2].split("\n")))
+    return json.loads(found[1]), list(map(json.loads, found[2].split("\n")))
+
+
+def logged(turn: Turn) -> Turn:
+    """The turn as the log keeps it: the candidates' log-probabilities rounded, the chosen token's not."""
+    steps, _, _ = decode(encode(turn.trace.steps, turn.schedule, turn.trace.k))
+    return replace(turn, trace=replace(turn.trace, steps=steps))
+
+
+def test_the_data_inside_is_the_record(turn: Turn) -> None:
+    data, steps = inside(page(explain(turn)))
     assert data["prompt_ids"] == list(turn.prompt.ids) and data["seed"] == turn.seed
     assert [step["id"] for step in steps] == [step.id for step in turn.trace.steps]
     for shown, step in zip(steps, turn.trace.steps, strict=True):
         assert shown["logprob"] == pytest.approx(step.logprob, abs=1e-6)
         assert shown["row_hash"] == f"{step.row_hash:016x}"
         assert [c[0] for c in shown["top"]] == [c.id for c in step.top]
+
+
+def test_every_step_agrees_with_itself(turn: Turn, long_turn: Turn) -> None:
+    for made in (logged(turn), logged(long_turn)):
+        for step in inside(page(explain(made)))[1]:
+            listed = {id_: math.exp(logprob) for id_, logprob, *_ in step["top"]}
+            own = math.exp(step["logprob"])
+            assert listed.setdefault(step["id"], own) == own
+            assert sum(listed.values()) + step["remainder"] == pytest.approx(1, abs=1e-5)
+            final = {id_: p for id_, _, p, *_ in step["top"]}
+            assert final.setdefault(step["id"], step["p_final"]) == step["p_final"]
+            assert sum(final.values()) + step["final_remainder"] == pytest.approx(1, abs=1e-5)
 
 
 def test_five_hundred_tokens_are_under_500_kilobytes(long_turn: Turn) -> None:
@@ -85,10 +110,40 @@ def test_hovering_opens_a_step(turn: Turn, browser: Browser, tmp_path: Path) -> 
     shown.wait_for_function("document.getElementById('step').innerText.includes('step 4 of')")
 
 
-def test_every_candidate_list_sums_to_one(turn: Turn, browser: Browser, tmp_path: Path) -> None:
-    shown, _ = opened(browser, page(explain(turn)), tmp_path / "page.html")
-    cells = shown.eval_on_selector_all("#step tbody tr td:nth-child(3)", "all => all.map(cell => cell.innerText)")
-    assert sum(float(cell.split()[0].lstrip("<>")) for cell in cells) == pytest.approx(100, abs=0.5)
+def test_what_is_printed_of_every_step_agrees(turn: Turn, browser: Browser, tmp_path: Path) -> None:
+    made = logged(turn)
+    shown, _ = opened(browser, page(explain(made), step=0), tmp_path / "page.html")
+    for _ in made.trace.steps:
+        own = shown.inner_text("#step .numbers > div >> nth=0").split("\n")[1]
+        assert shown.inner_text("#step tr.chosen td:nth-child(3)") == own
+        cells = shown.eval_on_selector_all("#step tbody td:nth-child(3)", "all => all.map(cell => cell.innerText)")
+        assert sum(float(cell.split()[0].lstrip("<>")) for cell in cells) == pytest.approx(100, abs=0.5)
+        shown.keyboard.press("ArrowRight")
+
+
+@pytest.mark.parametrize("with_scores", [False, True])
+def test_what_the_model_saw_has_whole_characters(recorder: Recorder, with_scores: bool) -> None:
+    question = "नमस्ते 🌨 日本"
+    turn = recorder.read(question, "Yes.")
+    scores = [Score(0, -1.0, 1, 1.0, (), 0)] * (len(turn.prompt.ids) + len(turn.trace.steps) - 1)
+    data, _ = inside(page(explain(turn), extras=Extras(arrange(turn, scores) if with_scores else None)))
+    tiles = next(tiles for _, kind, tiles in data["view"]["prompt"] if kind == "typed")
+    assert "".join(text for text, _, _ in tiles) == question
+    cloud = next(title for text, title, _ in tiles if "🌨" in text)
+    assert cloud.count("token ") == cloud.count("\n") + 1 > 1 and "\\xf0" in cloud
+    assert cloud.count("bits") == (cloud.count("token ") if with_scores else 0)
+    typed = next(span for span in turn.prompt.spans if span.kind == "typed")
+    ids = [int(number) for _, title, _ in tiles for number in re.findall(r"token (\d+)", title)]
+    assert ids == list(turn.prompt.ids[typed.start : typed.end])
+
+
+def test_what_the_model_did_not_see_is_said(turn: Turn, browser: Browser, tmp_path: Path) -> None:
+    for turns, words in ((0, ""), (1, "1 turn, 31 tokens"), (2, "2 turns, 31 tokens")):
+        less = replace(turn, prompt=replace(turn.prompt, dropped_turns=turns, dropped_tokens=31 * bool(turns)))
+        shown, noise = opened(browser, page(explain(less)), tmp_path / "page.html")
+        said = shown.text_content("#prompt") or ""
+        assert words in said and ("dropped" in said) is bool(turns)
+        assert noise == []
 
 
 def test_a_hostile_reply_is_shown_as_text(recorder: Recorder, browser: Browser, tmp_path: Path) -> None:

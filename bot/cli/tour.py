@@ -12,7 +12,7 @@ from ..config import Settings, load_settings
 from ..errors import UserError
 from ..explain.certificate import Certificate
 from ..explain.proof import prove, threads_here
-from ..explain.tour import QUESTION, TOUR, Bench, report_lines, visit
+from ..explain.tour import QUESTION, TOUR, Bench, Finding, report_lines, visit
 from ..explain.turn import Turn
 from ..wiring import load_model, open_chat
 from .explain import columns
@@ -23,16 +23,19 @@ def tour(
     step: Annotated[int | None, typer.Option(help=f"Only this step, 1 to {len(TOUR)}.")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file instead of config.toml.")] = None,
 ) -> None:
-    """Eight short steps that show next-token prediction on your model. Exit code 1 if a claim does not hold."""
+    """Eight short steps that show next-token prediction on your model.
+
+    Exit code 1 if a claim does not hold, 2 if one could not be run.
+    """
     if step is not None and not 1 <= step <= len(TOUR):
         raise UserError(f"the tour has the steps 1 to {len(TOUR)}, not {step}")
     if not ask.strip():
         raise UserError("--ask is empty: the tour needs a question")
-    held = asyncio.run(_tour(load_settings(config), ask, [step] if step else range(1, len(TOUR) + 1)))
-    raise typer.Exit(0 if held else 1)
+    found = asyncio.run(_tour(load_settings(config), ask, [step] if step else range(1, len(TOUR) + 1)))
+    raise typer.Exit(1 if any(finding.holds is False for finding in found) else 2 * (not all(f.ran for f in found)))
 
 
-async def _tour(settings: Settings, question: str, numbers: list[int] | range) -> bool:
+async def _tour(settings: Settings, question: str, numbers: list[int] | range) -> list[Finding]:
     async with open_chat(settings) as chat:
         speaker = chat.speaker
 
@@ -40,15 +43,15 @@ async def _tour(settings: Settings, question: str, numbers: list[int] | range) -
             return await asyncio.to_thread(_prove, settings, turn)
 
         bench = Bench(speaker.engine, speaker.renderer, speaker.vocabulary, replay, question)
-        held = True
+        found = []
         for number in numbers:
             report = await visit(bench, number)
             print("\n".join(report_lines(report, columns())), flush=True)
-            held &= report.finding.holds is not False
+            found.append(report.finding)
             if sys.stdin and sys.stdin.isatty() and sys.stdout.isatty() and number != numbers[-1]:
                 await asyncio.to_thread(input, "\n[Enter] ")
             print()
-        return held
+        return found
 
 
 def _prove(settings: Settings, turn: Turn) -> Certificate:

@@ -99,10 +99,11 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What running a step gave. ``holds`` None: there was nothing to decide."""
+    """What running a step gave. ``holds`` None: there was nothing to decide, or it did not get to run."""
 
     lines: tuple[str, ...]
     holds: bool | None
+    ran: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,21 +209,24 @@ async def _again(bench: Bench) -> Finding:
 
 
 async def _history(bench: Bench) -> Finding:
-    """A few more words in the question, against the same question computed by another kernel: signal and noise."""
+    """The same reply after a few more words in the question, and after the same question by another kernel: signal
+    and noise, each where it is largest. (A model may begin every reply alike: with ``<think>``, say.)"""
     turn = await bench.turn()
-    ids, first = turn.prompt.ids, len(turn.prompt.ids)
+    ids, changed = turn.prompt.ids, bench.prompt(bench.question + CHANGE).ids
     reply = tuple(step.id for step in turn.trace.steps)
-    scored = await bench.engine.score((*ids, *reply), first=first)
-    changed = bench.prompt(bench.question + CHANGE).ids
-    other = (await bench.engine.score((*changed, reply[0]), first=len(changed)))[0]
+    scored = await bench.engine.score((*ids, *reply), first=len(ids))
+    other = await bench.engine.score((*changed, *reply), first=len(changed))
     noise = max(_distance(step.top, again.top) for step, again in zip(turn.trace.steps, scored, strict=True))
-    signal = _distance(scored[0].top, other.top)
+    signals = [_distance(one.top, two.top) for one, two in zip(scored, other, strict=True)]
+    signal = max(signals)
+    at = signals.index(signal)
+    where = "" if not at else f" and {at} token{'s' if at > 1 else ''} of the reply"
     return Finding(
         (
-            f"after {quoted(bench.question.encode(), 60)}:",
-            *_bars(bench, scored[0].top[:3]),
-            f"after {quoted((bench.question + CHANGE).encode(), 60)}:",
-            *_bars(bench, other.top[:3]),
+            f"after {quoted(bench.question.encode(), 60)}{where}:",
+            *_bars(bench, scored[at].top[:3]),
+            f"after {quoted((bench.question + CHANGE).encode(), 60)}{where}:",
+            *_bars(bench, other[at].top[:3]),
             f"total variation between the two, over the listed tokens: {signal:.4f}",
             f"noise floor: the reply's tokens by two kernels, at most: {noise:.1e}",
         ),
@@ -234,7 +238,7 @@ async def _loss(bench: Bench) -> Finding:
     certificate = await bench.certificate()
     result = next((result for result in certificate.levels if result.level == "C"), None)
     if result is None:
-        return Finding(("this engine cannot score a finished text",), False)
+        return Finding(("this engine cannot score a finished text",), None, ran=False)
     count = max(1, result.checked)
     apart = (result.cross_entropy - result.recorded_cross_entropy) / count
     return Finding(
@@ -327,16 +331,18 @@ class Report:
 
     @property
     def verdict(self) -> str:
+        if not self.finding.ran:
+            return "could not be run: nothing is said about the claim"
         return {True: "holds here", False: "DOES NOT HOLD here", None: "nothing to decide"}[self.finding.holds]
 
 
 async def visit(bench: Bench, number: int) -> Report:
-    """Run step ``number`` (from 1). A fault of the model or the engine makes the step fail, not the tour."""
+    """Run step ``number`` (from 1). What the engine refuses (its queue is full, say) ends this step alone."""
     stop = TOUR[number - 1]
     try:
         finding = await stop.run(bench)
     except UserError as error:
-        finding = Finding((f"it could not be run: {error}",), False)
+        finding = Finding((str(error),), None, ran=False)
     return Report(number, stop, finding)
 
 

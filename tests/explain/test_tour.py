@@ -14,6 +14,7 @@ from glasshead.explain.lines import width
 from glasshead.explain.proof import prove
 from glasshead.explain.tour import TOUR, Bench, report_lines, visit
 from glasshead.explain.turn import Turn
+from glasshead.predict.engine import QueueFull
 from glasshead.predict.local import EngineSettings, LocalEngine
 from glasshead.predict.model import Model
 from glasshead.predict.prompt import Prompt
@@ -65,13 +66,40 @@ async def test_a_replay_that_is_not_bitwise_fails_its_step(bench: Bench, loaded:
     assert "DOES NOT HOLD" in "\n".join(report_lines(report))
 
 
-async def test_an_engine_that_cannot_prove_fails_the_step_and_not_the_tour(bench: Bench) -> None:
+async def test_a_step_that_cannot_be_run_says_nothing_about_its_claim(bench: Bench) -> None:
     async def refuses(turn: Turn) -> Certificate:
         raise UserError("no replay on this engine")
 
-    bench.replay = refuses
-    assert (await visit(bench, 5)).finding.holds is False
+    def full(*_: Any) -> None:
+        raise QueueFull("64 replies wait")
+
+    bench.replay, bench.engine = refuses, Faulty(await written(bench), generate=full)  # type: ignore[assignment]
+    for number, reason in ((3, "64 replies wait"), (5, "no replay on this engine")):
+        report = await visit(bench, number)
+        said = "\n".join(report_lines(report))
+        assert report.finding.holds is None and not report.finding.ran
+        assert reason in said and "could not be run" in said and "HOLD" not in said
     assert (await visit(bench, 1)).finding.holds is True
+
+
+async def written(bench: Bench) -> Any:
+    """The engine, once the tour's reply is there."""
+    await bench.turn()
+    return bench.engine
+
+
+async def test_a_model_that_begins_every_reply_alike_is_looked_at_where_it_does_not(bench: Bench) -> None:
+    """As one does that always thinks first: whatever was asked, the first token is ``<think>``."""
+    honest, first = bench.engine, (await bench.turn()).trace.steps[0]
+
+    async def score(ids: Any, **settings: Any) -> list[Score]:
+        rows = await honest.score(ids, **settings)
+        return [replace(rows[0], top=first.top), *rows[1:]]
+
+    bench.engine = Faulty(honest, score=score)  # type: ignore[assignment]
+    report = await visit(bench, 6)
+    assert report.finding.holds is True, "\n".join(report_lines(report))
+    assert "of the reply" in "\n".join(report_lines(report))
 
 
 async def test_words_the_template_would_act_on_are_shown_as_typed(bench: Bench) -> None:
@@ -124,7 +152,8 @@ async def the_draws_are_of_another_seed(bench: Bench, _: Model) -> None:
 async def the_history_is_ignored(bench: Bench, _: Model) -> None:
     honest = bench.engine
     turn = await bench.turn()
-    same = await honest.score((*turn.prompt.ids, turn.trace.steps[0].id), first=len(turn.prompt.ids))
+    reply = [step.id for step in turn.trace.steps]
+    same = await honest.score((*turn.prompt.ids, *reply), first=len(turn.prompt.ids))
 
     async def score(ids: Any, first: int) -> list[Score]:
         return same if first != len(turn.prompt.ids) else await honest.score(ids, first=first)

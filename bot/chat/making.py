@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ PLACE_INTERVAL = 0.5
 """Seconds between two looks at a waiting reply's place in the queue."""
 PROGRESS_STEPS = 48
 """After so many steps what was generated is saved, so that a crash keeps it."""
+PROGRESS_SECONDS = 2.0
+"""And after so long, however few they are: who looks at a slow reply sees what is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,8 @@ class _Making:
         self._turn = turn
         self._steps: list[Step] = []
         self._generation: Generation | None = None
+        self._saved = 0, 0.0
+        """How many steps were saved last, and when; first, when the first came."""
         self.transcript = Transcript(
             speaker.vocabulary,
             opening.sampling.stop + speaker.stop,
@@ -122,13 +127,15 @@ class _Making:
             if isinstance(news, Queued):
                 yield news
                 continue
+            if not self._steps:
+                self._saved = 0, time.monotonic()
             self._steps.append(news)
             for event in transcript.feed(news.id):
                 yield event
             if transcript.stopped:
                 await generation.aclose()
                 return
-            if len(self._steps) % PROGRESS_STEPS == 0:
+            if self._is_due():
                 await self._save_progress()
 
     @property
@@ -145,8 +152,14 @@ class _Making:
             return ()
         return cut(self._generation.schedule, len(self._opening.prompt.ids) + len(self._steps) - 1)
 
+    def _is_due(self) -> bool:
+        """Whether enough came since the last time to be saved."""
+        steps, began = self._saved
+        return len(self._steps) - steps >= PROGRESS_STEPS or time.monotonic() - began >= PROGRESS_SECONDS
+
     async def _save_progress(self) -> None:
         """Keep what was generated so far. A log that cannot take it must not stop the reply."""
+        self._saved = len(self._steps), time.monotonic()
         try:
             await self._store.save_progress(
                 self._turn,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from glasshead.chat import Chat, Done, Queued, ReplyRequest, Started, Text, Thought
+from glasshead.chat import Chat, Done, Queued, ReplyRequest, Started, Text, Thought, making
 from glasshead.errors import UserError
 from glasshead.predict.draw import draw
 from glasshead.predict.engine import Generation
@@ -96,6 +96,21 @@ async def test_another_try_is_a_sibling(room: Room) -> None:
     third = await room.say("And a fruit.", parent=second.message)
     turn = await room.turn(third.done.turn)
     assert {span.message for span in turn.prompt.spans} == {None, question, second.message, turn.prompt_message}
+
+
+async def test_what_a_slow_reply_has_so_far_is_saved_after_a_while(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "PROGRESS_STEPS", 10**6)
+    monkeypatch.setattr(making, "PROGRESS_SECONDS", 0.1)
+    reply = await room.start(sampling=ENDLESS)
+    started = await until(reply, Started)
+    async with asyncio.timeout(20):
+        while not (turn := await room.turn(started.turn)).trace.steps:
+            await asyncio.sleep(0.02)
+    assert turn.status == "pending" and turn.reply
+    await reply.stop()
+    await until(reply, Done)
 
 
 async def test_stopping_keeps_what_was_said(room: Room) -> None:

@@ -140,7 +140,9 @@ class _Making:
 
     @property
     def finish(self) -> Finish:
-        """How a reply without a fault ended."""
+        """How a reply without a fault ended. An end of turn is one also where a stop string spells its token."""
+        if self._steps and self._speaker.vocabulary.is_end(self._steps[-1].id):
+            return "end"
         if self.transcript.stopped or self._generation is None:
             return "stop"
         return self._generation.finish or "stopped"

@@ -27,9 +27,13 @@ class Transcript:
         return self._stream.stopped
 
     def feed(self, id: int) -> list[Text | Thought]:
-        """What became certain with this token. Control tokens say nothing, but for those around a thought."""
-        piece = self._vocabulary.piece(id) if is_shown(id, self._vocabulary, self._tags) else b""
-        return self._tell(*self._splitter.feed(self._stream.feed(id, piece)))
+        """What became certain with this token. Control tokens say nothing, but for those around a thought, and no
+        stop string goes on beyond one."""
+        if is_shown(id, self._vocabulary, self._tags):
+            certain = self._stream.feed(id, self._vocabulary.piece(id))
+        else:
+            certain = self._stream.release()
+        return self._tell(*self._splitter.feed(certain))
 
     def finish(self) -> list[Text | Thought]:
         """The rest, when no more tokens come."""

@@ -10,6 +10,7 @@ from ..chat import Chat, Done
 from ..chat.request import SEED_LIMIT
 from ..config import Settings, load_settings
 from ..errors import UserError
+from ..explain.ending import stated
 from ..explain.visible import neutral
 from ..wiring import open_chat
 from .commands import HELP, Commands, require_whole
@@ -102,7 +103,7 @@ def _as_json(done: Done, session: int | None) -> dict[str, object]:
         "message": done.message,
         "reply": done.text,
         "reasoning": done.reasoning,
-        "finish": done.finish,
+        "finish": stated(done.finish),
         "tokens": done.n_tokens,
         "seed": done.seed,
         "logged": done.logged and done.gap is None,

@@ -1,11 +1,13 @@
 """How a reply ended, from the record: by an end-of-turn token, a stop string, its length, a person, or a fault.
 
-The record says `stop` for the first two. They are told apart by doing again what ended the reply: looking for the
-stop strings in the text as the tokens come. Where none is met, the last token is the model's own end of its turn.
+The record says `end` or `stop` for the first two, and of old replies `stop` for both. Which stop string it was is
+found by doing again what ended the reply: looking for them in the text as the tokens come. Where none is met, the
+last token is the model's own end of its turn.
 """
 
 import hashlib
 
+from ..predict.engine import Finish
 from ..predict.template import PLAIN_STOP
 from ..predict.text import TextStream
 from .turn import Turn
@@ -27,7 +29,8 @@ def stop_string(turn: Turn) -> str | None:
 
 def ends_itself(turn: Turn) -> bool:
     """Whether the last step is the model's end-of-turn token, which is no text of the reply."""
-    return turn.finish == "stop" and bool(turn.trace.steps) and stop_string(turn) is None
+    ended = turn.finish == "end" or (turn.finish == "stop" and stop_string(turn) is None)
+    return ended and bool(turn.trace.steps)
 
 
 def unshown_from(turn: Turn) -> int | None:
@@ -43,3 +46,8 @@ def unshown_from(turn: Turn) -> int | None:
         if at < 0:
             return index
     return None
+
+
+def stated(finish: Finish | None) -> Finish | None:
+    """As docs/json.md says it: `stop` for an end of turn, too."""
+    return "stop" if finish == "end" else finish

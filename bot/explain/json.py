@@ -7,7 +7,7 @@ from typing import Any
 from ..predict.prompt import Span
 from ..predict.step import Step
 from .branches import Comparison, ReplyToken
-from .ending import stop_string
+from .ending import stated, stop_string
 from .explanation import Explanation
 from .loss import Scored
 from .tree import Branch
@@ -31,7 +31,7 @@ def explanation_json(explanation: Explanation) -> Json:
         "session": turn.session,
         "parent_turn": turn.parent_turn,
         "status": turn.status,
-        "finish": turn.finish,
+        "finish": stated(turn.finish),
         "stop_string": stop_string(turn),
         "end_of_turn": next((token.index for token in explanation.tokens if token.is_end), None),
         "error": turn.error,

@@ -13,6 +13,7 @@ from .visible import ELLIPSIS, neutral, visible
 _BAR = "█"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _ENDINGS = {
+    "end": "ended its turn",
     "stop": "ended its turn",
     "length": "cut at its length limit",
     "stopped": "stopped by a person",

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .branches import ReplyToken, compare, reply
-from .ending import ends_itself
+from .ending import ends_itself, stated
 from .explanation import explain
 from .lines import Line, width
 from .text import outcome, percent, quoted
@@ -114,7 +114,7 @@ def title(branch: Branch) -> str:
     """A branch in a few words."""
     turn = branch.turn
     words = [f"turn {turn.id}", f"{turn.first_step + len(turn.trace.steps)} tokens"]
-    if turn.finish != "stop" or turn.error:
+    if stated(turn.finish) != "stop" or turn.error:
         words.append(outcome(explain(turn)))
     if branch.fork:
         words.append("the same draws" if branch.fork.same_draws else "fresh draws")

@@ -12,9 +12,10 @@ from .sampling import Sampling
 from .schedule import Schedule
 from .step import Score, Step
 
-Finish = Literal["stop", "length", "stopped", "error"]
-"""stop: the model ended its turn, or a stop string appeared. length: max_tokens, or the context was full.
-stopped: the reader closed the reply. error: a named fault."""
+Finish = Literal["stop", "end", "length", "stopped", "error"]
+"""stop: a stop string appeared; of an engine, and in old records, also: the model ended its turn. end: that,
+where it is known. length: max_tokens, or the context was full. stopped: the reader closed the reply. error: a
+named fault."""
 
 
 class EngineError(UserError):

@@ -23,13 +23,15 @@ class TextStream:
         """The text that became certain with token ``id``, whose bytes are ``piece``."""
         return self._advance(self._decoder.decode(piece))
 
+    def release(self) -> str:
+        """What was held back: no stop string goes on from here."""
+        held, self._held = self._held, ""
+        return held
+
     def finish(self) -> str:
         """The rest, when no more tokens come: what was held back, and U+FFFD for half a character."""
         text = self._advance(self._decoder.decode(b"", final=True))
-        if self.stopped is None:
-            text += self._held
-        self._held = ""
-        return text
+        return text + self.release()
 
     def _advance(self, new: str) -> str:
         if self.stopped is not None:

@@ -88,7 +88,7 @@ def _asked(row: Any, said: Mapping[int, MessageRow]) -> list[Json]:
 
 
 def _turn(row: Any, asked: list[Json], columns: Columns | None, pieces: Pieces) -> str:
-    finish = {"stop": "stop", "length": "length", "stopped": "stop"}.get(row.finish or "")
+    finish = {"stop": "stop", "end": "stop", "length": "length", "stopped": "stop"}.get(row.finish or "")
     choice = {"index": 0, "message": {"role": "assistant", "content": row.text or ""}, "finish_reason": finish}
     response = {
         "id": f"turn-{row.id}",

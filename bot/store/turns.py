@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from .. import __version__
 from ..errors import UserError
+from ..explain.ending import stated
 from ..explain.turn import Status
 from ..predict.engine import Finish, ModelIdentity, Timings
 from ..predict.prompt import Prompt
@@ -282,7 +283,7 @@ def _turn_row(row: Any) -> TurnRow:
         model=row.name,
         seed=row.seed,
         status=row.status,
-        finish=row.finish,
+        finish=stated(row.finish),
         error=row.error,
         n_prompt=row.n_prompt,
         n_cached=row.n_cached,

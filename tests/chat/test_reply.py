@@ -10,13 +10,18 @@ from typing import Any
 
 import pytest
 from glasshead.chat import Chat, Done, Queued, ReplyRequest, Started, Text, Thought, making
+from glasshead.chat.transcript import Transcript
 from glasshead.errors import UserError
+from glasshead.explain.explanation import explain
+from glasshead.explain.json import explanation_json
+from glasshead.explain.text import outcome
 from glasshead.predict.draw import draw
 from glasshead.predict.engine import Generation
 from glasshead.predict.message import Conversation, Message
 from glasshead.predict.model import Model
 from glasshead.predict.render import Renderer
 from glasshead.predict.sampling import Sampling
+from glasshead.predict.tags import Tags
 from glasshead.store import Store
 
 from .conftest import RUNNING, WAITING, speaker_of
@@ -96,6 +101,33 @@ async def test_another_try_is_a_sibling(room: Room) -> None:
     third = await room.say("And a fruit.", parent=second.message)
     turn = await room.turn(third.done.turn)
     assert {span.message for span in turn.prompt.spans} == {None, question, second.message, turn.prompt_message}
+
+
+async def test_an_end_of_turn_is_one_also_where_a_stop_string_spells_its_token(room: Room) -> None:
+    said = await room.say("Hello", sampling=room.with_sampling(stop=("<|im_end|>",), max_tokens=40).chat.sampling)
+    turn = await room.turn(said.done.turn)
+    assert turn.trace.steps[-1].id == END
+    explanation = explain(turn)
+    assert outcome(explanation) == "ended its turn"
+    assert explanation.tokens[-1].is_end and not explanation.tokens[-1].is_unshown
+    stated = explanation_json(explanation)
+    assert (stated["finish"], stated["stop_string"]) == ("stop", None)
+    assert stated["end_of_turn"] == len(turn.trace.steps) - 1
+    (row,) = [row for row in await room.chat.store.turns(room.session) if row.id == turn.id]
+    assert (turn.finish, row.finish) == ("end", "stop")
+
+
+async def test_no_stop_string_goes_on_beyond_a_control_token(loaded: Model) -> None:
+    """As the record is read later: its tokens' bytes one after another, a control token's among them."""
+    vocabulary = loaded.vocabulary
+    (control,) = vocabulary.tokenise("<|im_start|>", special=True)
+    left, right = (vocabulary.tokenise(text, special=False) for text in ("a ST", "OP b"))
+    for ids, shown, stopped in (((*left, *right), "a ", "STOP"), ((*left, control, *right), "a STOP b", None)):
+        transcript = Transcript(vocabulary, ("STOP",), thinking=False, tags=Tags("<think>", "</think>"))
+        for token in ids:
+            transcript.feed(token)
+        transcript.finish()
+        assert (transcript.answer, transcript.stopped) == (shown, stopped)
 
 
 async def test_what_a_slow_reply_has_so_far_is_saved_after_a_while(

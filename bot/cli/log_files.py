@@ -143,13 +143,13 @@ def _groups(file: TextIO, source: Path) -> Iterator[tuple[str, list[dict[str, An
         if number == 1:
             check_header(line)
             continue
-        if kind in ("session", "vocabulary") and session:
+        if kind == "vocabulary":  # also amid a session: exports were written so
+            yield "vocabulary", [line]
+            continue
+        if kind == "session" and session:
             yield "session", session
             session = []
-        if kind == "vocabulary":
-            yield "vocabulary", [line]
-        else:
-            session.append(line)
+        session.append(line)
     if session:
         yield "session", session
 

@@ -123,9 +123,10 @@ async def _jsonl(store: Store, query: Query, traces: bool, progress: Progress) -
     wanted = grouped(_heads_and_turns(store, query), PAGE if traces else LIGHT_PAGE)
     async with aclosing(written(store, "jsonl", wanted, traces)) as pages:
         async for page in pages:
+            yield page.text[: page.begins]
             if page.models:
                 yield await store.database.read(lambda c, page=page: vocabularies(c, page.models, known))  # type: ignore[misc]
-            yield page.text
+            yield page.text[page.begins :]
             done += page.turns
             progress(done)
 

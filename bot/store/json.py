@@ -64,16 +64,21 @@ def turn_json(row: TurnRow) -> Json:
 
 def marks_json(marks: Marks | None) -> Json:
     if marks is None:
-        return {"stars": None, "tags": [], "notes": [], "thumbs": []}
+        return {"stars": None, "rated_us": None, "tags": [], "tagged_us": [], "notes": [], "thumbs": []}
     return {
         "stars": marks.stars,
+        "rated_us": marks.rated_us,
         "tags": list(marks.tags),
+        "tagged_us": list(marks.tagged_us),
         "notes": [
             {"note": n.id, "first": n.first, "last": n.last, "text": n.text, "author": n.author,
              "created_us": n.created_us}
             for n in marks.notes
         ],
-        "thumbs": [{"person": snowflake(who), "value": value, "note": note} for who, value, note in marks.thumbs],
+        "thumbs": [
+            {"person": snowflake(who), "value": value, "note": note, "created_us": created_us}
+            for (who, value, note), created_us in zip(marks.thumbs, marks.thumbed_us, strict=True)
+        ],
     }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The lines of a `jsonl` export: everything, session by session."""
 
+import contextlib
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -8,13 +9,15 @@ import sqlalchemy as sa
 
 from ..predict.schedule import Schedule, plain
 from . import models, transfer
+from .among import among
+from .blocks import unpack_ids
 from .bulk import Bulk, bulk, heads, surprisal
 from .codec import Columns
 from .columns import Damaged
 from .json import Json, line_text, marks_json, snowflake
 from .models import vocabulary_blob
 from .step_values import step_values
-from .tables import model
+from .tables import message, model, turn
 from .written import Written
 
 
@@ -36,14 +39,40 @@ def written(connection: sa.Connection, page: Sequence[int], traces: bool) -> Wri
     """Some turns, each by its id, and the heads of sessions, each by its id below zero, a line each."""
     begun = {head.row.id: head for head in heads(connection, [-id_ for id_ in page if id_ < 0])}
     raw = bulk(connection, [id_ for id_ in page if id_ > 0], traces=traces)
-    lines: list[str] = []
+    copied = _copied(connection, begun)
+    before: list[str] = []
+    lines = before
     for id_ in page:  # what was deleted in between is left out
         if -id_ in begun:
             head = begun[-id_]
-            lines += map(line_text, transfer.session_lines(head.public_id, head.row, head.messages))
+            if lines is before:
+                lines = []
+            lines += map(line_text, transfer.session_lines(head.public_id, head.row, head.messages, copied))
         elif id_ in raw.rows:
             lines.append(turn_text(raw, raw.rows[id_], traces))
-    return Written("".join(f"{line}\n" for line in lines), len(raw.rows), frozenset(raw.models))
+    old, new = ("".join(f"{line}\n" for line in some) for some in (before, lines if lines is not before else ()))
+    return Written(old + new, len(raw.rows), frozenset(raw.models) | _models(connection, begun), len(old))
+
+
+def _models(connection: sa.Connection, sessions: Collection[int]) -> frozenset[int]:
+    """Those of all turns of some sessions."""
+    if not sessions:
+        return frozenset()
+    query = sa.select(turn.c.model_id).where(turn.c.session_id.in_(among(sessions))).distinct()
+    return frozenset(connection.execute(query).scalars())
+
+
+def _copied(connection: sa.Connection, sessions: Collection[int]) -> dict[int, list[int]]:
+    """The token ids of replies that were made in another session than they stand in: no turn there has them."""
+    if not sessions:
+        return {}
+    made = sa.exists().where(turn.c.reply_message_id == message.c.id)
+    query = sa.select(message.c.id, message.c.ids).where(message.c.ids.is_not(None), ~made)
+    out = {}
+    for id_, ids in connection.execute(query.where(message.c.session_id.in_(among(sessions)))):
+        with contextlib.suppress(Damaged, ValueError):
+            out[id_] = list(unpack_ids(ids))
+    return out
 
 
 def turn_text(raw: Bulk, row: Any, traces: bool) -> str:

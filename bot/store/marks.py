@@ -33,17 +33,20 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """``stars`` 1 to 5 or None; ``thumbs`` are (person's Discord id, -1 or 1, note)."""
+    """``stars`` 1 to 5 or None; ``thumbs`` are (person's Discord id, -1 or 1, note). And when each was given."""
 
     turn: int
     stars: int | None
     tags: tuple[str, ...]
     notes: tuple[Note, ...]
     thumbs: tuple[tuple[int | None, int, str], ...]
+    rated_us: int | None = None
+    tagged_us: tuple[int, ...] = ()
+    thumbed_us: tuple[int, ...] = ()
 
 
-def rate(connection: sa.Connection, turn_id: int, stars: int | None) -> None:
-    """A reviewer's rating, 1 to 5; None takes it back."""
+def rate(connection: sa.Connection, turn_id: int, stars: int | None, at_us: int | None = None) -> None:
+    """A reviewer's rating, 1 to 5; None takes it back. Given now, or ``at_us``."""
     if stars is not None and not 1 <= stars <= 5:
         raise UserError(f"a rating is 1 to 5, not {stars}")
     require_turn(connection, turn_id)
@@ -51,13 +54,20 @@ def rate(connection: sa.Connection, turn_id: int, stars: int | None) -> None:
     _count(connection, turn_id, mine, -1)
     connection.execute(feedback.delete().where(mine))
     if stars is not None:
-        values = {"turn_id": turn_id, "source": STARS, "value": stars, "created_us": now_us()}
+        values = {
+            "turn_id": turn_id,
+            "source": STARS,
+            "value": stars,
+            "created_us": now_us() if at_us is None else at_us,
+        }
         connection.execute(feedback.insert().values(values))
     _count(connection, turn_id, mine, 1)
 
 
-def thumb(connection: sa.Connection, turn_id: int, discord_id: int, value: int, note: str = "") -> None:
-    """A person's thumb: 1, -1, or 0 to take it back."""
+def thumb(  # noqa: PLR0917
+    connection: sa.Connection, turn_id: int, discord_id: int, value: int, note: str = "", at_us: int | None = None
+) -> None:
+    """A person's thumb: 1, -1, or 0 to take it back. Given now, or ``at_us``."""
     if value not in (-1, 0, 1):
         raise UserError(f"a thumb is -1, 0 or 1, not {value}")
     require_turn(connection, turn_id)
@@ -67,7 +77,7 @@ def thumb(connection: sa.Connection, turn_id: int, discord_id: int, value: int, 
     connection.execute(feedback.delete().where(mine))
     if value:
         values = {"turn_id": turn_id, "person_id": who, "source": THUMB, "value": value, "note": note}
-        connection.execute(feedback.insert().values(values | {"created_us": now_us()}))
+        connection.execute(feedback.insert().values(values | {"created_us": now_us() if at_us is None else at_us}))
     _count(connection, turn_id, mine, 1)
 
 
@@ -80,9 +90,10 @@ def _count(connection: sa.Connection, turn_id: int, which: sa.ColumnElement[bool
             add(connection, turn_id, thumbs_up=sign * (value > 0), thumbs_down=sign * (value < 0))
 
 
-def add_tag(connection: sa.Connection, turn_id: int, name: str) -> None:
+def add_tag(connection: sa.Connection, turn_id: int, name: str, at_us: int | None = None) -> None:
     require_turn(connection, turn_id)
-    values = {"turn_id": turn_id, "name": _tag_name(name), "created_us": now_us()}
+    created_us = now_us() if at_us is None else at_us
+    values = {"turn_id": turn_id, "name": _tag_name(name), "created_us": created_us}
     connection.execute(insert(tag).values(values).on_conflict_do_nothing())
 
 
@@ -149,17 +160,17 @@ def _marks(connection: sa.Connection, which: sa.ColumnElement[bool]) -> dict[int
     def rows(query: Any) -> Any:
         return connection.execute(query.where(which)).all()
 
-    stars: dict[int, int] = {}
-    thumbs: dict[int, list[tuple[int | None, int, str]]] = {}
+    stars: dict[int, tuple[int, int]] = {}
+    thumbs: dict[int, list[Any]] = {}
     given = sa.select(feedback, person.c.discord_id).join(turn, turn.c.id == feedback.c.turn_id)
     for row in rows(given.outerjoin(person, person.c.id == feedback.c.person_id).order_by(feedback.c.id)):
         if row.source == STARS:
-            stars[row.turn_id] = row.value
+            stars[row.turn_id] = row.value, row.created_us
         else:
-            thumbs.setdefault(row.turn_id, []).append((row.discord_id, row.value, row.note))
-    tags: dict[int, list[str]] = {}
+            thumbs.setdefault(row.turn_id, []).append(row)
+    tags: dict[int, list[Any]] = {}
     for row in rows(sa.select(tag).join(turn, turn.c.id == tag.c.turn_id).order_by(tag.c.name)):
-        tags.setdefault(row.turn_id, []).append(row.name)
+        tags.setdefault(row.turn_id, []).append(row)
     notes: dict[int, list[Note]] = {}
     for row in rows(sa.select(annotation).join(turn, turn.c.id == annotation.c.turn_id).order_by(annotation.c.id)):
         note = Note(row.id, row.turn_id, row.first, row.last, row.note, row.author, row.created_us)
@@ -167,10 +178,13 @@ def _marks(connection: sa.Connection, which: sa.ColumnElement[bool]) -> dict[int
     return {
         id_: Marks(
             turn=id_,
-            stars=stars.get(id_),
-            tags=tuple(tags.get(id_, ())),
+            stars=stars[id_][0] if id_ in stars else None,
+            tags=tuple(row.name for row in tags.get(id_, ())),
             notes=tuple(notes.get(id_, ())),
-            thumbs=tuple(thumbs.get(id_, ())),
+            thumbs=tuple((row.discord_id, row.value, row.note) for row in thumbs.get(id_, ())),
+            rated_us=stars[id_][1] if id_ in stars else None,
+            tagged_us=tuple(row.created_us for row in tags.get(id_, ())),
+            thumbed_us=tuple(row.created_us for row in thumbs.get(id_, ())),
         )
         for id_ in sorted({*stars, *thumbs, *tags, *notes})
     }

@@ -12,21 +12,30 @@ from ..errors import UserError
 
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file under this name is whole: what could not be finished is taken back.
+    """A file under this name is whole: it gets it when it is finished. Until then it is called `.part`, and what
+    could not be finished is taken back.
 
     Raises UserError where there is one already, or none can be written.
     """
+    if path.exists():
+        raise UserError(f"{path} exists already: name a new file")
+    partial = path.with_name(path.name + ".part")
     try:
-        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-    except FileExistsError:
-        raise UserError(f"{path} exists already: name a new file") from None
+        partial.unlink(missing_ok=True)
+        file = os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from None
     try:
         with file:
             yield file
+        written = os.open(partial, os.O_RDONLY)
+        try:
+            os.fsync(written)
+        finally:
+            os.close(written)
+        partial.rename(path)
     except BaseException as error:
-        path.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise UserError(f"{path} cannot be written: {error.strerror}") from None
         raise

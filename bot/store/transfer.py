@@ -9,9 +9,10 @@ import base64
 import math
 import secrets
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from typing import Any
 
 import sqlalchemy as sa
@@ -44,10 +45,14 @@ def vocabulary_line(model: ModelIdentity, blob: bytes) -> Json:
     return {"type": "vocabulary", "model": asdict(model), "pieces": base64.b64encode(blob).decode()}
 
 
-def session_lines(public_id: str, row: SessionRow, messages: list[MessageRow]) -> Iterator[Json]:
+def session_lines(
+    public_id: str, row: SessionRow, messages: list[MessageRow], copied: Mapping[int, list[int]]
+) -> Iterator[Json]:
+    """``copied``: the token ids of replies that no turn of the session made, by message."""
     yield {"type": "session", "public_id": public_id, **session_json(row)}
     for said in messages:
-        yield {"type": "message", "session": row.id, **message_json(said)}
+        ids = {"ids": copied[said.id]} if said.id in copied else {}
+        yield {"type": "message", "session": row.id, **message_json(said), **ids}
 
 
 def step_from(value: Json) -> Step:
@@ -162,6 +167,7 @@ def _import_message(connection: sa.Connection, session_id: int, line: Json, said
         "person_id": sessions.person_id(connection, _number(line["person"]), line["author"]),
         "text": line["text"],
         "reasoning": line["reasoning"],
+        "ids": pack_ids(line["ids"]) if "ids" in line else None,
         "discord_message_id": _number(line["discord_message"]),
         "unspaced": sessions.unspaced(line["text"]),
         "erased": line["erased"],
@@ -227,16 +233,19 @@ def _import_turn(  # noqa: PLR0917
 
 
 def _import_marks(connection: sa.Connection, turn_id: int, values: Json) -> None:
+    # Exports of older versions do not say when.
     if values["stars"] is not None:
-        marking.rate(connection, turn_id, values["stars"])
-    for name in values["tags"]:
-        marking.add_tag(connection, turn_id, name)
+        marking.rate(connection, turn_id, values["stars"], values.get("rated_us"))
+    for name, tagged_us in zip_longest(values["tags"], values.get("tagged_us", ())):
+        marking.add_tag(connection, turn_id, name, tagged_us)
     for note in values["notes"]:
         fields = {name: note[name] for name in ("first", "last", "author", "created_us")}
         connection.execute(annotation.insert().values(turn_id=turn_id, note=note["text"], **fields))
     for thumb in values["thumbs"]:
         if thumb["person"] is not None:
-            marking.thumb(connection, turn_id, int(thumb["person"]), thumb["value"], thumb["note"])
+            marking.thumb(
+                connection, turn_id, int(thumb["person"]), thumb["value"], thumb["note"], thumb.get("created_us")
+            )
 
 
 def _number(value: str | None) -> int | None:

@@ -52,6 +52,7 @@ async def ask(
     seed: int = 1,
     given: Prompt | None = None,
     status: str = "ok",
+    by: ModelIdentity = MODEL,
 ) -> tuple[int, int, int | None]:
     """A message and its turn: (message, turn, reply's message). ``reply`` None leaves the turn pending."""
     message = await store.append_message(session, "user", text, parent=parent, person=person, author=author)
@@ -59,7 +60,7 @@ async def ask(
         session=session,
         prompt_message=message,
         prompt=given or prompt(text, message),
-        model=MODEL,
+        model=by,
         sampling=SAMPLING,
         seed=seed,
         requester=person,

@@ -7,14 +7,17 @@ import json
 from pathlib import Path
 
 import pytest
+from glasshead.cli.log_files import _groups
 from glasshead.errors import UserError
 from glasshead.predict.prompt import Prompt, Span
 from glasshead.store import Store, export_process, marks
 from glasshead.store import export as exporting
 from glasshead.store.backup import check
 from glasshead.store.export import export
+from glasshead.store.new_file import new_text
 from glasshead.store.parquet import write_parquet
 from glasshead.store.search_syntax import Query, parse
+from glasshead.store.tables import feedback, tag
 from glasshead.store.writes import import_session, import_vocabulary
 
 from .making import MODEL, PIECES, SAMPLING, ask, steps
@@ -54,7 +57,10 @@ async def filled(store: Store) -> Store:
     await store.database.write(lambda c: marks.add_note(c, turn, "see", first=1, last=2, author="R"))
     await store.set_feedback(turn, person=9, value=-1, note="meh")
     other = await store.start_session(kind="direct")
-    await store.append_message(other, "user", "alone")
+    alone = await store.append_message(other, "user", "alone")
+    await store.copy_message(reply, parent=alone, session=other)
+    for number, table in enumerate((feedback, tag)):  # of long ago: an import must not say now
+        await store.database.write(lambda c, t=table, n=number: c.execute(t.update().values(created_us=10**15 + n)))
     return store
 
 
@@ -79,9 +85,13 @@ async def test_a_log_comes_back_unchanged(filled: Store, tmp_path: Path):
     for line in moved:  # what a crash would do to a turn that was still open
         if line["type"] == "turn" and line["status"] == "pending":
             line["status"] = "interrupted"
+        if line["type"] == "message" and "ids" in line:
+            line["turn"] = None  # it was made in another session, which a log that takes this in need not have
     assert [json.loads(line) for line in second.splitlines()[1:]] == moved
     for id_ in (1, 2, 3):
         assert await copy.turn(id_) == await filled.turn(id_)
+    copied = (await copy.messages(2))[-1].id
+    assert (await copy.conversation(copied))[-1].ids == (await filled.conversation(copied))[-1].ids != ()
     assert await load(copy, first) == [None, None]  # it knows both already
     await copy.close()
 
@@ -187,6 +197,56 @@ async def test_lines_that_make_no_session_are_refused(store: Store):
             await import_session(store, lines=lines)
     assert await store.sessions() == []
     assert Query() == parse("")
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 25])
+async def test_vocabularies_stand_before_the_session_that_needs_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch, page: int
+):
+    """A session goes on with another model, however the pages of the export fall."""
+    monkeypatch.setattr(exporting, "PAGE", page)
+    other = dataclasses.replace(MODEL, name="other", sha256="d" * 64)
+    await store.save_vocabulary(other, PIECES[:10])
+    first, second = await store.start_session(), await store.start_session()
+    await ask(store, first, "hello", "hello", n=1)
+    await ask(store, first, "hello", "hello", n=1, by=other)
+    await ask(store, second, "hello", "hello", n=1, by=other)
+    kinds = [json.loads(line)["type"] for line in (await text(store, "jsonl")).splitlines()]
+    session = ["session", *["message"] * 4, "turn", "turn"]
+    assert kinds == ["log", "vocabulary", "vocabulary", *session, "session", "message", "message", "turn"]
+
+
+async def test_a_vocabulary_amid_a_session_does_not_end_it(store: Store, tmp_path: Path):
+    """Older exports had such."""
+    session = await store.start_session()
+    for _ in range(3):
+        await ask(store, session, "hello", "hello", n=1)
+    head, vocabulary, *lines = (await text(store, "jsonl")).splitlines(keepends=True)
+    source = tmp_path / "log.jsonl"
+    source.write_text("".join([head, *lines[:-1], vocabulary, lines[-1]]))
+    with source.open() as file:
+        groups = list(_groups(file, source))
+    assert [(kind, len(lines)) for kind, lines in groups] == [("vocabulary", 1), ("session", 1 + 6 + 3)]
+
+
+def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path):
+    path = tmp_path / "out.jsonl"
+    (tmp_path / "out.jsonl.part").write_text("of one that was killed")
+
+    def write(fail: bool) -> None:
+        with new_text(path) as file:
+            file.write("half")
+            file.flush()
+            assert not path.exists()
+            if fail:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write(fail=True)
+    assert list(tmp_path.iterdir()) == []
+    write(fail=False)
+    assert [each.name for each in tmp_path.iterdir()] == ["out.jsonl"] and path.read_text() == "half"
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 WRONG = (None, "x", [], 2**70, "remove")

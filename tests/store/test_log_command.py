@@ -63,7 +63,9 @@ def test_list_and_show_as_json(path: Path):
         (1, "5", "ok", 12),
         (2, "5", "ok", 12),
     ]
-    assert shown["turns"][0]["marks"] == {"stars": None, "tags": [], "notes": [], "thumbs": []}
+    assert shown["turns"][0]["marks"] == {
+        "stars": None, "rated_us": None, "tags": [], "tagged_us": [], "notes": [], "thumbs": [],
+    }  # fmt: skip
 
 
 def test_nothing_logged_acts_on_a_terminal(path: Path):

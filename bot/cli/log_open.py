@@ -44,5 +44,5 @@ def writing(config: Path | None, work: Callable[[Write], Awaitable[T]]) -> T:
 
 
 def caches(settings: Settings) -> tuple[Path, ...]:
-    """Folders of data derived from conversations; an erasure empties them."""
+    """Folders of saved KV caches; an erasure deletes what was saved there."""
     return (settings.engine.kv_folder,)

@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import struct
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _NAME = b"glasshead kv "
 MAGIC = _NAME + b"3\n"
+_OURS = re.compile(r"[0-9a-f]{16}-[0-9a-f]{32}\.(kv|[0-9]+\.part)")
 _SUM = 16
 _MOST_HEAD = 64 << 20
 
@@ -41,6 +43,24 @@ class Spilled:
 
 class Damaged(Exception):
     """The file is not what was written."""
+
+
+def empty(folder: Path) -> None:
+    """Delete every snapshot in the folder, whole or half written, whatever its key; nothing else that lies there.
+
+    Raises OSError for one that cannot be deleted.
+    """
+    for ending in (".part", ".kv"):  # in this order: a half one may become whole meanwhile
+        for path in _snapshots(folder):
+            if path.suffix == ending:
+                path.unlink(missing_ok=True)
+
+
+def _snapshots(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if _OURS.fullmatch(path.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 class Spill:

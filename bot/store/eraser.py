@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import shutil
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -12,6 +11,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from ..errors import UserError
+from ..predict import spill
 from . import erasure as edits
 from . import search_indexes
 from .clock import now_us
@@ -49,7 +49,7 @@ class Receipt:
 
 
 class Eraser:
-    """``caches`` are folders of derived data (saved KV caches): they may be emptied at any time, and are."""
+    """``caches`` are folders of saved KV caches: what was saved there may go at any time, and goes."""
 
     def __init__(self, database: Database, caches: Sequence[Path] = ()) -> None:
         self._database = database
@@ -247,10 +247,7 @@ def _id(value: int) -> int:
 
 
 def _empty(folder: Path) -> None:
-    if not folder.is_dir():
-        return
-    for path in folder.iterdir():
-        try:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        except OSError as error:
-            raise UserError(f"{path} could not be removed: {error.strerror}; remove it by hand") from None
+    try:
+        spill.empty(folder)
+    except OSError as error:
+        raise UserError(f"{error.filename} could not be removed: {error.strerror}; remove it by hand") from None

@@ -60,7 +60,7 @@ class Store:
     async def open(cls, path: Path, *, writable: bool = True, caches: Sequence[Path] = ()) -> "Store":
         """Open, creating or upgrading as needed; ``writable=False`` only reads, beside the owner if there is one.
 
-        ``caches`` are folders of data derived from conversations (saved KV caches), emptied by every erasure.
+        ``caches`` are folders of saved KV caches: every erasure deletes what was saved there.
         Raises UserError: another process owns it, it is newer than the program, it cannot be written.
         """
         if not writable:

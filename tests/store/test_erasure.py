@@ -23,6 +23,8 @@ SECRET = "my phone is 0170-5550199 and I live in Quetzalweg"
 NEEDLES = ["0170-5550199", "Quetzalweg", "quetzalweg", "Zapotec", "8812345"]
 SECRET_IDS = tuple(range(1500, 1500 + 9))
 ANN, BO = 8812345, 77
+KV = f"{'0' * 16}-{'a' * 32}.kv"
+"""A saved state's name."""
 
 
 def everything(folder: Path) -> bytes:
@@ -100,10 +102,24 @@ async def log(path: Path) -> Store:
     await store.close()
 
 
+async def test_of_a_folder_that_holds_the_log_only_saved_states_are_deleted(path: Path):
+    states = [path.parent / name for name in (KV, KV.replace(".kv", ".99.part"))]
+    others = [path.parent / "mine.kv", path.parent / "folder"]
+    for file in (*states, others[0]):
+        file.write_text(SECRET)
+    others[1].mkdir()
+    store = await Store.open(path, caches=(path.parent,))
+    await filled(store)
+    await store.erase_person(ANN)
+    await store.close()
+    assert not any(file.exists() for file in states)
+    assert all(other.exists() for other in (*others, path))
+
+
 async def test_nothing_is_findable_and_others_keep_theirs(log: Store, path: Path):
     ids = await filled(log)
     (path.parent / "kv").mkdir()
-    (path.parent / "kv" / "a.kv").write_bytes(SECRET.encode())
+    (path.parent / "kv" / KV).write_bytes(SECRET.encode())
     before = everything(path.parent)
     secret_tokens = b" ".join(PIECES[i] for i in SECRET_IDS)
     assert all(needle.encode() in before for needle in NEEDLES) and secret_tokens in before

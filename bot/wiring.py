@@ -62,7 +62,7 @@ def engine_settings(settings: Settings, trained: int | None) -> EngineSettings:
         k=settings.explain.candidates,
         threads=engine.threads,
         cache_bytes=engine.kv_memory_mb << 20,
-        spill_folder=engine.kv_folder if engine.kv_disk_mb else None,
+        spill_folder=engine.kv_folder,
         spill_bytes=engine.kv_disk_mb << 20,
     )
 

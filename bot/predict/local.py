@@ -83,13 +83,9 @@ class LocalEngine:
             n_batch=settings.n_batch,
         )
         tells = context.has_gpu or model.adapter is not None or tells_rows(model.header)
-        spill = Spill(settings.spill_folder, _cache_key(model.identity)) if settings.spill_folder else None
-        cache = PrefixCache(
-            memory=settings.cache_bytes,
-            can_trim=not model.is_recurrent,
-            spill=spill,
-            disk=settings.spill_bytes,
-        )
+        folder, most = settings.spill_folder, settings.spill_bytes
+        spill = Spill(folder, _cache_key(model.identity), most) if folder else None
+        cache = PrefixCache(memory=settings.cache_bytes, can_trim=not model.is_recurrent, spill=spill)
         self._mailbox = Mailbox(loop or asyncio.get_running_loop())
         self._queue = FairQueue(settings.max_waiting, settings.max_per_user)
         self._worker = Worker(

@@ -30,14 +30,14 @@ class Entry:
 
 
 class PrefixCache:
-    """Owned by the engine's thread. ``memory`` and ``disk`` are limits in bytes.
+    """Owned by the engine's thread. ``memory`` is a limit in bytes; the disk's is the spill's.
 
     ``can_trim``: whether the model can forget a sequence's tail. If not, only whole entries are of use.
     """
 
-    def __init__(self, *, memory: int, can_trim: bool, spill: Spill | None = None, disk: int = 0) -> None:
+    def __init__(self, *, memory: int, can_trim: bool, spill: Spill | None = None) -> None:
         self._memory_limit = memory
-        self._disk_limit = disk
+        self._disk_limit = spill.most if spill else 0
         self._can_trim = can_trim
         self._spill = spill
         self._tree: RadixTree[Entry] = RadixTree()

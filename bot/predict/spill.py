@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import struct
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ MAGIC = _NAME + b"3\n"
 _OURS = re.compile(r"[0-9a-f]{16}-[0-9a-f]{32}\.(kv|[0-9]+\.part)")
 _SUM = 16
 _MOST_HEAD = 64 << 20
+_ABANDONED_S = 600
+"""A half written file that was not written to for so long belongs to a process that is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,13 @@ def empty(folder: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s cannot be removed: %s", path, error)
+
+
 def _snapshots(folder: Path) -> list[Path]:
     try:
         return [path for path in folder.iterdir() if _OURS.fullmatch(path.name)]
@@ -64,9 +74,14 @@ def _snapshots(folder: Path) -> list[Path]:
 
 
 class Spill:
-    """A folder of snapshots under one key (model, adapter, build). Files are written behind, on a thread."""
+    """A folder of snapshots under one key (model, adapter, build). Files are written behind, on a thread.
 
-    def __init__(self, folder: Path, key: str) -> None:
+    ``most`` bounds the bytes of all files there, those under other keys included: a build or a model that nobody
+    runs any more would else keep its share for good.
+    """
+
+    def __init__(self, folder: Path, key: str, most: int) -> None:
+        self.most = most
         self._folder = folder
         self._key = key
         self._name = xxhash.xxh3_64_hexdigest(key.encode())
@@ -74,6 +89,7 @@ class Spill:
 
     def known(self) -> Iterator[Spilled]:
         """What earlier runs left under this key, the longest unused first. Damaged files are removed."""
+        self._bound()
         try:
             paths = sorted(self._folder.glob(f"{self._name}-*.kv"), key=lambda path: path.stat().st_mtime_ns)
         except OSError:
@@ -85,7 +101,7 @@ class Spill:
                 continue
             except (OSError, ValueError, KeyError, TypeError, struct.error, Damaged) as error:
                 log.warning("%s cannot be used and is removed: %s", path, error)
-                path.unlink(missing_ok=True)
+                _remove(path)
                 continue
             if spilled is not None:
                 yield spilled
@@ -103,6 +119,11 @@ class Spill:
                 if data.size != spilled.size or xxhash.xxh3_128_digest(data.data) != file.read(_SUM):
                     raise Damaged("its data does not match its checksum")
             os.utime(spilled.path)
+        except FileNotFoundError:  # it made room for others
+            return None
+        except MemoryError:
+            log.warning("there is no memory for the %d MB of %s", spilled.size >> 20, spilled.path)
+            return None
         except (OSError, Damaged) as error:
             log.warning("%s cannot be used and is removed: %s", spilled.path, error)
             self.remove(spilled)
@@ -111,10 +132,7 @@ class Spill:
 
     def remove(self, spilled: Spilled) -> None:
         """Delete the file."""
-        try:
-            spilled.path.unlink(missing_ok=True)
-        except OSError as error:
-            log.warning("%s cannot be removed: %s", spilled.path, error)
+        _remove(spilled.path)
 
     def close(self) -> None:
         """Wait until everything is written."""
@@ -133,12 +151,31 @@ class Spill:
                 data.tofile(file)
                 file.write(xxhash.xxh3_128_digest(data.data))
             part.replace(path)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             log.warning("a conversation's cache could not be written to %s: %s", path, error)
             with contextlib.suppress(OSError):
                 part.unlink()
             return None
+        self._bound()
         return Spilled(path, ids, schedule, start, data.size)
+
+    def _bound(self) -> None:
+        """Delete what was abandoned half written and, while there is too much, what was unused for longest."""
+        used, whole = 0, []
+        with contextlib.suppress(OSError):
+            for path in _snapshots(self._folder):
+                stat = path.stat()
+                if path.suffix == ".kv":
+                    whole.append((stat.st_mtime_ns, stat.st_size, path))
+                elif stat.st_mtime < time.time() - _ABANDONED_S:
+                    _remove(path)
+                    continue
+                used += stat.st_size
+        for _, size, path in sorted(whole):
+            if used <= self.most:
+                break
+            _remove(path)
+            used -= size
 
     def _head(self, path: Path) -> Spilled | None:
         """What the file says it holds; None if it belongs to another key."""

@@ -1,5 +1,6 @@
 """The prefix cache with made-up snapshots: what is found, what goes first, what survives."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from glasshead.predict.prefix import LEAST, PrefixCache
 from glasshead.predict.schedule import Run
 from glasshead.predict.spill import Spill
+from xxhash import xxh3_64_hexdigest
 
 KEY = '["model", null, 0.0, "build"]'
 
@@ -24,7 +26,7 @@ def put(cache: PrefixCache, ids: tuple[int, ...], size: int = 1000) -> None:
 def cache(
     folder: Path | None = None, *, memory: int = 10**6, disk: int = 10**6, can_trim: bool = True, key: str = KEY
 ):
-    return PrefixCache(memory=memory, disk=disk, can_trim=can_trim, spill=Spill(folder, key) if folder else None)
+    return PrefixCache(memory=memory, can_trim=can_trim, spill=Spill(folder, key, disk) if folder else None)
 
 
 def found(cache: PrefixCache, ids: tuple[int, ...]) -> int:
@@ -88,6 +90,27 @@ def test_disk_has_a_limit_too(tmp_path):
     assert [found(after, sequence(part)) for part in range(6)] == [0, 0, 0, 0, 20, 20]
 
 
+def test_the_disks_limit_is_for_all_models_and_halves(tmp_path):
+    for model in range(3):
+        other = cache(tmp_path, key=f"model {model}")
+        put(other, sequence(model))
+        other.close()
+    (oldest,) = tmp_path.glob(f"{xxh3_64_hexdigest(b'model 0')}*")
+    os.utime(oldest, (1, 1))
+    half, fresh = (tmp_path / f"{'0' * 16}-{'a' * 32}.{pid}.part" for pid in (1, 2))
+    half.write_bytes(bytes(1000))
+    fresh.write_bytes(bytes(1000))
+    os.utime(half, (1, 1))
+    now = cache(tmp_path, disk=4900)
+    assert (oldest.exists(), half.exists(), fresh.exists()) == (True, False, True)
+    put(now, sequence(7))
+    now.close()
+    assert not oldest.exists()
+    assert len(list(tmp_path.iterdir())) == 4
+    cache(tmp_path, disk=0)
+    assert list(tmp_path.iterdir()) == [fresh]
+
+
 def test_a_restart_finds_everything(tmp_path):
     before = cache(tmp_path)
     put(before, sequence(1, 2))
@@ -126,6 +149,16 @@ def test_a_file_cut_short_is_ignored(tmp_path, size):
     before.close()
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:size])
+    assert found(cache(tmp_path), sequence(1)) == 0
+
+
+def test_what_cannot_be_removed_hinders_nothing(tmp_path):
+    before = cache(tmp_path)
+    put(before, sequence(1))
+    before.close()
+    (path,) = tmp_path.iterdir()
+    path.unlink()
+    path.mkdir()
     assert found(cache(tmp_path), sequence(1)) == 0
 
 

@@ -1,6 +1,7 @@
 """The event loop's side of a reply: steps arrive from the engine's thread, and nobody waits for it."""
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -60,8 +61,9 @@ def _deliver(calls: list[Call]) -> None:
 class LocalGeneration:
     """Implements ``engine.Generation``. Dropping the last reference to it closes it."""
 
-    def __init__(self, queue: FairQueue, wake: Callable[[], None]) -> None:
+    def __init__(self, queue: FairQueue, wake: Callable[[], None], loop: asyncio.AbstractEventLoop) -> None:
         self._queue = queue
+        self._loop = loop
         self._wake = wake
         self._reply: Reply | None = None
         self._steps: deque[Step] = deque()
@@ -71,7 +73,7 @@ class LocalGeneration:
         self._closed = False
 
     def attach(self, reply: Reply) -> None:
-        """Before anything else: the reply this is the handle of."""
+        """Before it is used: the reply this is the handle of."""
         self._reply = reply
 
     def receive(self, news: Step | End) -> None:
@@ -111,13 +113,17 @@ class LocalGeneration:
         if self._reply is None or self._reply.cancelled:
             return
         self._reply.cancelled = True
-        if self._queue.remove(self._reply):
+        if _leave(self._reply, self._queue, self._wake):
             self.receive(End("stopped"))
-        else:
-            self._wake()
 
     def __del__(self) -> None:
-        self._cancel()
+        """The garbage collector calls this in the midst of anything, on any thread: it must not take a lock, which
+        that very thread may hold."""
+        if self._reply is None or self._end is not None or self._reply.cancelled:
+            return
+        self._reply.cancelled = True
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(_leave, self._reply, self._queue, self._wake)
 
     @property
     def place(self) -> int:
@@ -149,3 +155,11 @@ class LocalGeneration:
         if self._reply is None:
             raise RuntimeError("no reply is attached")
         return self._reply
+
+
+def _leave(reply: Reply, queue: FairQueue, wake: Callable[[], None]) -> bool:
+    """Take a cancelled reply out of the queue; else the engine, told to look, lets go of it. Whether it waited."""
+    waited = queue.remove(reply)
+    if not waited:
+        wake()
+    return waited

@@ -86,7 +86,8 @@ class LocalEngine:
         folder, most = settings.spill_folder, settings.spill_bytes
         spill = Spill(folder, _cache_key(model.identity), most) if folder else None
         cache = PrefixCache(memory=settings.cache_bytes, can_trim=not model.is_recurrent, spill=spill)
-        self._mailbox = Mailbox(loop or asyncio.get_running_loop())
+        self._loop = loop or asyncio.get_running_loop()
+        self._mailbox = Mailbox(self._loop)
         self._queue = FairQueue(settings.max_waiting, settings.max_per_user)
         self._worker = Worker(
             model,
@@ -138,14 +139,13 @@ class LocalEngine:
         private: bool = False,
     ) -> LocalGeneration:
         """Start a reply; see ``engine.Engine``. Raises EngineError for what cannot be done, QueueFull."""
-        self._check_open()
         check(sampling, self.model.n_vocab)
         ids = self._checked(prompt, self._n_ctx)
         if not 0 <= seed < 1 << 53 or first_step < 0:
             raise EngineError(
                 "bad_request", f"seed {seed}, first step {first_step}: 0 <= seed < 2**53, steps from 0"
             )
-        generation = LocalGeneration(self._queue, self._worker.wake)
+        generation = LocalGeneration(self._queue, self._worker.wake, self._loop)
         weak = weakref.WeakMethod(generation.receive)
         mailbox = self._mailbox
 
@@ -154,14 +154,12 @@ class LocalEngine:
 
         stops = tuple(stop.encode() for stop in sampling.stop if stop)
         reply = Reply(ids, sampling, seed, first_step, user, deliver, stops, private=private)
+        self._worker.begin_later(reply)
         generation.attach(reply)
-        self._queue.put(reply)
-        self._worker.wake()
         return generation
 
     async def score(self, tokens: Sequence[int], *, first: int = 1, k: int = 10) -> list[Score]:
         """Teacher forcing; see ``engine.Engine``."""
-        self._check_open()
         ids = self._checked(tokens, self._n_ctx + 1)
         if first < 1 or not 1 <= k <= 50:
             raise EngineError("bad_request", f"first {first}, k {k}: first from 1, k between 1 and 50")
@@ -183,9 +181,11 @@ class LocalEngine:
     async def forget(self) -> None:
         """Drop the KV kept of earlier prompts, in memory and on disk, and keep none of what runs now."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._closed or not self._worker.is_alive():
+        try:
+            self._worker.forget_later(done)
+        except EngineError:
+            await asyncio.to_thread(self._worker.join)  # what it keeps is written to disk just now
             return
-        self._worker.forget_later(done)
         await done
 
     async def aclose(self) -> None:
@@ -199,10 +199,6 @@ class LocalEngine:
             self._worker.stop(reason)
         await asyncio.to_thread(self._worker.join)
         self._model.close()
-
-    def _check_open(self) -> None:
-        if self._closed or not self._worker.is_alive():
-            raise EngineError("engine_closed", "the engine is not running")
 
     def _checked(self, tokens: Sequence[int], most: int) -> list[int]:
         ids = [int(token) for token in tokens]

@@ -27,6 +27,12 @@ class FairQueue:
         with self._lock:
             return not self._waiting and not self._running
 
+    @property
+    def waiting(self) -> list[Reply]:
+        """All that wait."""
+        with self._lock:
+            return [reply for theirs in self._waiting.values() for reply in theirs]
+
     def put(self, reply: Reply) -> None:
         """Let it wait. Raises QueueFull."""
         with self._lock:

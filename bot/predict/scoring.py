@@ -15,12 +15,14 @@ MOST_ROWS = TILE - BLOCK
 
 @dataclass(slots=True, eq=False)
 class ScoreJob:
-    """Tokens to score, and what came of it. ``future`` belongs to the event loop."""
+    """Tokens to score, and what came of it. ``future`` belongs to the event loop. Of a ``private`` job no KV is
+    kept."""
 
     ids: list[int]
     first: int
     k: int
     future: "asyncio.Future[list[Score]]"
+    private: bool = False
     scores: list[Score] = field(default_factory=list)
     computed: int = 0
     begun: bool = False

@@ -34,6 +34,11 @@ class Streams:
         """Whether another reply can have one."""
         return None in self._holders
 
+    @property
+    def holders(self) -> list[Reply]:
+        """The replies that have one."""
+        return [reply for reply in self._holders if reply is not None]
+
     def take(self, reply: Reply) -> None:
         """Give the reply the lowest free stream."""
         reply.stream = self._holders.index(None)
@@ -70,10 +75,10 @@ class Streams:
 
     def give_back(self, reply: Reply, *, keep: bool) -> None:
         """Free the reply's stream; ``keep`` what was computed for later prompts that begin the same."""
+        self._holders[reply.stream] = None  # before anything that may fail: a reply ends only once
         if keep and reply.computed >= LEAST and (data := self._snapshot(reply)) is not None:
             self._cache.put(tuple(reply.ids[: reply.computed]), reply.schedule, data)
         stream, reply.stream = reply.stream, -1
-        self._holders[stream] = None
         self._context.trim(stream, 0)
         self._close_gap(stream)
 

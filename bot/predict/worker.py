@@ -5,6 +5,8 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
@@ -37,7 +39,8 @@ ALONE_ROWS = TILE + TILE // 2
 
 
 class Worker(threading.Thread):
-    """Owns the context. The event loop speaks to it through the queue, ``score_later``, ``wake`` and ``stop``."""
+    """Owns the context. The event loop speaks to it through ``begin_later``, ``score_later``, ``forget_later``,
+    ``wake`` and ``stop``; what has once been taken in is answered, whatever becomes of the thread."""
 
     def __init__(
         self,
@@ -73,6 +76,8 @@ class Worker(threading.Thread):
         self._row_s = 0.004
         self._step_s = 0.0
         self._news = threading.Event()
+        self._door = threading.Lock()
+        """Held while something is taken in, and while the thread is told to stop."""
         self._stopped: EngineError | None = None
 
     # From the event loop
@@ -81,19 +86,34 @@ class Worker(threading.Thread):
         """There is something new to see."""
         self._news.set()
 
+    def begin_later(self, reply: Reply) -> None:
+        """Let a reply wait for its turn. Raises EngineError once stopped, QueueFull."""
+        with self._taking_in():
+            self._queue.put(reply)
+
     def score_later(self, job: ScoreJob) -> None:
-        """Score as soon as there is time."""
-        self._jobs.append(job)
-        self.wake()
+        """Score as soon as there is time. Raises EngineError once stopped."""
+        with self._taking_in():
+            self._jobs.append(job)
 
     def forget_later(self, done: "asyncio.Future[None]") -> None:
-        """Drop what is kept of earlier prompts, and keep nothing of the replies running then."""
-        self._forgetting.append(done)
-        self.wake()
+        """Drop what is kept of earlier prompts, and keep nothing of what waits or runs then. Raises EngineError
+        once stopped."""
+        with self._taking_in():
+            self._forgetting.append(done)
 
     def stop(self, reason: EngineError) -> None:
         """End everything with this reason, and the thread."""
-        self._stopped = reason
+        with self._door:
+            self._stopped = reason
+        self.wake()
+
+    @contextmanager
+    def _taking_in(self) -> Iterator[None]:
+        with self._door:
+            if self._stopped is not None:
+                raise EngineError("engine_closed", "the engine is not running")
+            yield
         self.wake()
 
     # The thread
@@ -105,15 +125,18 @@ class Worker(threading.Thread):
                 self._news.clear()
                 if not self._round():
                     self._news.wait()
-            fault = self._stopped
         except Exception as error:
             log.exception("the engine failed")
-            fault = EngineError("engine_failed", f"the engine failed: {error}")
-            self._stopped = fault
-        self._end_all(fault)
-        self._mailbox.close()
-        self._cache.close()
-        self._context.close()
+            self.stop(EngineError("engine_failed", f"the engine failed: {error}"))
+        try:
+            self._end_all()
+            self._mailbox.send()  # nobody waits for the disk
+            self._cache.close()
+        except Exception:
+            log.exception("the engine ended, but left something undone")
+        finally:
+            self._mailbox.close()
+            self._context.close()
 
     def _round(self) -> bool:
         """A chunk, a step, and whatever comes first. False if there was nothing to do."""
@@ -133,8 +156,10 @@ class Worker(threading.Thread):
             self._cache.clear()
             if not self._jobs:
                 self._scorer.forget()
-            for reply in (*self._prefilling, *self._decoding):
+            for reply in (*self._streams.holders, *self._queue.waiting):
                 reply.private = True
+            for job in self._jobs:
+                job.private = True
             self._mailbox.post(_settle, self._forgetting.popleft(), None)
 
     def _drop_cancelled(self) -> None:
@@ -187,6 +212,8 @@ class Worker(threading.Thread):
         if done:
             self._jobs.popleft()
             self._mailbox.post(_settle, job.future, job.scores)
+            if job.private:
+                self._scorer.forget()
         return True
 
     def _prefill(self) -> bool:
@@ -286,26 +313,30 @@ class Worker(threading.Thread):
             self._decoding.remove(reply)
         elif reply in self._prefilling:
             self._prefilling.remove(reply)
-        self._streams.give_back(reply, keep=end.error is None and not reply.private)
-        self._decoding.sort(key=lambda other: other.stream)
-        self._clean_up(end.error)
-        self._queue.done(reply)
-        reply.deliver(end)
+        try:
+            self._streams.give_back(reply, keep=end.error is None and not reply.private)
+            self._decoding.sort(key=lambda other: other.stream)
+            self._clean_up(end.error)
+        finally:
+            self._queue.done(reply)
+            reply.deliver(end)
 
     def _clean_up(self, error: EngineError | None) -> None:
         """Leave nothing of a reply with NaN in it behind: even in cells no longer used it would spoil others'."""
         if isinstance(error, BadLogits):
             self._context.scrub()
 
-    def _end_all(self, fault: EngineError) -> None:
-        for reply in (*self._prefilling, *self._decoding):
+    def _end_all(self) -> None:
+        """Answer all that was taken in: nothing comes after it."""
+        end = End("error", self._stopped)
+        for reply in self._streams.holders:
             self._queue.done(reply)
-            reply.deliver(End("error", fault))
+            reply.deliver(end)
         while waiting := self._queue.get():
             self._queue.done(waiting)
-            waiting.deliver(End("error", fault))
+            waiting.deliver(end)
         while self._jobs:
-            self._mailbox.post(_settle, self._jobs.popleft().future, fault)
+            self._mailbox.post(_settle, self._jobs.popleft().future, self._stopped)
         self._forget()
 
 

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import itertools
 import math
+import threading
 import time
 from dataclasses import replace
 
@@ -12,6 +13,9 @@ import pytest
 from glasshead.errors import UserError
 from glasshead.predict.context import Context, DecodeFailed
 from glasshead.predict.engine import EngineError, QueueFull
+from glasshead.predict.generation import LocalGeneration
+from glasshead.predict.queue import FairQueue
+from glasshead.predict.reply import End, Reply
 from glasshead.predict.sampling import Sampling
 from glasshead.predict.worker import GAP_S
 
@@ -134,6 +138,30 @@ async def test_an_abandoned_reply_makes_room(start):
     del abandoned
     gc.collect()
     assert (await asyncio.wait_for(read(PROMPT, engine.generate(PROMPT, WILD, 2)), 60)).finish == "length"
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_the_garbage_collector_may_drop_a_reply_at_any_moment(ended):
+    """Also while this very thread looks at the queue."""
+    loop = asyncio.new_event_loop()
+    queue, woken = FairQueue(9, 9), []
+    queue.put(reply := Reply([1], Sampling(), 0, 0, "", lambda news: None))
+
+    def collect():
+        generation = LocalGeneration(queue, lambda: woken.append(True), loop)
+        generation.attach(reply)
+        if ended:
+            generation.receive(End("error", EngineError("a_fault", "a fault")))
+        with queue._lock:
+            del generation
+
+    thread = threading.Thread(target=collect, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    assert (reply.cancelled, queue.idle, woken) == (not ended, not ended, [])
 
 
 async def test_shutdown_ends_all_with_a_reason_and_keeps_what_was_made(start):
@@ -271,3 +299,19 @@ async def test_forgetting_leaves_nothing_of_what_was_and_what_runs(start, tmp_pa
     await running.aclose()
     for prompt in (*earlier, running_prompt):
         assert (await read(prompt, engine.generate(prompt, replace(WILD, max_tokens=1), 1))).n_cached == 0
+
+
+async def test_of_what_waits_while_all_is_forgotten_nothing_is_kept(start):
+    engine = await start(max_running=1)
+    running = engine.generate(PROMPT, LONG, 1)
+    await anext(running)
+    prompt = tuple(range(500, 540))
+    waiting = engine.generate(prompt, WILD, 1)
+    scoring = asyncio.create_task(engine.score(tuple(range(100, 400)), first=250))
+    await asyncio.sleep(0)
+    await engine.forget()
+    await running.aclose()
+    await read(prompt, waiting)
+    await scoring
+    assert (await read(prompt, engine.generate(prompt, replace(WILD, max_tokens=1), 1))).n_cached == 0
+    assert engine._worker._scorer._held == []

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import resource
+import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from glasshead.predict.context import Context, DecodeFailed, Place
 from glasshead.predict.engine import EngineError
 from glasshead.predict.logits import hash_row
 from glasshead.predict.model import Model
+from glasshead.predict.prefix import PrefixCache
 
 from .replies import WILD, read
 from .tiny import tiny
@@ -83,6 +85,32 @@ async def test_a_full_disk_costs_the_cache_and_nothing_else(start, tmp_path: Pat
         assert 0 in [reply.n_cached for reply in again]
         await engine.aclose()
         assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(("what", "name"), [(PrefixCache, "find"), (Context, "snapshot"), (Context, "trim")])
+async def test_a_fault_of_our_own_ends_every_reply_and_refuses_the_next(start, monkeypatch, tmp_path, what, name):
+    def broken(*_, **__):
+        raise RuntimeError("unforeseen")
+
+    close, closing = PrefixCache.close, threading.Event()
+    monkeypatch.setattr(what, name, broken)
+    monkeypatch.setattr(PrefixCache, "close", lambda self: (closing.wait(), close(self)))
+    engine = await start(tiny(tmp_path / "tiny.gguf"), max_running=2)
+    replies = [engine.generate(GOOD, BRIEF, n) for n in range(4)]
+    scoring = asyncio.create_task(engine.score(GOOD * 8))
+    async with asyncio.timeout(20):
+        made = await asyncio.gather(*(read(GOOD, reply) for reply in replies))
+        assert {(reply.finish, reply.error.reason) for reply in made} == {("error", "engine_failed")}
+        await asyncio.gather(*(reply.aclose() for reply in replies), scoring, return_exceptions=True)
+        with pytest.raises(EngineError, match="not running"):  # though its thread still writes
+            engine.generate(GOOD, BRIEF, 1)
+        with pytest.raises(EngineError, match="not running"):
+            await engine.score(GOOD)
+        forgetting = asyncio.create_task(engine.forget())
+        await asyncio.sleep(0.01)
+        assert not forgetting.done(), "what is being written then is not left on the disk"
+        closing.set()
+        await forgetting
 
 
 async def test_a_spilled_file_of_another_layout_is_only_a_loss_of_time(start, tmp_path: Path):

@@ -174,6 +174,19 @@ def test_files_may_vanish_at_any_time(tmp_path):
     assert found(after, sequence(1)) == 20
 
 
+def test_a_file_there_is_no_memory_for_is_passed_over(tmp_path, monkeypatch):
+    before = cache(tmp_path)
+    put(before, sequence(1))
+    before.close()
+    after = cache(tmp_path)
+
+    def fromfile(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "fromfile", fromfile)
+    assert found(after, sequence(1)) == 0
+
+
 def test_a_folder_that_cannot_be_written_loses_only_the_cache(tmp_path):
     (tmp_path / "file").write_text("in the way")
     known = cache(tmp_path / "file" / "folder", memory=1500)

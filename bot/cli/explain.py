@@ -21,7 +21,7 @@ from ..explain.explanation import explain as explain_turn
 from ..explain.json import Json, comparison_json, explanation_json, scored_json, tree_json
 from ..explain.lines import Line, plain
 from ..explain.loss import scored_lines
-from ..explain.page import Extras, page
+from ..explain.page import Extras, page_bytes
 from ..explain.text import absence, full, step_lines
 from ..explain.tree import tree, tree_lines
 from ..explain.turn import Turn
@@ -29,6 +29,7 @@ from ..store.relatives import relatives
 from ..store.store import Store
 from .actions import ModelActions
 from .printing import print_json
+from .written import write_file
 
 WIDEST = 100
 """Columns beyond which a line of prose is no longer read with ease."""
@@ -128,21 +129,12 @@ def _tell(asked: Asked, data: Json, lines: list[Line]) -> None:
 
 def _write_files(explanation: Explanation, asked: Asked, extras: Extras) -> None:
     if asked.html:
-        text = page(explanation, asked.step, extras)
-        _write(asked.html, text.encode("utf-8", "backslashreplace"))
+        print(write_file(asked.html, page_bytes(explanation, asked.step, extras)))
     if asked.png:
         from ..explain.picture import Painter  # noqa: PLC0415 - opens every font there is
         from ..explain.sheet import sheet  # noqa: PLC0415
 
-        _write(asked.png, Painter().paint(sheet(explanation, asked.step)))
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from error
-    print(f"{path}: {len(data):,} bytes")
+        print(write_file(asked.png, Painter().paint(sheet(explanation, asked.step))))
 
 
 async def show_turn(

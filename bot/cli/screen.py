@@ -4,6 +4,7 @@ import asyncio
 import os
 import textwrap
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from prompt_toolkit.application import Application, get_app
 from prompt_toolkit.buffer import Buffer
@@ -30,12 +31,14 @@ from ..explain.branches import compare
 from ..explain.contrast import compare_lines
 from ..explain.explanation import Explanation
 from ..explain.lines import Line, plain, reply_lines, width
-from ..explain.loss import scored_lines
+from ..explain.loss import Scored, scored_lines
+from ..explain.page import Extras, page_bytes
 from ..explain.text import absence, headline, legend, prompt_lines, quoted, step_lines, whole
 from ..explain.tree import tree, tree_lines
 from ..explain.visible import neutral
 from .cells import CellControl, keep_columns
 from .screen_state import HELP, Actions, State, hint
+from .written import write_file
 
 WIDE = 118
 """Columns from which the step stands beside the reply instead of below it."""
@@ -59,6 +62,9 @@ class Screen:
         self._answer: Callable[[str], Awaitable[None] | None] = self._find
         self._laid_out: tuple[object, list[Line]] = (None, [])
         self._busy: asyncio.Task[None] | None = None
+        self._scored: dict[int, Scored] = {}
+        self._proven: dict[int, list[str]] = {}
+        """What was asked for here, by turn."""
         self._line = Buffer(multiline=False, accept_handler=self._accept)
         self._asking = Condition(lambda: bool(self._question))
         self.app: Application[None] = Application(
@@ -210,6 +216,7 @@ class Screen:
             "o": lambda: self._ask("open turn:", self._enter),
             "/": lambda: self._ask("find:", self._find),
             "w": self._ask_what_if,
+            "h": self._ask_page,
             "q": self.app_exit,
         }
         for key, move in moves.items():
@@ -235,9 +242,11 @@ class Screen:
             at = max(at, seen.last_visible_line()) if rows > 0 else min(at, seen.first_visible_line())
         self.state.scroll = max(0, min(at + rows, last))
 
-    def _ask(self, question: str, answer: Callable[[str], Awaitable[None] | None]) -> None:
+    def _ask(self, question: str, answer: Callable[[str], Awaitable[None] | None], typed: str = "") -> None:
+        """Ask for a line that already says ``typed``; no question ends the asking."""
         self._question, self._answer = question, answer
         self._line.reset()
+        self._line.insert_text(typed)
         if question:
             self.app.layout.focus(self._line)
 
@@ -255,15 +264,17 @@ class Screen:
 
     def _ask_what_if(self) -> None:
         if self.state.explanation.tokens:
-            self._ask("what if: number in the list, or text (! first: fresh draws):", self._what_if)
+            self._ask('what if: number in the list, or text, a digit in "" (! first: fresh draws):', self._what_if)
 
     async def _what_if(self, typed: str) -> None:
         state, actions = self.state, self._need()
         fresh, wanted = typed.startswith("!"), typed.removeprefix("!")
         candidates = state.explanation.step(state.step).candidates
         choice: int | str = wanted
-        if wanted.strip().isdigit() and 0 < int(wanted) <= len(candidates):
+        if wanted.isdecimal() and 0 < int(wanted) <= len(candidates):
             choice = candidates[int(wanted) - 1].id
+        elif len(wanted) > 2 and wanted[0] == wanted[-1] == '"':
+            choice = wanted[1:-1]
         if not wanted:
             return
         state.note = "writing the branch …"
@@ -274,10 +285,25 @@ class Screen:
             f"turn {branch.id}, a branch at step {step}: {quoted(branch.prompt_pieces[-1])} instead. b: back"
         )
 
+    def _ask_page(self) -> None:
+        self._ask("write the page to:", self._write_page, f"turn-{self.state.explanation.turn.id}.html")
+
+    async def _write_page(self, typed: str) -> None:
+        """As `glasshead explain TURN --html` does, with the loss and the proof if they were asked for here."""
+        if not typed.strip():
+            return
+        explanation, step = self.state.explanation, self.state.step
+        turn = explanation.turn
+        family = await self._actions.family(turn) if self._actions is not None else ()
+        extras = Extras(self._scored.get(turn.id), self._proven.get(turn.id, ()), family)
+        html = await asyncio.to_thread(page_bytes, explanation, step if explanation.tokens else None, extras)
+        self.state.note = await asyncio.to_thread(lambda: write_file(Path(typed.strip()).expanduser(), html))
+
     def _prove(self) -> None:
         async def work() -> None:
             self.state.note = "replaying …"
-            self.state.lines = await self._need().prove(self.state.explanation.turn)
+            turn = self.state.explanation.turn
+            self.state.lines = self._proven[turn.id] = await self._need().prove(turn)
             self.state.note = ""
             self._show("lines")
 
@@ -315,7 +341,7 @@ class Screen:
         async def work() -> None:
             self.state.note = "scoring …"
             turn = self.state.explanation.turn
-            scored = await self._need().score(turn)
+            scored = self._scored[turn.id] = await self._need().score(turn)
             self.state.lines = scored_lines(turn, scored, self._half())
             self.state.note = ""
             self._show("lines")

@@ -1,6 +1,8 @@
 """Where the reader of a full-screen explanation is, and what that reader may ask of a model."""
 
+from bisect import bisect
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Protocol
 
 from ..explain.explanation import Explanation, explain
@@ -12,7 +14,7 @@ from ..explain.visible import neutral, text
 
 HELP = """← →        one step          PgUp PgDn  twenty steps
 g G        first, last       n          the next of the least certain
-/          find a token      N          the next that matches
+/          find a text       N          the next that matches
 r          the next that sampling overruled
 l          layer: probability, surprisal, entropy, rank
 s          show whitespace   i          what the model saw
@@ -21,6 +23,7 @@ t          training's loss: prompt and reply scored in one pass
 p          prove: replay the reply and compare
 v          the tree of what-ifs          o  open another turn of it
 b          back to the reply you came from  c  compare with it
+h          write it as a page: one HTML file
 j k        scroll the lower part
 ?          this help         q          leave"""
 
@@ -52,7 +55,7 @@ class Actions(Protocol):
         ...
 
     async def what_if(self, turn: Turn, step: int, choice: int | str, *, fresh: bool) -> Turn:
-        """The turn with another token at recorded step ``step``: an id, or text whose first token it is.
+        """The turn with another token at recorded step ``step``: an id, or text that is one token.
 
         ``fresh`` draws anew; else only the choice differs. Raises UserError.
         """
@@ -81,15 +84,21 @@ class State:
         self.step, self.view, self.note, self.scroll = max(0, min(step, last)), "step", "", 0
 
     def find(self, start: int) -> None:
-        """Go to the first token from ``start`` on, round the end, that holds the needle."""
-        tokens = self.explanation.tokens
-        wanted = self.needle.casefold()
-        for offset in range(len(tokens)):
-            index = (start + offset) % len(tokens)
-            if wanted and wanted in text(tokens[index].bytes).casefold():
-                self.go(index)
-                return
-        self.note = f"no token holds “{neutral(self.needle)}”"
+        """Go to the first token from ``start`` on, round the end, at which the needle begins: in the reply's text,
+        so that it may go on in other tokens."""
+        groups = self.explanation.groups
+        texts = [text(group.bytes).casefold() for group in groups]
+        ends = list(accumulate(map(len, texts)))
+        whole, wanted = "".join(texts), self.needle.casefold()
+        found: list[int] = []
+        at = whole.find(wanted) if wanted else -1
+        while at >= 0:
+            found.append(groups[bisect(ends, at)].first)
+            at = whole.find(wanted, at + 1)
+        if found:
+            self.go(next((step for step in found if step >= start), found[0]))
+        else:
+            self.note = f"the reply does not hold “{neutral(self.needle)}”"
 
     def next_least(self) -> None:
         least = self.explanation.whole.least_certain

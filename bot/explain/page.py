@@ -81,6 +81,11 @@ def page(explanation: Explanation, step: int | None = None, extras: Extras = _NO
     )
 
 
+def page_bytes(explanation: Explanation, step: int | None = None, extras: Extras = _NONE) -> bytes:
+    """The page as a file holds it."""
+    return page(explanation, step, extras).encode("utf-8", "backslashreplace")
+
+
 def _tiles(explanation: Explanation) -> list[tuple[str, str]]:
     """The reply as it stands in the page before any script runs: of each group the classes and the text."""
     return [

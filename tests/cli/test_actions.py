@@ -47,6 +47,8 @@ async def test_everything_works_while_another_program_owns_the_log(settings: Set
                 await actions.what_if(turn, 99, 1, fresh=False)
             with pytest.raises(UserError, match="no text, no token"):
                 await actions.what_if(turn, 0, "", fresh=False)
+            with pytest.raises(UserError, match=r"is 2 tokens for this model \(“·green” “·lemon”\): give one"):
+                await actions.what_if(turn, 0, " green lemon", fresh=False)
 
 
 async def test_everything_works_when_nobody_owns_it(settings: Settings) -> None:

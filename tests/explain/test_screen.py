@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from glasshead.cli.cells import Cells, keep_columns
@@ -104,7 +105,38 @@ async def test_finding_goes_to_the_next_match_and_says_when_there_is_none(turn: 
     assert word in pieces[screen.state.step] and 0 < screen.state.step <= place
     screen = screen_of(turn, keys)
     await press(screen, keys, "/zzzz\r")
-    assert "no token holds" in screen.state.note
+    assert "does not hold" in screen.state.note
+
+
+async def test_a_character_of_several_tokens_and_a_word_of_several_are_found(
+    recorder: Recorder, keys: PipeInput
+) -> None:
+    turn = recorder.read("Say it.", "First नमस्ते, then 🫠 and unbelievableness.")
+    explanation = explain(turn)
+    assert not any("🫠".encode() in piece for piece in turn.trace.pieces)
+    for needle in ("🫠", "नमस्ते", "believableness"):
+        screen = screen_of(turn, keys)
+        await press(screen, keys, f"/{needle}\r")
+        group = explanation.group_of(screen.state.step)
+        before = b"".join(turn.trace.pieces[: group.first]).decode()
+        assert before + group.bytes.decode() != before and screen.state.note == ""
+        rest = b"".join(turn.trace.pieces[group.first :]).decode()
+        assert rest.find(needle) in range(len(group.bytes.decode()))
+
+
+async def test_the_page_is_written_with_what_was_asked_for_before(
+    turn: Turn, keys: PipeInput, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    screen = screen_of(turn, keys, Answers(replace(turn, id=77, parent_turn=turn.id)))
+    await press(screen, keys, "h\r", "p", "h" + "\b" * 40 + f"{tmp_path}/with.html\r")
+    assert screen.state.note == f"{tmp_path}/with.html: {(tmp_path / 'with.html').stat().st_size:,} bytes"
+    without, proven = (tmp_path / f"turn-{turn.id}.html").read_text(), (tmp_path / "with.html").read_text()
+    assert f"turn {turn.id} proven" in proven and f"turn {turn.id} proven" not in without
+    assert '"turn":77' in without
+    screen = screen_of(turn, keys)
+    await press(screen, keys, "h/x.html\r")
+    assert "cannot be written" in screen.state.note
 
 
 async def test_layers_help_and_what_the_model_saw(turn: Turn, keys: PipeInput) -> None:
@@ -148,6 +180,9 @@ async def test_a_what_if_opens_the_branch_and_b_comes_back(turn: Turn, keys: Pip
     await press(screen, keys, "w! hello\r", "b")
     assert answers.asked[-1] == (0, " hello", True)
     assert screen.state.explanation.turn.id == turn.id
+    for typed, wanted in (("²", "²"), ('"2"', "2"), (" 2", " 2"), ('"', '"'), ("99", "99")):
+        await press(screen_of(turn, keys, answers), keys, f"w{typed}\r")
+        assert answers.asked[-1] == (0, wanted, False)
 
 
 async def test_the_tree_is_shown_and_its_turns_open(turn: Turn, keys: PipeInput) -> None:

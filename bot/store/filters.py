@@ -5,6 +5,7 @@ are asked of each; a page is full, or the index has ended. Ranges of perplexity 
 few turns they leave are sorted, else all turns are walked. A span of time is a span of ids.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,13 +90,13 @@ def _filters(connection: sa.Connection, query: Query) -> list[Filter]:
         out.append(Filter(turn.c[name].in_(values), ways))
 
     if query.users:
-        add(turn.c.requester_id, connection.execute(_persons(query)).scalars().all(), "turn_requester")
+        add(turn.c.requester_id, persons(connection, query), "turn_requester")
     if query.channels:
         add(turn.c.channel_id, query.channels, "turn_channel")
     if query.servers:
         add(turn.c.guild_id, query.servers, "turn_guild")
     if query.models:
-        add_apart("model_id", connection.execute(_models(query)).scalars().all(), "turn_model")
+        add_apart("model_id", _models(connection, query), "turn_model")
     if query.sessions:
         add_apart("session_id", query.sessions, "turn_session")
     if query.statuses:
@@ -128,13 +129,26 @@ def _ranges(query: Query) -> dict[str, Condition]:
     return out
 
 
-def _persons(query: Query) -> sa.Select[Any]:
-    return sa.select(person.c.id).where(sa.or_(*map(_is_user, query.users)))
+def persons(connection: sa.Connection, query: Query) -> list[int]:
+    """Those that the query names, by Discord id or by name, whatever its case."""
+    ids = [int(user) for user in query.users if user.isdecimal() and int(user) < 2**63]
+    found = numbers(connection.execute(sa.select(person.c.id).where(person.c.discord_id.in_(ids))))
+    names = {_folded(user) for user in query.users}
+    named = sa.select(person.c.id, person.c.name).where(person.c.name.is_not(None))
+    if all(map(str.isascii, names)):  # SQLite knows the case of no other letters
+        named = named.where(sa.func.lower(person.c.name).in_(names))
+    return found + [row[0] for row in connection.execute(named) if _folded(row[1]) in names]
 
 
-def _models(query: Query) -> sa.Select[Any]:
-    names = [sa.func.instr(sa.func.lower(model.c.name), name.lower()) > 0 for name in query.models]
-    return sa.select(model.c.id).where(sa.or_(*names))
+def _models(connection: sa.Connection, query: Query) -> list[int]:
+    """Those whose name contains one that the query names."""
+    names = [_folded(name) for name in query.models]
+    rows = connection.execute(sa.select(model.c.id, model.c.name))
+    return [row[0] for row in rows if any(name in _folded(row[1]) for name in names)]
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _rated(query: Query) -> list[Condition]:
@@ -150,12 +164,6 @@ def _stars(query: Query) -> list[int]:
 def _within(value: float, bounds: Bounds) -> bool:
     low = bounds.low is None or (value > bounds.low if bounds.above else value >= bounds.low)
     return low and (bounds.high is None or (value < bounds.high if bounds.below else value <= bounds.high))
-
-
-def _is_user(value: str) -> Condition:
-    if value.isdecimal() and int(value) < 2**63:
-        return person.c.discord_id == int(value)
-    return sa.func.lower(person.c.name) == value.lower()
 
 
 def _between(column: Any, bounds: Bounds) -> Condition:

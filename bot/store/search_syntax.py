@@ -81,6 +81,10 @@ def parse(text: str, *, now: int | None = None) -> Query:
         phrase = phrase.rstrip("*")
         if any(char.isalnum() for char in phrase):
             terms.append(Term(phrase, prefix, bool(match["no"])))
+        elif not phrase.isascii():
+            raise UserError(f"{phrase} cannot be searched for: only letters and digits are")
+    if text.strip() and not terms and not found:
+        raise UserError(f"{text.strip()} cannot be searched for: only letters and digits are")
     if terms and all(term.exclude for term in terms):
         raise UserError("a search needs a word to find besides those to leave out")
     return _query(tuple(terms), found, now_us() if now is None else now)
@@ -108,8 +112,8 @@ def _query(terms: tuple[Term, ...], found: dict[str, list[str]], now: int) -> Qu
         ratings=tuple(_bounds(value, "rating") for value in ratings if value not in thumb),
         perplexities=tuple(_bounds(value, "perplexity") for value in found.get("perplexity", [])),
         tokens=tuple(_bounds(value, "tokens") for value in found.get("tokens", [])),
-        after_us=max(after, default=None),
-        before_us=min(before, default=None),
+        after_us=min(after, default=None),
+        before_us=max(before, default=None),
     )
 
 

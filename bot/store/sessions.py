@@ -33,6 +33,8 @@ _UNSPACED = (
     "HIRAGANA",
     "KATAKANA",
     "HANGUL",
+    "HALFWIDTH KATAKANA",
+    "HALFWIDTH HANGUL",
     "BOPOMOFO",
     "THAI",
     "LAO",

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from . import filters
 from .among import among
+from .between import between, few_between
 from .filters import Condition, newest_turns, turn_conditions
 from .rows import numbers
 from .search_syntax import Query, Term
@@ -55,18 +56,49 @@ def messages_found(
 ) -> Found:
     """The first ``limit`` messages after ``after``, the newest or the best first."""
     conditions = turn_conditions(connection, query)
+    apart = between(connection, query) if conditions else None
     index, matched = index_of(query.terms)
     if best and index is not None:
         turns = newest_turns(connection, query, RANKED + 1) if conditions else []
         if conditions and len(turns) <= RANKED:
-            return Found(_best_of_few(connection, turns, query.terms, limit, after))
-        return _best(connection, index, matched, query.terms, conditions, limit, after)
+            more = [] if apart is None else _newest_between(connection, query, apart, RANKED + 1, None)
+            if len(more) <= RANKED:
+                return Found(_best_of_few(connection, turns, more, query.terms, limit, after))
+        found = _best(connection, index, matched, query.terms, conditions, limit, after)
+        if apart is None:
+            return found
+        others = _best(connection, index, matched, query.terms, apart, limit, after, answered=False)
+        keys = sorted(found.keys + others.keys, key=lambda key: (key[1], -key[0]))
+        return Found(keys[:limit], found.capped)
     below = None if after is None else int(after[1])
     if not conditions or index is None:
         ids = _newest(connection, index, matched, query.terms, conditions, limit, below)
     else:
         ids = _newest_filtered(connection, index, matched, query, conditions, limit, below)
+    if apart is not None:
+        newer = ids[-1] if len(ids) == limit else 0
+        ids = sorted(ids + _newest_between(connection, query, apart, limit, below, newer), reverse=True)[:limit]
     return Found([(id_, 0.0) for id_ in ids])
+
+
+def _newest_between(  # noqa: PLR0917
+    connection: sa.Connection,
+    query: Query,
+    conditions: list[Condition],
+    limit: int,
+    below: int | None,
+    newer: int = 0,
+) -> list[int]:
+    """Those of the messages that no turn answers, newer than the message ``newer``."""
+    index, matched = index_of(query.terms)
+    few = None if index is None else few_between(connection, query, conditions)
+    if index is None or few is None:
+        ids = message.c.id if index is None else index.c.rowid
+        return _newest(
+            connection, index, matched, query.terms, conditions, limit, below, ids > newer, answered=False
+        )
+    wanted = [id_ for id_ in few if newer < id_ and (below is None or id_ < below)]
+    return _having(connection, index, matched, query.terms, wanted)[:limit]
 
 
 def _newest(  # noqa: PLR0917
@@ -78,9 +110,10 @@ def _newest(  # noqa: PLR0917
     limit: int,
     below: int | None,
     *more: Condition,
+    answered: bool = True,
 ) -> list[int]:
     ids = message.c.id if index is None else index.c.rowid
-    found = _found(index, matched, terms, conditions).where(*more)
+    found = _found(index, matched, terms, conditions, answered).where(*more)
     if below is not None:
         found = found.where(ids < below)
     return numbers(connection.execute(found.order_by(ids.desc()).limit(limit)))
@@ -133,13 +166,19 @@ def _best(  # noqa: PLR0917
     conditions: Sequence[Condition],
     limit: int,
     after: tuple[float, int] | None,
+    *,
+    answered: bool = True,
 ) -> Found:
     """The best of the newest hits: so many have the words, whatever the filters say of them."""
     ids = index.c.rowid
     hits = _found(index, matched, matched, [])
     floor = connection.execute(hits.order_by(ids.desc()).offset(BEST_OF).limit(1)).scalar()
     rank: sa.ColumnElement[float] = sa.literal_column(f"{index.name}.rank")
-    best = _found(index, matched, terms, conditions).add_columns(rank.label("score")).order_by(rank, ids.desc())
+    best = (
+        _found(index, matched, terms, conditions, answered)
+        .add_columns(rank.label("score"))
+        .order_by(rank, ids.desc())
+    )
     if floor is not None:
         best = best.where(ids > floor)
     if after is not None:
@@ -147,17 +186,18 @@ def _best(  # noqa: PLR0917
     return Found([(row[0], row[1]) for row in connection.execute(best.limit(limit)).all()], floor is not None)
 
 
-def _best_of_few(
+def _best_of_few(  # noqa: PLR0917
     connection: sa.Connection,
     turns: list[int],
+    more: list[int],
     terms: tuple[Term, ...],
     limit: int,
     after: tuple[float, int] | None,
 ) -> list[Key]:
-    """By their rank among the messages of these turns. A text that cannot have the words counts with none."""
+    """By their rank among the messages of these turns and ``more``. A text that cannot have the words has none."""
     index, matched = index_of(terms)
     assert index is not None
-    messages = _messages_of(connection, turns)
+    messages = _messages_of(connection, turns) + more
     may = [_may_have(word) for term in terms if not term.exclude for word in _TOKEN.findall(term.phrase)]
     having = dict(_texts(connection, index, matched, terms, messages, *may))
     ranked = matching(index.name, match_expression(matched), [(id_, having.get(id_, "")) for id_ in messages])
@@ -243,15 +283,19 @@ def _found(
     matched: tuple[Term, ...],
     terms: tuple[Term, ...],
     conditions: Sequence[Condition],
+    answered: bool = True,
 ) -> sa.Select[Any]:
-    """The ids of messages with the terms, in turns that meet the conditions."""
+    """The ids of messages with the terms, in turns that meet the conditions; if not ``answered``, those that meet
+    them by themselves."""
     ids = message.c.id if index is None else index.c.rowid
     left = [term for term in terms if term not in matched]
     source: Any = message if index is None else index
     if index is not None and (left or conditions):
         source = source.join(message, message.c.id == index.c.rowid)
     found: sa.Select[Any] = sa.select(ids)
-    if conditions:
+    if conditions and not answered:
+        found = found.where(*conditions)
+    elif conditions:
         source = source.join(turn, turn.c.id == message.c.turn_id)
         found = found.where(*conditions).with_hint(turn, "INDEXED BY turn_facts", "sqlite")
     found = found.select_from(source).where(*map(_contains, left))

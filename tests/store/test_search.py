@@ -100,3 +100,61 @@ async def test_a_snippet_shows_what_matched(filled: Store):
     assert hit.snippet == ("Almost: yes, at ", "nine", ".")
     (hit,) = (await filled.search(parse("タワー"))).hits
     assert hit.snippet == ("東京", "タワー", "はどこですか")
+
+
+@pytest.fixture
+async def overheard(filled: Store) -> Store:
+    """Messages that no turn answers: one beside turn 1, one of a session without any."""
+    here = (await filled.turns(1))[0]
+    await filled.append_message(1, "user", "the quetzal", parent=here.reply_message, person=7, author="Ömer")
+    session = await filled.start_session(kind="channel", guild_id=2, channel_id=30)
+    await filled.append_message(session, "system", "you are a quetzal")
+    await filled.append_message(session, "user", "a quetzal quetzal", person=6, author="Bo")
+    return filled
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("quetzal user:ömer", ["the quetzal"]),
+        ("quetzal user:ÖMER user:77", ["the quetzal"]),
+        ("quetzal channel:10", ["the quetzal"]),
+        ("quetzal server:2", ["a quetzal quetzal"]),
+        ("quetzal session:1 session:3", ["a quetzal quetzal", "the quetzal"]),
+        ("quetzal after:1d", ["a quetzal quetzal", "the quetzal"]),
+        ("quetzal before:1h", []),
+        ("quetzal after:1d user:bo", ["a quetzal quetzal"]),
+        ("quetzal status:ok", []),
+        ("quetzal perplexity:>0", []),
+        ("quetzal channel:11", []),
+    ],
+)
+@pytest.mark.parametrize("few", [0, 5000])
+async def test_what_no_turn_answers_is_found_by_what_it_has(
+    overheard: Store, monkeypatch: pytest.MonkeyPatch, typed: str, found: list[str], few: int
+):
+    monkeypatch.setattr("glasshead.store.between.FEW", few)
+    for order in ("newest", "best"):
+        pages: list[str] = []
+        after = None
+        while True:
+            page = await overheard.search(parse(typed), order=order, limit=1, after=after)
+            pages += ["".join(hit.snippet) for hit in page.hits]
+            if (after := page.next) is None:
+                break
+        assert pages == found
+    monkeypatch.setattr("glasshead.store.words.RANKED", 0)
+    page = await overheard.search(parse(typed), order="best")
+    assert sorted("".join(hit.snippet) for hit in page.hits) == sorted(found)
+
+
+async def test_names_are_found_in_any_case_and_form(filled: Store):
+    session = await filled.start_session()
+    await ask(filled, session, "hello", "hello", person=8, author="Ömer Şahin")
+    for typed in ('user:"ömer şahin"', 'user:"ÖMER ŞAHIN"', 'user:"O\u0308mer S\u0327ahin"'):
+        assert [hit.turn for hit in (await filled.search(parse(typed))).hits] == [5]
+
+
+async def test_halfwidth_script_is_searched_by_its_characters(filled: Store):
+    await ask(filled, await filled.start_session(), "ｺﾝﾆﾁﾊｾｶｲ", "hello")
+    assert [hit.turn for hit in (await filled.search(parse("ﾆﾁﾊ"))).hits] == [5]

@@ -18,7 +18,7 @@ DAY = 86_400_000_000
         ('yes -"oh no"', Query(terms=(Term("yes"), Term("oh no", exclude=True)))),
         ("alm*", Query(terms=(Term("alm", prefix=True),))),
         ("東京 タワー", Query(terms=(Term("東京"), Term("タワー")))),
-        ("-- * ??", Query()),
+        ("yes ?? -- *", Query(terms=(Term("yes"),))),
         ("http://example.org", Query(terms=(Term("http://example.org"),))),
         ("user:ann user:@bo", Query(users=("ann", "bo"))),
         ('user:"Ann Lee" hi', Query(users=("Ann Lee",), terms=(Term("hi"),))),
@@ -37,6 +37,8 @@ DAY = 86_400_000_000
         ("after:1970-01-02", Query(after_us=DAY)),
         ("before:1970-01-02T12:00+12:00", Query(before_us=DAY)),
         ("after:7d", Query(after_us=93 * DAY)),
+        ("after:7d after:9d", Query(after_us=91 * DAY)),
+        ("before:7d before:9d", Query(before_us=93 * DAY)),
     ],
 )
 def test_syntax(typed: str, meant: Query):
@@ -53,6 +55,9 @@ def test_syntax(typed: str, meant: Query):
         ("after:yesterday", "takes a date"),
         ("-no", "needs a word to find"),
         ("-user:ann", "cannot be excluded"),
+        ("-- * ??", "cannot be searched for"),
+        ("🎉", "🎉 cannot be searched for"),
+        ("party 🎉", "🎉 cannot be searched for"),
     ],
 )
 def test_mistakes_are_named(typed: str, words: str):

@@ -1,0 +1,68 @@
+"""Messages that no turn answers: what people said in between, which conversations have as context.
+
+A filter of place, person or time looks at the message itself; one of what only a turn has leaves none of them.
+"""
+
+import sqlalchemy as sa
+
+from .among import among
+from .filters import FEW, Condition, persons
+from .order import id_span
+from .rows import numbers
+from .search_syntax import Query
+from .tables import message, session, turn
+
+
+def between(connection: sa.Connection, query: Query) -> list[Condition] | None:
+    """The filters of a query as conditions on such a message; None if it leaves none."""
+    if query.models or query.statuses or query.tags or query.thumbs or query.ratings:
+        return None
+    if query.perplexities or query.tokens:
+        return None
+    out: list[Condition] = [message.c.turn_id.is_(None), message.c.role == "user"]
+    if (places := _places(connection, query)) is not None:
+        out.append(message.c.session_id.in_(among(places)))
+    if query.users:
+        out.append(message.c.person_id.in_(persons(connection, query)))
+    if query.after_us is not None:
+        out.append(message.c.created_us >= query.after_us)
+        out.append(message.c.id > sa.func.coalesce(_before(connection, query.after_us), 0))
+    if query.before_us is not None:
+        out.append(message.c.created_us < query.before_us)
+    return out
+
+
+def few_between(connection: sa.Connection, query: Query, conditions: list[Condition]) -> list[int] | None:
+    """These messages, in no order, where the places or the people that are asked for have few; else None."""
+    ways: list[tuple[str, Condition]] = []
+    if (places := _places(connection, query)) is not None:
+        ways.append(("message_session", message.c.session_id.in_(among(places))))
+    if query.users:
+        ways.append(("message_person", message.c.person_id.in_(persons(connection, query))))
+    for index, inside in ways:
+        some = sa.select(message.c.id).where(inside).with_hint(message, f"INDEXED BY {index}", "sqlite")
+        count = sa.select(sa.func.count()).select_from(some.limit(FEW + 1).subquery())
+        if connection.execute(count).scalar_one() <= FEW:
+            return numbers(connection.execute(some.where(*conditions)))
+    return None
+
+
+def _before(connection: sa.Connection, after_us: int) -> sa.ScalarSelect[int | None]:
+    """A message that is older, as are all before it: what a turn of that time was to answer."""
+    low, high = id_span(connection, after_us, None)
+    last = sa.select(sa.func.max(turn.c.id)).scalar_subquery() if low > high else low - 1
+    return sa.select(turn.c.prompt_message_id).where(turn.c.id == last).scalar_subquery()
+
+
+def _places(connection: sa.Connection, query: Query) -> list[int] | None:
+    """The sessions that are asked for; None if any will do."""
+    chosen: list[Condition] = []
+    if query.sessions:
+        chosen.append(session.c.id.in_(query.sessions))
+    if query.channels:
+        chosen.append(session.c.channel_id.in_(query.channels))
+    if query.servers:
+        chosen.append(session.c.guild_id.in_(query.servers))
+    if not chosen:
+        return None
+    return numbers(connection.execute(sa.select(session.c.id).where(*chosen)))

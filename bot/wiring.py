@@ -75,26 +75,26 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
     store = await Store.open(settings.store.path, caches=(settings.engine.kv_folder,))
     try:
         choices = {name: await asyncio.to_thread(model_choice, settings, name) for name in (usual, *others)}
-        models = ModelPool(choices, _memory(settings), pinned=(usual,))
+        models = ModelPool(choices, _memory(settings))
         store.when_erased(models.forget)
         try:
-            speakers = _Speakers(models, store)
-            speaker, sampling = await speakers.get(usual), settings.sampling.sampling()
-            _check(sampling, speaker.engine.model.n_vocab)
-            chat = Chat(
-                store,
-                speaker,
-                sampling,
-                k=settings.explain.candidates,
-                others={name: partial(speakers.get, name) for name in others},
-            )
-            try:
-                also = {"what_if": partial(what_if, chat)}
-                async with take_writes(store, also), _pruning(store, limits(settings)):
-                    with _started():
-                        yield chat
-            finally:
-                await chat.aclose()
+            speakers, sampling = _Speakers(models, store), settings.sampling.sampling()
+            async with speakers.use(usual) as speaker:
+                _check(sampling, speaker.engine.model.n_vocab)
+                chat = Chat(
+                    store,
+                    speaker,
+                    sampling,
+                    k=settings.explain.candidates,
+                    others={name: partial(speakers.use, name) for name in others},
+                )
+                try:
+                    also = {"what_if": partial(what_if, chat)}
+                    async with take_writes(store, also), _pruning(store, limits(settings)):
+                        with _started():
+                            yield chat
+                finally:
+                    await chat.aclose()
         finally:
             await models.aclose()
     finally:
@@ -165,12 +165,14 @@ class _Speakers:
         self._store = store
         self._ready: dict[str, Speaker] = {}
 
-    async def get(self, name: str) -> Speaker:
-        engine = await self._models.get(name)
-        speaker = self._ready.get(name)
-        if speaker is None or speaker.engine is not engine:
-            speaker = self._ready[name] = await self._introduce(engine)
-        return speaker
+    @asynccontextmanager
+    async def use(self, name: str) -> AsyncIterator[Speaker]:
+        """The model stays loaded while this is open."""
+        async with self._models.use(name) as engine:
+            speaker = self._ready.get(name)
+            if speaker is None or speaker.engine is not engine:
+                speaker = self._ready[name] = await self._introduce(engine)
+            yield speaker
 
     async def _introduce(self, engine: LocalEngine) -> Speaker:
         vocabulary = engine.vocabulary

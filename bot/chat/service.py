@@ -4,7 +4,8 @@ import asyncio
 import datetime
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from ..errors import UserError
@@ -46,13 +47,19 @@ class Chat:
         """Names of the models that can answer, the usual one first."""
         return (self.speaker.engine.model.name, *self._others)
 
-    async def speaker_named(self, name: str) -> Speaker:
-        """The model of this name ("": the usual one), loaded if it has to be. Raises UserError."""
+    @asynccontextmanager
+    async def using(self, name: str) -> AsyncIterator[Speaker]:
+        """The model of this name ("": the usual one), loaded if it has to be; it stays while this is open.
+
+        Raises UserError.
+        """
         if name in ("", self.speaker.engine.model.name):
-            return self.speaker
-        if name not in self._others:
+            yield self.speaker
+        elif name in self._others:
+            async with self._others[name]() as speaker:
+                yield speaker
+        else:
             raise UserError(f"there is no model {name!r} here: there are {', '.join(self.models)}")
-        return await self._others[name]()
 
     def reply(self, request: ReplyRequest) -> Reply:
         """Answer a logged message."""
@@ -117,21 +124,21 @@ class Chat:
         self, reply: Reply, request: ReplyRequest, conversation: Conversation, store: Store | Unlogged
     ) -> None:
         sampling = request.sampling or self.sampling
-        speaker = await self.speaker_named(request.model)
-        budget = prompt_budget(speaker.engine.n_ctx, sampling)
-        renderer = await self._renderer(speaker, request.session)
-        prompt = await asyncio.to_thread(renderer.render, named(conversation), budget=budget)
-        opening = Opening(
-            session=request.session,
-            prompt_message=request.message,
-            prompt=prompt,
-            sampling=sampling,
-            seed=fresh_seed() if request.seed is None else request.seed,
-            k=self.k,
-            requester=request.requester,
-            user=request.user,
-        )
-        await make_turn(store, speaker, opening, reply)
+        async with self.using(request.model) as speaker:
+            budget = prompt_budget(speaker.engine.n_ctx, sampling)
+            renderer = await self._renderer(speaker, request.session)
+            prompt = await asyncio.to_thread(renderer.render, named(conversation), budget=budget)
+            opening = Opening(
+                session=request.session,
+                prompt_message=request.message,
+                prompt=prompt,
+                sampling=sampling,
+                seed=fresh_seed() if request.seed is None else request.seed,
+                k=self.k,
+                requester=request.requester,
+                user=request.user,
+            )
+            await make_turn(store, speaker, opening, reply)
 
     async def _renderer(self, speaker: Speaker, session: int) -> Renderer:
         """The speaker's, telling a template that asks the date on which the session began (0: today)."""
@@ -143,12 +150,12 @@ class Chat:
     async def _branch(self, reply: Reply, request: BranchRequest) -> None:
         turn = await self.store.turn(request.turn)
         opening = _branched(turn, request, self.k)
-        speaker = await self.speaker_named(turn.model.name if turn.model.name in self._others else "")
-        if other := difference(turn, speaker.engine.model):
-            raise UserError(f"turn {turn.id} {other}")
-        if speaker.vocabulary.is_end(request.choice):
-            raise UserError(f"token {request.choice} ends a reply: nothing would follow it")
-        await make_turn(self.store, speaker, opening, reply)
+        async with self.using(turn.model.name if turn.model.name in self._others else "") as speaker:
+            if other := difference(turn, speaker.engine.model):
+                raise UserError(f"turn {turn.id} {other}")
+            if speaker.vocabulary.is_end(request.choice):
+                raise UserError(f"token {request.choice} ends a reply: nothing would follow it")
+            await make_turn(self.store, speaker, opening, reply)
 
 
 def prompt_budget(n_ctx: int, sampling: Sampling) -> int:

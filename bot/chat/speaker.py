@@ -1,6 +1,7 @@
 """A speaker: one loaded model, ready to be talked to."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from ..predict.engine import Engine
@@ -22,5 +23,5 @@ class Speaker:
     stop: tuple[str, ...] = ()
 
 
-Others = Mapping[str, Callable[[], Awaitable[Speaker]]]
-"""Further models by name, each loaded when it is asked for."""
+Others = Mapping[str, Callable[[], AbstractAsyncContextManager[Speaker]]]
+"""Further models by name, each loaded when it is asked for, and kept while it is used."""

@@ -30,8 +30,8 @@ async def what_if(chat: Chat, *, turn: int, step: int, choice: int | str, fresh:
     recorded = await chat.store.turn(turn)
     if isinstance(choice, str):
         name = recorded.model.name
-        speaker = await chat.speaker_named(name if name in chat.models else "")
-        choice = one_token(speaker.vocabulary, choice)
+        async with chat.using(name if name in chat.models else "") as speaker:
+            choice = one_token(speaker.vocabulary, choice)
     request = BranchRequest(
         turn=turn,
         step=recorded.first_step + step,

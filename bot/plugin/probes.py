@@ -73,8 +73,8 @@ class Probes:
         """The reply scored in one pass, beside what was recorded while it was written."""
         turn = explanation.turn
         named = turn.model.name if turn.model.name in self._service.chat.models else ""
-        speaker = await self._service.chat.speaker_named(named)
-        scores = await one_pass(speaker.engine, turn, k=1)
+        async with self._service.chat.using(named) as speaker:
+            scores = await one_pass(speaker.engine, turn, k=1)
         self._reckoned.scored(turn.id, scores)
         return "\n".join(scored_lines(turn, arrange(turn, scores), COLUMNS))
 

@@ -99,8 +99,6 @@ class LocalEngine:
             k=settings.k,
             tells=tells,
         )
-        self._closed = False
-        self._scoring = 0
         self._worker.start()
 
     @property
@@ -167,16 +165,7 @@ class LocalEngine:
             return []
         future: asyncio.Future[list[Score]] = asyncio.get_running_loop().create_future()
         self._worker.score_later(ScoreJob(ids, first, k, future))
-        self._scoring += 1
-        try:
-            return await future
-        finally:
-            self._scoring -= 1
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing runs or waits."""
-        return self._queue.idle and self._scoring == 0
+        return await future
 
     async def forget(self) -> None:
         """Drop the KV kept of earlier prompts, in memory and on disk, and keep none of what runs now."""
@@ -190,15 +179,13 @@ class LocalEngine:
 
     async def aclose(self) -> None:
         """End every running reply with the reason ``engine_closed`` and free the model."""
-        await self.close(EngineError("engine_closed", "the engine was shut down"))
-
-    async def close(self, reason: EngineError) -> None:
-        """End every running reply with this reason and free the model."""
-        if not self._closed:
-            self._closed = True
-            self._worker.stop(reason)
-        await asyncio.to_thread(self._worker.join)
+        await self.stop(EngineError("engine_closed", "the engine was shut down"))
         self._model.close()
+
+    async def stop(self, reason: EngineError) -> None:
+        """End every running reply with this reason, and begin no other; the vocabulary can still be read."""
+        self._worker.stop(reason)
+        await asyncio.to_thread(self._worker.join)
 
     def _checked(self, tokens: Sequence[int], most: int) -> list[int]:
         ids = [int(token) for token in tokens]

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import gguf
@@ -24,66 +25,91 @@ class ModelChoice:
     adapter_scale: float = 1.0
 
 
-class ModelPool:
-    """Engines by name. ``budget`` bounds weights and KV of all loaded ones, in bytes; ``pinned`` ones stay loaded.
-    Lives on one event loop."""
+@dataclass(slots=True)
+class _Loaded:
+    """An engine, the bytes it takes, and how many use it just now; ``unused`` is set while nobody does."""
 
-    def __init__(self, choices: Mapping[str, ModelChoice], budget: int, *, pinned: Collection[str] = ()) -> None:
+    engine: LocalEngine
+    size: int
+    users: int = 0
+    unused: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class ModelPool:
+    """Engines by name. ``budget`` bounds weights and KV of all loaded ones, in bytes. Lives on one event loop."""
+
+    def __init__(self, choices: Mapping[str, ModelChoice], budget: int) -> None:
         self._choices = choices
         self._budget = budget
-        self._pinned = pinned
-        self._engines: OrderedDict[str, LocalEngine] = OrderedDict()
-        self._sizes: dict[str, int] = {}
+        self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
         self._lock = asyncio.Lock()
 
-    async def get(self, name: str) -> LocalEngine:
-        """The engine of this name. Unloads idle ones for it; raises UserError where that is not enough."""
-        async with self._lock:
-            if name not in self._choices:
-                raise EngineError("no_model", f"there is no model {name!r}: there are {', '.join(self._choices)}")
-            if name not in self._engines:
-                await self._make_room(name)
-                self._engines[name] = await self._load(name)
-            self._engines.move_to_end(name)
-            return self._engines[name]
+    @asynccontextmanager
+    async def use(self, name: str) -> AsyncIterator[LocalEngine]:
+        """The engine of this name; while this is open, no other model takes its place, not even between replies:
+        its vocabulary is being read. Unloads unused ones for it; raises UserError where that is not enough."""
+        loaded = await self._take(name)
+        try:
+            yield loaded.engine
+        finally:
+            loaded.users -= 1
+            if not loaded.users:
+                loaded.unused.set()
 
     async def unload(self, name: str) -> None:
-        """Free a model; replies it is making end with the reason ``model_unloaded``."""
+        """Free a model; replies it is making end with the reason ``model_unloaded``, and are read to their end."""
         async with self._lock:
-            engine = self._engines.pop(name, None)
-            if engine is not None:
-                await engine.close(EngineError("model_unloaded", f"the model {name} was unloaded"))
+            loaded = self._loaded.pop(name, None)
+        if loaded is not None:
+            await loaded.engine.stop(EngineError("model_unloaded", f"the model {name} was unloaded"))
+            await loaded.unused.wait()
+            await loaded.engine.aclose()
 
     async def forget(self) -> None:
         """Drop the KV that the loaded models keep of earlier prompts."""
         async with self._lock:
-            for engine in self._engines.values():
-                await engine.forget()
+            for loaded in self._loaded.values():
+                await loaded.engine.forget()
 
     async def aclose(self) -> None:
         """Free all."""
         async with self._lock:
-            while self._engines:
-                await self._engines.popitem()[1].aclose()
+            while self._loaded:
+                await self._loaded.popitem()[1].engine.aclose()
 
-    async def _make_room(self, name: str) -> None:
-        needed = self._sizes[name] = await asyncio.to_thread(footprint, self._choices[name])
-        for other, engine in list(self._engines.items()):
+    async def _take(self, name: str) -> _Loaded:
+        async with self._lock:
+            if name not in self._choices:
+                raise EngineError("no_model", f"there is no model {name!r}: there are {', '.join(self._choices)}")
+            if name not in self._loaded:
+                size = await self._make_room(name)
+                self._loaded[name] = _Loaded(await self._load(name), size)
+            self._loaded.move_to_end(name)
+            loaded = self._loaded[name]
+            loaded.users += 1
+            loaded.unused.clear()
+            return loaded
+
+    async def _make_room(self, name: str) -> int:
+        """Unload unused models, the longest unused first, until this one fits; the bytes it takes."""
+        needed = await asyncio.to_thread(footprint, self._choices[name])
+        for other, loaded in list(self._loaded.items()):
             if needed + self._used() <= self._budget:
-                return
-            if engine.idle and other not in self._pinned:
-                del self._engines[other]
-                await engine.aclose()
+                break
+            if not loaded.users:
+                del self._loaded[other]
+                await loaded.engine.aclose()
         if needed + self._used() > self._budget:
-            busy = f", and {', '.join(self._engines)} at work" if self._engines else ""
+            busy = f", and {', '.join(self._loaded)} at work" if self._loaded else ""
             raise EngineError(
                 "no_memory",
                 f"{name} takes {needed >> 20} MB of the {self._budget >> 20} MB for models{busy}: "
                 "lower streams or context, or raise memory_mb",
             )
+        return needed
 
     def _used(self) -> int:
-        return sum(self._sizes[name] for name in self._engines)
+        return sum(loaded.size for loaded in self._loaded.values())
 
     async def _load(self, name: str) -> LocalEngine:
         choice, loop = self._choices[name], asyncio.get_running_loop()

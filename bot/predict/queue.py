@@ -22,12 +22,6 @@ class FairQueue:
         self._lock = threading.Lock()
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing waits or runs."""
-        with self._lock:
-            return not self._waiting and not self._running
-
-    @property
     def waiting(self) -> list[Reply]:
         """All that wait."""
         with self._lock:

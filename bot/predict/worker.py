@@ -103,9 +103,9 @@ class Worker(threading.Thread):
             self._forgetting.append(done)
 
     def stop(self, reason: EngineError) -> None:
-        """End everything with this reason, and the thread."""
+        """End everything with this reason, and the thread. The first reason counts."""
         with self._door:
-            self._stopped = reason
+            self._stopped = self._stopped or reason
         self.wake()
 
     @contextmanager

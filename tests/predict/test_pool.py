@@ -31,38 +31,58 @@ def test_the_footprint_is_weights_and_kv(choice):
     assert footprint(choice) - kv == pytest.approx(choice.path.stat().st_size, rel=0.03)
 
 
+async def made_by(pool, name, sampling=WILD):
+    async with pool.use(name) as engine:
+        return await read(PROMPT, engine.generate(PROMPT, sampling, 1))
+
+
 async def test_the_longest_unused_makes_room(pool):
-    ann, bob = await pool.get("ann"), await pool.get("bob")
-    assert await pool.get("ann") is ann
-    await pool.get("eve")
-    with pytest.raises(EngineError, match="not running"):
-        bob.generate(PROMPT, WILD, 1)
-    assert await pool.get("ann") is ann
-    assert (await read(PROMPT, ann.generate(PROMPT, WILD, 1))).finish == "length"
+    async with pool.use("ann") as ann, pool.use("bob") as bob:
+        pass
+    async with pool.use("ann") as again:
+        assert again is ann
+    async with pool.use("eve"):
+        with pytest.raises(EngineError, match="not running"):
+            bob.generate(PROMPT, WILD, 1)
+        async with pool.use("ann") as again:
+            assert again is ann
+    assert (await made_by(pool, "ann")).finish == "length"
 
 
-async def test_models_at_work_stay(pool):
-    ann, bob = await pool.get("ann"), await pool.get("bob")
-    long = replace(WILD, max_tokens=200)
-    running = [engine.generate(PROMPT, long, 1) for engine in (ann, bob)]
-    await asyncio.gather(*(anext(reply) for reply in running))
-    with pytest.raises(EngineError, match="at work"):
-        await pool.get("eve")
-    await asyncio.gather(*(reply.aclose() for reply in running))
-    await pool.get("eve")
+async def test_models_in_use_stay_also_before_and_after_their_replies(pool):
+    async with pool.use("ann") as ann, pool.use("bob"):
+        for _ in range(2):
+            with pytest.raises(EngineError, match="at work"):
+                async with pool.use("eve"):
+                    pass
+            assert (await read(PROMPT, ann.generate(PROMPT, WILD, 1))).finish == "length"
+    async with pool.use("eve"):
+        pass
 
 
 async def test_unloading_ends_its_replies_with_a_reason_and_no_others(pool):
-    ann, bob = await pool.get("ann"), await pool.get("bob")
-    mine, other = (asyncio.create_task(read(PROMPT, engine.generate(PROMPT, WILD, 1))) for engine in (ann, bob))
+    begun = asyncio.Event()
+
+    async def told(name):
+        async with pool.use(name) as engine:
+            reply = engine.generate(PROMPT, replace(WILD, max_tokens=200), 1)
+            await anext(reply)
+            begun.set()
+            made = await read(PROMPT, reply)
+            return made.error, engine.vocabulary.detokenise(step.id for step in made.steps)
+
+    mine = asyncio.create_task(told("ann"))
+    await begun.wait()
+    other = asyncio.create_task(made_by(pool, "bob"))
     await asyncio.sleep(0)
     await pool.unload("ann")
-    assert (await mine).error.reason == "model_unloaded"
+    error, _ = await mine
+    assert error.reason == "model_unloaded"
     assert (await other).finish == "length"
 
 
 async def test_an_unknown_model_and_one_too_large_are_refused(pool, choice):
     with pytest.raises(EngineError, match="there are ann, bob, eve"):
-        await pool.get("joe")
+        await made_by(pool, "joe")
     with pytest.raises(EngineError, match="of the 50 MB"):
-        await ModelPool({"ann": choice}, 50 << 20).get("ann")
+        await made_by(ModelPool({"ann": choice}, 50 << 20), "ann")

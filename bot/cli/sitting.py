@@ -32,15 +32,17 @@ class Sitting:
         self._note = note
 
     async def resume(self, session: int) -> None:
-        """Go on where a logged session stopped. Raises UserError for one that does not exist."""
-        messages = await self.chat.store.messages(session)
+        """Go on where a logged session stopped; what-ifs are no part of it. Raises UserError for one that does not
+        exist."""
+        turns = await self.chat.store.turns(session)
+        what_ifs = {turn.reply_message for turn in turns if turn.parent_turn is not None}
+        messages = [row for row in await self.chat.store.messages(session) if row.id not in what_ifs]
         self.session, self._parent, self._question = session, None, None
         if messages and messages[-1].role == "user":  # it was never answered: /retry does
             self._parent, self._question = messages[-1].parent, messages[-1].id
         elif messages:
             self._parent, self._question = messages[-1].id, messages[-1].parent
-        last = await self.chat.store.latest_turn(session=session)
-        self.turns = [] if last is None else [last]
+        self.turns = [turn.id for turn in turns if turn.parent_turn is None and turn.reply_message is not None][-1:]
 
     def anew(self, system: str) -> None:
         """Begin another session: what was said before is no longer given to the model."""

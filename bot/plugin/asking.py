@@ -1,6 +1,8 @@
 """`/chat`, `/stop`, `/help` and the menu *Continue from here*: talking without writing a message."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +16,15 @@ from ..store import StoreError
 from .again import quoted
 from .cog import PATIENCE, ServiceCog, answering, tell
 from .explaining import EVERYWHERE, INSTALLS
-from .history import History
+from .history import Before, History, left_unread
 from .interaction_surface import InteractionSurface, is_member
 from .presenter import present
 from .rights import manages
 from .service import NOBODY, Running, Service
 from .surface import Surface
+
+Follows = Callable[[History], Awaitable[Before | None]]
+"""Finds what in the log something said in a command follows."""
 
 MENU = "Continue from here"
 HELP = """\
@@ -31,6 +36,10 @@ what else it might have been, and why it fell so. `/tour` shows how it works, li
 written (so does `/stop`). Right-click → *Continue from here* takes up any earlier reply.
 **Here**: `/system` what I am told first · `/settings` how tokens are picked · `/model` who answers · `/session`
 **Yours**: `/privacy` what is kept · `/forget` erase it · `/export-my-data` have it"""
+
+
+async def _nothing(_: History) -> None:
+    """It begins a conversation."""
 
 
 class Asking(ServiceCog, name="Glasshead asking"):
@@ -68,10 +77,11 @@ class Asking(ServiceCog, name="Glasshead asking"):
         await interaction.response.defer(thinking=True)
         self.service.check(interaction)
         if thread:
-            await self.answer(interaction, text, None, await self._thread(interaction, text))
-            return
-        before = None if fresh else await self.history.latest_of(interaction)
-        await self.answer(interaction, text, before)
+            await self.answer(interaction, text, _nothing, await self._thread(interaction, text))
+        elif fresh:
+            await self.answer(interaction, text, _nothing)
+        else:
+            await self.answer(interaction, text, lambda history: history.latest_of(interaction, text))
 
     @app_commands.command(description="Stop what I am writing for you here.")
     async def stop(self, interaction: discord.Interaction[Any]) -> None:
@@ -117,10 +127,18 @@ class Asking(ServiceCog, name="Glasshead asking"):
         self,
         interaction: discord.Interaction[Any],
         text: str,
-        before: tuple[int, int | None] | None,
+        follows: Follows,
         thread: discord.Thread | None = None,
     ) -> None:
         """Reply to ``text`` in the deferred response of an interaction, or in a thread opened for it."""
+        place = thread or interaction.channel
+        line = self.service.line(place, interaction.guild_id) if is_member(interaction) else nullcontext()
+        async with line:
+            await self._answer(interaction, text, follows, thread)
+
+    async def _answer(
+        self, interaction: discord.Interaction[Any], text: str, follows: Follows, thread: discord.Thread | None
+    ) -> None:
         await self.service.changed()
         surface: Surface
         if thread is not None:
@@ -142,12 +160,14 @@ class Asking(ServiceCog, name="Glasshead asking"):
         if self.service.private(interaction.user.id, interaction.channel):
             reply = self.service.chat.unlogged(self.history.single(text, interaction.channel), request)
         else:
+            history = self.history
             try:
-                logged = await self.history.add_text(interaction, text, before, thread)
+                logged = await history.add_text(interaction, text, await follows(history), thread)
                 notes += await self.service.welcome(interaction.guild_id)
             except StoreError as gap:
                 reply = self.service.chat.unlogged(self.history.single(text, interaction.channel), request, gap)
             else:
+                notes += [left_unread()] if logged.cut else []
                 reply = self.service.chat.reply(replace(request, session=logged.session, message=logged.message))
         place = thread.id if thread else interaction.channel_id or 0
         running = Running(reply, interaction.user.id, place, ends_at=ends_at)
@@ -169,5 +189,6 @@ class Continue(discord.ui.Modal, title=MENU):
         async with answering(interaction):
             await interaction.response.defer(thinking=True)
             self._asking.service.check(interaction)
-            before = await self._asking.history.end_of_turn(self._turn)
-            await self._asking.answer(interaction, self._text.value, before)
+            await self._asking.answer(
+                interaction, self._text.value, lambda history: history.end_of_turn(self._turn)
+            )

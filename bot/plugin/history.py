@@ -5,18 +5,20 @@ does not hold yet (the one replied to, what was said in a thread meanwhile) are 
 """
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import discord
 
-from ..predict.message import Conversation, Message, Role
+from ..predict.message import Conversation, Message
 from ..store import Store
+from ..store.continuing import end_of, left_open
 from ..store.records import MessageRow
+from .interaction_surface import is_member
 from .names import speaker
 from .reading import beginning, replied_to, says_something, text_of, words_of
+from .rereading import Rereading
 from .service import Service, guild_of
 from .transient import TROUBLE
 
@@ -40,22 +42,15 @@ Before = tuple[int, int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """One message of a chain as it reads; ``row``: where the log has it so."""
+class Opening:
+    """What a session is logged under that begins with something said: where, by whom, in which words."""
 
-    role: Role
-    text: str
-    row: int | None = None
-
-
-def unchanged(logged: Sequence[Said], wanted: Sequence[Said]) -> int:
-    """How many messages from the root on can stay as they are logged."""
-    count = 0
-    for old, new in zip(logged, wanted, strict=False):
-        if (old.role, old.text) != (new.role, new.text):
-            break
-        count += 1
-    return count
+    channel: Any
+    channel_id: int | None
+    guild_id: int | None
+    kind: str
+    person: int
+    words: str
 
 
 class History:
@@ -69,14 +64,30 @@ class History:
 
     async def add(self, message: discord.Message, text: str) -> Logged:
         """Log a message meant for the bot, as ``text``, behind what it continues."""
-        before = await self._before(message)
-        if before is None:
-            session = await self._start(message)
-            before = session, await self._root(session, message.channel)
-        elif before[1] is not None:
-            before = before[0], await self._as_it_now_reads(before[0], before[1], message.channel)
-        session, parent = before
+        waiting = await self._waiting(message, text)
+        if waiting is not None:
+            return waiting
+        session, parent = await self._behind(await self._before(message), self._opening(message))
         return Logged(session, await self._append(session, parent, message, text), self._cut)
+
+    async def _waiting(self, message: discord.Message, text: str) -> Logged | None:
+        """The message itself, where the log has it as the last word: read as context, or before a crash."""
+        found = await self._store.database.read(lambda c: left_open(c, message.id))
+        if found is None or (await self._store.message(found[1])).text != text:
+            return None
+        here = (await self._store.session(found[0])).channel_id == message.channel.id
+        return Logged(*found) if here else None
+
+    async def _behind(self, before: Before | None, opening: Opening) -> Before:
+        """``before`` as it reads now; a new session where there is none."""
+        if before is None:
+            session = await self._start(opening)
+            return session, await self._root(session, opening.channel)
+        session, leaf = before
+        if leaf is None:
+            return before
+        system = self.system_prompt(opening.channel)
+        return session, await Rereading(self._service).as_it_now_reads(session, leaf, system)
 
     async def add_text(
         self,
@@ -86,26 +97,20 @@ class History:
         thread: discord.Thread | None = None,
     ) -> Logged:
         """Log what was said in a command: behind ``before``, or as the beginning of a conversation."""
-        channel, user = thread or interaction.channel, interaction.user
-        if before is None:
-            session = await self._store.start_session(
-                title=" ".join(text.split())[:80],
-                kind="thread" if thread else "channel" if interaction.guild_id else "direct",
-                guild_id=interaction.guild_id,
-                channel_id=thread.id if thread else interaction.channel_id,
-                person=user.id,
-            )
-            before = session, await self._root(session, channel)
-        elif before[1] is not None:
-            before = before[0], await self._as_it_now_reads(before[0], before[1], channel)
+        user, opening = interaction.user, self._asked(interaction, text, thread)
+        session, parent = await self._behind(before, opening)
         author = speaker(user.display_name, user.id) if interaction.guild_id else None
         added = await self._store.append_message(
-            before[0], "user", text, parent=before[1], author=author, person=user.id
+            session, "user", text, parent=parent, author=author, person=user.id
         )
-        return Logged(before[0], added)
+        return Logged(session, added, self._cut)
 
-    async def latest_of(self, interaction: discord.Interaction[Any]) -> Before | None:
-        """The end of what a person last talked about there by command, if that was not long ago."""
+    async def latest_of(self, interaction: discord.Interaction[Any], text: str) -> Before | None:
+        """What something said in a command follows: where a whole place is one conversation, the end of that; else
+        of what the person last talked about there by command, if that was not long ago."""
+        scope = self._service.scope(interaction.channel, interaction.guild_id)
+        if scope == "all" and is_member(interaction):
+            return await self._everything(self._asked(interaction, text), discord.Object(interaction.id))
         for row in await self._store.sessions(channel_id=interaction.channel_id, limit=20):
             if row.person == interaction.user.id and row.ended_us is None:
                 return await self._end(row.id, self._recent)
@@ -121,16 +126,14 @@ class History:
 
     async def _before(self, message: discord.Message) -> Before | None:
         """Session and message that this one follows; None: it begins a conversation."""
+        scope = self._service.scope(message.channel, guild_of(message))
+        if scope == "all":  # whatever it replies to is part of it
+            return await self._everything(self._opening(message), message)
         if _replies(message):
             found = await self._referenced(message)
             if found is not None:
                 return found
-        match self._service.scope(message):
-            case "all":
-                return await self._everything(message)
-            case "recent":
-                return await self._latest(message.channel.id, since=self._recent)
-        return None
+        return await self._latest(message.channel.id, since=self._recent) if scope == "recent" else None
 
     @property
     def _recent(self) -> timedelta:
@@ -151,7 +154,7 @@ class History:
         first = chain[0]
         before = await self._referenced(first) if _replies(first) else None
         if before is None:
-            session = await self._start(message)
+            session = await self._start(self._opening(message))
             before = session, await self._root(session, message.channel)
         session, parent = before
         for each in chain:
@@ -164,7 +167,7 @@ class History:
         channel may begin a thread."""
         if (await self._store.session(logged[0])).channel_id == message.channel.id:
             return logged
-        session = await self._start(message)
+        session = await self._start(self._opening(message))
         return session, await self._copied(session, logged[1])
 
     async def _copied(self, session: int, leaf: int) -> int | None:
@@ -194,15 +197,17 @@ class History:
             current = above
         return chain[::-1]
 
-    async def _everything(self, message: discord.Message) -> Before:
-        """The end of the place's one conversation, with what was said since in between."""
-        latest = await self._latest(message.channel.id)
+    async def _everything(self, opening: Opening, until: discord.abc.Snowflake) -> Before:
+        """The end of the place's one conversation, with what was said there since."""
+        latest = await self._latest(opening.channel_id)
+        if latest is None and isinstance(until, discord.Message):
+            latest = await self._taken_over(until)
         if latest is None:
-            session = await self._start(message)
-            latest = session, await self._above_thread(session, message.channel)
+            session = await self._start(opening)
+            latest = session, await self._above_thread(session, opening.channel)
         session, parent = latest
         after = await self._last_read(parent)
-        reading = message.channel.history(limit=MOST_HISTORY, before=message, after=after, oldest_first=False)
+        reading = opening.channel.history(limit=MOST_HISTORY, before=until, after=after, oldest_first=False)
         try:
             said = [m async for m in reading]
             self._cut = len(said) == MOST_HISTORY
@@ -214,6 +219,13 @@ class History:
                 text, _ = await self.text(each)
                 parent = await self._append(session, parent, each, text)
         return session, parent
+
+    async def _taken_over(self, message: discord.Message) -> Before | None:
+        """What a place's first conversation goes on from, if it begins with a reply to one of ours."""
+        target = message.reference.message_id if message.reference is not None and _replies(message) else None
+        turn = None if target is None else await self._service.turn_shown(target, message.channel.id)
+        end = None if turn is None else await self.end_of_turn(turn)
+        return None if end is None else await self._here(message, end)
 
     async def _above_thread(self, session: int, channel: object) -> int | None:
         """What a new session begins with: the system prompt, and in a thread what that was opened on."""
@@ -237,7 +249,7 @@ class History:
             message = row.parent
         return None
 
-    async def _latest(self, channel: int, since: timedelta | None = None) -> Before | None:
+    async def _latest(self, channel: int | None, since: timedelta | None = None) -> Before | None:
         """The end of the channel's current session."""
         rows = await self._store.sessions(channel_id=channel, limit=1)
         if not rows or rows[0].ended_us is not None:
@@ -246,14 +258,13 @@ class History:
 
     async def _end(self, session: int, since: timedelta | None) -> Before | None:
         """The last thing said in a session, None if that was longer ago than ``since``."""
-        turns = await self._store.turns(session)
-        if not turns:
+        found = await self._store.database.read(lambda c: end_of(c, session))
+        if found is None:
             return None
-        last = turns[-1]
-        if since is not None and discord.utils.utcnow().timestamp() - last.created_us / 1e6 > since.total_seconds():
+        end, begun_us = found
+        if since is not None and discord.utils.utcnow().timestamp() - begun_us / 1e6 > since.total_seconds():
             return None
-        end = last.reply_message or last.prompt_message
-        return (session, end) if end is not None else None
+        return session, end
 
     async def end_of_turn(self, turn: int) -> tuple[int, int] | None:
         """The reply of a turn, to be followed."""
@@ -279,38 +290,6 @@ class History:
         return self._service.private(message.author.id, message.channel)
 
     # what it now says
-
-    async def _as_it_now_reads(self, session: int, leaf: int, channel: object) -> int | None:
-        """``leaf``, or its copy in a chain in which edits, deletions and a new system prompt have taken effect."""
-        logged: list[Said] = []
-        wanted: list[Said] = []
-        for each in await self._store.conversation(leaf):
-            assert each.id is not None
-            row = await self._store.message(each.id)
-            logged.append(Said(row.role, row.text, row.id))
-            if row.role != "system":
-                wanted.append(await self._newest(row))
-        system = self.system_prompt(channel)
-        if system:
-            wanted.insert(0, Said("system", system))
-        kept = unchanged(logged, wanted)
-        if kept == len(wanted) == len(logged):
-            return leaf
-        parent = logged[kept - 1].row if kept else None
-        for said in wanted[kept:]:
-            if said.row is None:
-                parent = await self._store.append_message(session, said.role, said.text, parent=parent)
-            else:
-                parent = await self._store.copy_message(said.row, parent=parent, session=session)
-        return parent
-
-    async def _newest(self, row: MessageRow) -> Said:
-        """A message in its newest version."""
-        if row.role == "user" and row.discord_message_id is not None:
-            newest = await self._store.message_of_discord(row.discord_message_id)
-            if newest is not None and newest != row.id:
-                row = await self._store.message(newest)
-        return Said(row.role, row.text, row.id)
 
     async def edited(self, message: discord.Message, *, told: bool = True) -> None:
         """A logged message reads differently now: the log gets it as another version. Not ``told`` of it, the bot
@@ -338,16 +317,26 @@ class History:
         own = self._service.set_here(channel).system
         return self._service.settings.chat.system_prompt if own is None else own
 
-    async def _start(self, message: discord.Message) -> int:
-        kind = "channel" if guild_of(message) else "direct"
-        if isinstance(message.channel, discord.Thread):
-            kind = "thread"
+    def _opening(self, message: discord.Message) -> Opening:
+        guild, words = guild_of(message), words_of(message, self._us.id)
+        kind = "thread" if isinstance(message.channel, discord.Thread) else "channel" if guild else "direct"
+        return Opening(message.channel, message.channel.id, guild, kind, message.author.id, words)
+
+    def _asked(
+        self, interaction: discord.Interaction[Any], text: str, thread: discord.Thread | None = None
+    ) -> Opening:
+        """By a command; ``thread``: one that was opened for it."""
+        guild, id_ = interaction.guild_id, thread.id if thread else interaction.channel_id
+        kind = "thread" if thread else "channel" if guild else "direct"
+        return Opening(thread or interaction.channel, id_, guild, kind, interaction.user.id, text)
+
+    async def _start(self, opening: Opening) -> int:
         return await self._store.start_session(
-            title=" ".join(words_of(message, self._us.id).split())[:80],
-            kind=kind,
-            guild_id=guild_of(message),
-            channel_id=message.channel.id,
-            person=message.author.id,
+            title=" ".join(opening.words.split())[:80],
+            kind=opening.kind,
+            guild_id=opening.guild_id,
+            channel_id=opening.channel_id,
+            person=opening.person,
         )
 
     async def _root(self, session: int, channel: object) -> int | None:
@@ -378,6 +367,11 @@ class History:
     async def text(self, message: discord.Message) -> tuple[str, tuple[str, ...]]:
         """What a message says, and which of its files were not read."""
         return await text_of(message, self._us.id)
+
+
+def left_unread() -> str:
+    """For small print, where a conversation is cut."""
+    return f"What was said here before the last {MOST_HISTORY} messages was not read."
 
 
 def _replies(message: discord.Message) -> bool:

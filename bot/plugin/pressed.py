@@ -9,12 +9,13 @@ from discord.ext import commands
 
 from ..chat import ReplyRequest
 from ..errors import UserError
+from ..store.continuing import versions
 from .again import heading, texts_again
 from .cog import ServiceCog, answering, tell
 from .interaction_surface import InteractionSurface, is_member, place_of
 from .presenter import present
 from .rights import manages
-from .service import Running
+from .service import Running, Service
 from .surface import Surface
 from .views import PREFIX, button, finished_view
 
@@ -47,6 +48,11 @@ class ReplyButton(
 class ReplyButtons(ServiceCog, name="Glasshead buttons"):
     """Keeps the dynamic item registered, and does what is pressed."""
 
+    def __init__(self, bot: commands.Bot, service: Service) -> None:
+        super().__init__(bot, service)
+        self._retried: set[int] = set()
+        """Turns in whose place another is just being written: their buttons stay until its first words."""
+
     async def cog_load(self) -> None:
         self.bot.add_dynamic_items(ReplyButton)
 
@@ -62,20 +68,28 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
                 await tell(interaction, "Only the person who asked (or who manages messages here) can do that.")
             elif action == "stop":
                 await self._stop(interaction, turn)
-            elif action == "retry":
-                await self._retry(interaction, turn)
-            else:
+            elif action == "version":
                 await self._version(interaction, turn)
+            elif turn in self._retried:
+                await tell(interaction, "Another reply is just being written there.")
+            else:
+                self._retried.add(turn)
+                try:
+                    await self._retry(interaction, turn)
+                finally:
+                    self._retried.discard(turn)
 
     async def _may(self, interaction: discord.Interaction[Any], turn: int) -> bool:
         if manages(interaction, "manage_messages"):
             return True
         running = self.service.running_turn(turn)
-        if running is not None:
-            return running.requester == interaction.user.id
-        session = (await self.service.chat.store.turn(turn)).session
-        rows = await self.service.chat.store.turns(session)
-        return next(row.requester for row in rows if row.id == turn) in (None, interaction.user.id)
+        if running is not None and running.requester == interaction.user.id:
+            return True
+        store = self.service.chat.store
+        asked = (await store.turn(turn)).prompt_message
+        if asked is not None and (await store.message(asked)).person == interaction.user.id:
+            return True  # whoever had the reply written
+        return (await store.turn_rows([turn]))[0].requester in (None, interaction.user.id)
 
     async def _thumb(self, interaction: discord.Interaction[Any], turn: int, value: int) -> None:
         self.service.check_kept(interaction)
@@ -90,7 +104,7 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
         await running.reply.stop()
 
     async def _retry(self, interaction: discord.Interaction[Any], turn: int) -> None:
-        """Another reply to the same message, in place, on a fresh seed."""
+        """Another reply to the same message as it reads now, in place, on a fresh seed."""
         if self.service.running_turn(turn) is not None:
             await tell(interaction, "That reply is still being written.")
             return
@@ -98,11 +112,12 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
         self.service.check(interaction)
         store = self.service.chat.store
         old = await store.turn(turn)
-        if old.prompt_message is None:
+        asked = old.prompt_message
+        if asked is None:
             raise UserError("what that reply answered was erased")
         request = ReplyRequest(
             session=old.session,
-            message=old.prompt_message,
+            message=(await store.database.read(lambda c: versions(c, asked)))[-1],
             sampling=self.service.sampling(interaction.channel, interaction.guild_id),
             user=str(interaction.user.id),
             requester=interaction.user.id,

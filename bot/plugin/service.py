@@ -75,9 +75,11 @@ class Service:
     def turnstile(self, channel: int) -> Turnstile:
         return self._turnstiles.setdefault(channel, Turnstile(self.settings.discord.edit_interval))
 
-    def line(self, channel: int) -> asyncio.Lock:
+    def line(self, channel: object, guild: int | None) -> contextlib.AbstractAsyncContextManager[object]:
         """Held while a reply is made where the whole channel is one conversation: the next message follows it."""
-        return self._lines.setdefault(channel, asyncio.Lock())
+        if self.scope(channel, guild) == "replies":
+            return contextlib.nullcontext()
+        return self._lines.setdefault(getattr(channel, "id", 0), asyncio.Lock())
 
     def beginning(self, person: int) -> asyncio.Lock:
         """Held until a reply to this person is queued: what they say next comes after it."""
@@ -194,12 +196,12 @@ class Service:
         await self.preferences.set_guild(guild, welcomed=True)
         return [WELCOME]
 
-    def scope(self, message: discord.Message) -> Scope:
-        """What a message continues where it was said."""
+    def scope(self, channel: object, guild: int | None) -> Scope:
+        """What something said there continues."""
         section = self.settings.discord
-        if isinstance(message.channel, discord.Thread):
+        if isinstance(channel, discord.Thread):
             return section.in_threads
-        return section.in_channels if guild_of(message) else section.in_direct
+        return section.in_channels if guild is not None else section.in_direct
 
     def wait(self, user: int, guild: int | None) -> float:
         """0 if this person may ask once more (and has), else the seconds until then."""

@@ -10,12 +10,13 @@ from discord.ext import commands
 from ..chat import ReplyRequest
 from ..errors import UserError
 from ..store import StoreError
+from ..store.continuing import answered
 from .addressing import Once, Reason, addressed
 from .cog import ServiceCog, in_words
 from .display import small
 from .gone import gone
 from .hearing import Hearing
-from .history import MOST_HISTORY, History
+from .history import History, left_unread
 from .lately import Seen, lately
 from .missed import MISSED, missed
 from .permissions import plea
@@ -126,9 +127,7 @@ class Talk(ServiceCog, name="Glasshead"):
         try:
             if not await self._can_speak(message) or not await self._in_measure(message):
                 return
-            apart = self.service.scope(message) == "replies"
-            line = contextlib.nullcontext() if apart else self.service.line(message.channel.id)
-            async with line:
+            async with self.service.line(message.channel, guild_of(message)):
                 async with self.service.beginning(message.author.id):
                     begun = await self._begin(message, reason)
                 if begun is not None:
@@ -147,7 +146,7 @@ class Talk(ServiceCog, name="Glasshead"):
 
     async def _already(self, message: discord.Message) -> bool:
         """Whether the log shows that this very message was answered, before a restart say."""
-        return await self.service.chat.store.message_of_discord(message.id) is not None
+        return await self.service.chat.store.database.read(lambda c: answered(c, message.id))
 
     async def _can_speak(self, message: discord.Message) -> bool:
         """Check permissions beforehand; where something is missing, say so wherever that is possible."""
@@ -207,8 +206,7 @@ class Talk(ServiceCog, name="Glasshead"):
                 if message.id in self._gone:
                     await self.service.chat.store.erase_message(message.id)
                     return None
-                if logged.cut:
-                    notes.append(f"What was said here before the last {MOST_HISTORY} messages was not read.")
+                notes += [left_unread()] if logged.cut else []
                 reply = self.service.chat.reply(replace(request, session=logged.session, message=logged.message))
         return Running(reply, message.author.id, message.channel.id, asked=message.id), tuple(notes)
 

@@ -3,6 +3,7 @@
 import discord
 
 from ..store import Store
+from ..store.continuing import versions
 
 PREFIX = "glasshead"
 STYLES = {"stop": discord.ButtonStyle.danger, "explain": discord.ButtonStyle.primary}
@@ -65,14 +66,16 @@ async def finished_view(store: Store, turn: int) -> Buttons:
 
 
 async def versions_of(store: Store, turn: int) -> list[int]:
-    """The turns that answer the same message, oldest first; what-ifs and what was erased left out."""
+    """The turns that answer the same message, as it read first or was edited, oldest first; what-ifs and what was
+    erased left out."""
     full = await store.turn(turn)
     rows = await store.turns(full.session)
-    mine = next(row for row in rows if row.id == turn)
+    asked = full.prompt_message
+    every = [asked] if asked is None else await store.database.read(lambda c: versions(c, asked))
     return [
         row.id
         for row in rows
-        if row.prompt_message == mine.prompt_message
+        if row.prompt_message in every
         and row.parent_turn is None
         and row.status != "pending"
         and (row.reply or row.verifiable)

@@ -305,12 +305,13 @@ def _turn_row(row: Any) -> TurnRow:
 def latest_turn(
     connection: sa.Connection, *, session_id: int | None = None, channel_id: int | None = None
 ) -> int | None:
-    """The newest turn with a reply: of a session, of a channel, or of all."""
+    """The newest turn with a reply: of a session, of all, or of a channel, where what-ifs were for one person."""
     query = sa.select(turn.c.id).where(turn.c.reply_message_id.is_not(None)).order_by(turn.c.id.desc()).limit(1)
     if session_id is not None:
         query = query.where(turn.c.session_id == session_id)
     if channel_id is not None:
         query = query.join(session, session.c.id == turn.c.session_id).where(session.c.channel_id == channel_id)
+        query = query.where(turn.c.parent_turn_id.is_(None))
     return connection.execute(query).scalar()
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from glasshead.chat import Chat, Done, ReplyRequest
+from glasshead.chat.what_if import what_if
 from glasshead.cli.actions import ModelActions
+from glasshead.cli.sitting import Sitting
 from glasshead.config import EngineSection, ModelSection, SamplingSection, Settings, StoreSection
 from glasshead.errors import UserError
 from glasshead.explain.turn import Turn
@@ -62,3 +64,14 @@ async def test_everything_works_when_nobody_owns_it(settings: Settings) -> None:
         other = replace(turn, model=replace(turn.model, name="other", sha256="f" * 64))
         with pytest.raises(UserError, match=r"made by other.*needs the same file"):
             await actions.score(other)
+
+
+async def test_a_what_if_is_not_what_a_session_goes_on_with(settings: Settings) -> None:
+    async with open_chat(settings) as chat:
+        turn = await said(chat)
+        await what_if(chat, turn=turn.id, step=1, choice=" green", fresh=False)
+        sitting = Sitting(chat, "", lambda _: None, lambda _: None)
+        await sitting.resume(turn.session)
+        assert sitting.turns == [turn.id]
+        asked = (await chat.store.turn((await sitting.say("And a number.")).turn)).prompt_message
+        assert asked is not None and (await chat.store.conversation(asked))[-2].text == turn.reply

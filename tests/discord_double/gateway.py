@@ -200,7 +200,7 @@ class Gateway:
 
     def dispatch_message(self, name: str, message: Message) -> None:
         channel = message.channel
-        if channel.guild is not None and not self._visible(channel):
+        if name in self.unsent or (channel.guild is not None and not self._visible(channel)):
             return
         intent = GUILD_MESSAGES if channel.guild else DIRECT_MESSAGES
         for session in self.sessions.values():

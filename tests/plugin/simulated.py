@@ -46,6 +46,16 @@ class Place:
         await who.send(self.channel, f"{self.mention} {text}", **more)
         return self.said()
 
+    def asked(self) -> list[str]:
+        """What people had said in the conversation that the model was given last."""
+        return [text for role, text in self.chat.heard[-1] if role == "user"]
+
+    async def thread_on(self, said: discord.Message) -> ChannelHandle:
+        """The thread that somebody opens on a message."""
+        thread = await said.create_thread(name="talk")
+        await self.env.settle()
+        return next(each for each in self.channel.threads if each.id == thread.id)
+
     def said(self, channel: ChannelHandle | None = None) -> discord.Message:
         message = (channel or self.channel).last_message
         assert message is not None

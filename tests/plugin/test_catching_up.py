@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import discord
@@ -9,6 +10,7 @@ import pytest
 from discord_double import Double, Message, Person
 from glasshead.plugin import lately, missed, service, surface, unshown
 from glasshead.plugin.client import Client
+from glasshead.store import Store
 from house import finished, labels
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -124,6 +126,42 @@ async def test_what_was_said_between_two_runs_is_answered_once(
         assert await unheard(bot) == [asked.id]
         monkeypatch.setattr(missed, "MISSED", timedelta(0))
         assert await unheard(bot) == []
+
+
+async def test_what_was_logged_before_a_crash_and_not_answered_is_answered(
+    double: Double, started: Any, tmp_path: Path
+) -> None:
+    alice = double.person("alice")
+    async with started():
+        await ask(double, alice, "Hello!")
+    asked = await alice.mention_bot(double.general, "And now?")
+    store = await Store.open(tmp_path / "log.db")
+    logged = await store.append_message(1, "user", "And now?", person=alice.id, discord_message_id=asked.id)
+    await store.close()
+    async with started() as bot:
+        await double.reply_to(asked, finished, timeout=40)
+        assert await bot.service.chat.store.message_of_discord(asked.id) == logged, "it is there once"
+
+
+async def test_what_was_missed_and_read_as_context_is_answered_and_stays_in_the_conversation(
+    double: Double, started: Any
+) -> None:
+    alice, bob = double.person("alice"), double.person("bob")
+    async with started() as bot:
+        thread = double.thread(double.general, "talk", alice)
+        await double.reply_to(await alice.mention_bot(thread, "One."), finished, timeout=40)
+        await asyncio.gather(*bot.service._later)  # it has looked round
+        double.gateway.unsent.add("MESSAGE_CREATE")
+        missed_one = await alice.mention_bot(thread, "Two.")
+        double.gateway.unsent.clear()
+        await double.reply_to(await bob.mention_bot(thread, "Three."), finished, timeout=40)
+        assert "Two." in [text for _, text in bot.service.chat.heard[-1]]
+        bot.dispatch("ready")
+        await double.reply_to(missed_one, finished, timeout=40)
+        assert [text for _, text in bot.service.chat.heard[-1]][-1] == "Two."
+        await double.reply_to(await bob.mention_bot(thread, "Four."), finished, timeout=40)
+        said = [text for role, text in bot.service.chat.heard[-1] if role == "user"]
+        assert said == ["One.", "Two.", "Three.", "Two.", "Four."]
 
 
 async def test_what_was_missed_is_read_also_where_permissions_are_not_known(double: Double, started: Any) -> None:

@@ -68,6 +68,13 @@ async def test_a_session_is_renamed_and_ended_by_whoever_began_it_or_manages_mes
     assert "has ended" in await place.tell(place.carol, "session end")
 
 
+async def test_who_asked_keeps_the_buttons_when_somebody_else_has_pressed_retry(place: Place) -> None:
+    reply = await place.ask(place.alice)
+    for who in (place.carol, place.alice):
+        await who.click(place.said(), label="Retry")
+    assert len(place.chat.requests) == 3 and place.said().id == reply.id
+
+
 async def test_buttons_check_who_presses(place: Place) -> None:
     reply = await place.ask(place.alice)
     refused = await place.bob.click(reply, label="Retry")
@@ -147,6 +154,18 @@ async def test_of_who_opted_out_nothing_is_kept_whatever_they_press(place: Place
     assert all("secret" not in text for _, text in place.chat.heard[-1])
 
 
+async def test_what_somebody_said_before_opting_out_is_context_for_nobody(place: Place) -> None:
+    first = await place.ask(place.alice, "My secret is a kite.")
+    second = await place.ask(place.bob, "My dog is called Rex.", reply_to=first)
+    await place.tell(place.alice, "privacy", mine="keep nothing")
+    await place.ask(place.bob, "And now?", reply_to=second)
+    heard = [text for _, text in place.chat.heard[-1][1:]]
+    assert heard == ["My dog is called Rex.", SAID, "And now?"]
+    await place.tell(place.alice, "privacy", mine="keep")
+    await place.ask(place.bob, "And again?", reply_to=second)
+    assert "My secret is a kite." in [text for _, text in place.chat.heard[-1]]
+
+
 async def test_forget_asks_once_more_and_gives_a_receipt(place: Place) -> None:
     await place.ask(place.alice, "My secret is a silver spoon.")
     asked = await place.alice.slash(place.channel, "forget")
@@ -180,9 +199,7 @@ async def test_what_is_forwarded_is_read(place: Place) -> None:
 
 async def test_a_thread_on_a_reply_goes_on_from_it(place: Place) -> None:
     reply = await place.ask(place.alice, "My cat is called Tom.")
-    thread = await reply.create_thread(name="cats")
-    await place.env.settle()
-    channel = next(each for each in place.channel.threads if each.id == thread.id)
+    channel = await place.thread_on(reply)
     await place.bob.send(channel, "And mine Jerry.")
     await place.alice.send(channel, f"{place.mention} Who is who?")
     texts = [text for _, text in place.chat.heard[-1][1:]]
@@ -191,14 +208,46 @@ async def test_a_thread_on_a_reply_goes_on_from_it(place: Place) -> None:
 
 async def test_a_thread_on_somebodys_message_begins_with_it(place: Place) -> None:
     said = await place.bob.send(place.channel, "Cats are best.")
-    thread = await said.create_thread(name="cats")
-    await place.env.settle()
-    channel = next(each for each in place.channel.threads if each.id == thread.id)
+    channel = await place.thread_on(said)
     await place.alice.send(channel, f"{place.mention} Is that so?")
     assert [text for _, text in place.chat.heard[-1][1:]] == ["Cats are best.", "Is that so?"]
     await place.bob.delete(said)
     await place.alice.send(channel, f"{place.mention} And now?")
     assert "Cats are best." not in [text for _, text in place.chat.heard[-1]]
+
+
+async def test_a_thread_stays_one_conversation_whoever_speaks_and_however(place: Place) -> None:
+    thread = await place.thread_on(await place.bob.send(place.channel, "Zero."))
+    await place.alice.send(thread, f"{place.mention} One.")
+    aside = await place.bob.send(thread, "Two.")
+    await place.alice.send(thread, f"{place.mention} Three.", reply_to=aside)
+    assert place.asked() == ["Zero.", "One.", "Two.", "Three."]
+    await place.bob.send(thread, "Four.")
+    await place.bob.slash(thread, "chat", text="Five.")
+    assert place.asked() == ["Zero.", "One.", "Two.", "Three.", "Four.", "Five."]
+    old = next(message for message in thread.history() if message.content == SAID)
+    await place.bob.send(thread, f"{place.mention} Six.", reply_to=old)
+    assert place.asked() == ["Zero.", "One.", "Two.", "Three.", "Four.", "Five.", "Six."]
+
+
+async def test_a_command_begins_with_what_was_said_in_the_thread(place: Place) -> None:
+    thread = await place.thread_on(await place.bob.send(place.channel, "Zero."))
+    await place.bob.send(thread, "One.")
+    await place.alice.slash(thread, "chat", text="Two.")
+    assert place.asked() == ["Zero.", "One.", "Two."]
+    await place.tell(place.alice, "privacy", mine="keep nothing")
+    await place.bob.send(thread, "Three.")
+    await place.alice.slash(thread, "chat", text="Four.")
+    assert place.asked() == ["Four."]
+
+
+async def test_retry_answers_a_message_as_it_reads_now(place: Place) -> None:
+    asked = await place.alice.send(place.channel, f"{place.mention} My cat is called Tom.")
+    await place.alice.edit(asked, f"{place.mention} My cat is called Jerry.")
+    await place.alice.click(place.said(), label="Retry")
+    assert place.asked() == ["My cat is called Jerry."]
+    buttons = [c.label for row in place.said().components for c in row.children]  # type: ignore[union-attr]
+    assert buttons[-3:] == ["◀", "2/2", "▶"]
 
 
 # explanations without a picture

@@ -9,11 +9,11 @@ from glasshead.explain.turn import Trace, Turn
 from glasshead.plugin.attachments import MOST_BYTES, Offered, decoded, mentioned, quoted, why_not
 from glasshead.plugin.bounds import bounded
 from glasshead.plugin.display import spoiler
-from glasshead.plugin.history import Said, unchanged
 from glasshead.plugin.panel import TEMPLATE, Place, Verb, moved
 from glasshead.plugin.preferences import EVERYWHERE, SCOPE, ChannelPreferences, Preferences
 from glasshead.plugin.presence import standing
 from glasshead.plugin.presenter import Room, final_texts
+from glasshead.plugin.rereading import Said, unchanged
 from glasshead.predict.engine import ModelIdentity
 from glasshead.predict.prompt import Prompt, Span
 from glasshead.predict.sampling import Sampling

@@ -179,6 +179,14 @@ async def test_retry_adds_a_version_in_place(room: Room) -> None:
     assert (await room.read_by_model(answer))[2][1].strip() == first, "what is shown is what is gone on from"
 
 
+async def test_retry_pressed_twice_writes_one_reply(room: Room) -> None:
+    reply = await room.ask(room.alice, "Tell me a word.")
+    presses = await asyncio.gather(*(room.alice.press(reply, "Retry") for _ in range(2)))
+    await room.double.until(lambda: "2/2" in labels(reply), timeout=40)
+    await asyncio.gather(*room.service.tasks)
+    assert "2/2" in labels(reply) and sorted(len(press.followups) for press in presses) == [0, 1]
+
+
 async def test_thumbs_are_kept(room: Room) -> None:
     reply = await room.ask(room.alice, "Hi!")
     for thumb in ("👎", "👍"):

@@ -1,0 +1,60 @@
+"""Where a conversation goes on, and what in it still waits for an answer."""
+
+import sqlalchemy as sa
+
+from .tables import discord_part, message, turn
+
+_first, _later = message.alias("first"), message.alias("later")
+_shown = sa.select(discord_part.c.turn_id).where(discord_part.c.turn_id == turn.c.id).exists()
+_asked = sa.func.coalesce(
+    sa.select(sa.func.min(_first.c.id))
+    .where(
+        _first.c.discord_message_id == message.c.discord_message_id,
+        _first.c.session_id == turn.c.session_id,
+        _first.c.parent_id.is_not_distinct_from(message.c.parent_id),
+    )
+    .scalar_subquery(),
+    message.c.id,
+)
+"""An edited message stands where it stood first: another reply to it is no news."""
+
+
+def end_of(connection: sa.Connection, session_id: int) -> tuple[int, int] | None:
+    """The last message of a session, and when its turn began: the reply to what was asked last, of its versions the
+    one that Discord shows. What-ifs are no part of the conversation."""
+    query = (
+        sa.select(sa.func.coalesce(turn.c.reply_message_id, turn.c.prompt_message_id), turn.c.created_us)
+        .outerjoin(message, message.c.id == turn.c.prompt_message_id)
+        .where(turn.c.session_id == session_id, turn.c.parent_turn_id.is_(None))
+        .order_by(sa.desc(_asked), sa.desc(_shown), turn.c.id.desc())
+    )
+    row = connection.execute(query.limit(1)).first()
+    return None if row is None or row[0] is None else (row[0], row[1])
+
+
+def answered(connection: sa.Connection, discord_message_id: int) -> bool:
+    """Whether a person's message was answered, in any of its versions; erased ones are not to be answered."""
+    query = sa.select(message.c.id).where(
+        message.c.discord_message_id == discord_message_id, message.c.turn_id.is_not(None) | message.c.erased
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def left_open(connection: sa.Connection, discord_message_id: int) -> tuple[int, int] | None:
+    """Session and message where the newest version of what a person said is the last word."""
+    newest = sa.select(sa.func.max(_first.c.id)).where(_first.c.discord_message_id == discord_message_id)
+    follows = sa.select(_later.c.id).where(_later.c.parent_id == message.c.id).exists()
+    query = sa.select(message.c.session_id, message.c.id).where(
+        message.c.id == newest.scalar_subquery(), message.c.turn_id.is_(None), ~follows
+    )
+    row = connection.execute(query).first()
+    return None if row is None else (row[0], row[1])
+
+
+def versions(connection: sa.Connection, message_id: int) -> list[int]:
+    """All versions that a session has of what a person said, oldest first."""
+    same = (_first.c.discord_message_id == message.c.discord_message_id) & (
+        _first.c.session_id == message.c.session_id
+    )
+    query = sa.select(_first.c.id).join(message, same | (_first.c.id == message.c.id))
+    return list(connection.execute(query.where(message.c.id == message_id).order_by(_first.c.id)).scalars())

@@ -6,7 +6,6 @@ from typing import Annotated, cast, get_args
 import typer
 
 from ..errors import UserError
-from ..explain.branches import compare as compare_turns
 from ..explain.turn import Turn
 from ..explain.visible import model_name, visible
 from ..store import Store
@@ -33,10 +32,12 @@ def compare(
     async def work(store: Store) -> tuple[Turn, Turn]:
         return await store.turn(a), await store.turn(b)
 
+    from ..review.comparison import side_by_side  # noqa: PLC0415 - with it comes the web page
+
     left, right = reading(config, work)
-    found = compare_turns(left, right)
-    shared = len(found.left) if found.parts_at is None else found.parts_at
-    divergences = _divergences(left, right, shared)
+    sides = side_by_side(left, right)
+    found = sides.comparison
+    bits = {index: piece.divergence for index, piece in enumerate(sides.left) if piece.divergence is not None}
     if as_json:
         print_json(
             {
@@ -46,11 +47,15 @@ def compare(
                 "parts_at": found.parts_at,
                 "meets_at": found.meets_at,
                 "stretches": [asdict(stretch) for stretch in found.stretches],
-                "kl": [{"index": index, "nats": value} for index, value in sorted(divergences.items())],
+                "same_model": sides.same_model,
+                "kl": [{"index": index, "nats": value / BITS} for index, value in bits.items()],
             }
         )
         return
     print(f"the same prompt: {'yes' if found.same_prompt else 'no'}")
+    if not (found.same_prompt and sides.same_model):
+        differ = "models" if found.same_prompt else "prompts"
+        print(f"the {differ} differ: no KL, which would compare other things")
     for turn in (left, right):
         settings = turn.sampling
         name = line(model_name(turn.model.name))
@@ -64,32 +69,17 @@ def compare(
     for index in range(max(len(found.left), len(found.right))):
         one = found.left[index] if index < len(found.left) else None
         other = found.right[index] if index < len(found.right) else None
-        kl = divergences.get(index)
+        kl = bits.get(index)
         rows.append(
             (
                 index,
                 "" if one is None else visible(one.bytes),
                 "" if other is None else visible(other.bytes),
                 "" if one is None or other is None or one.id == other.id else "≠",
-                "" if kl is None else f"{kl * BITS:.4f}",
+                "" if kl is None else f"{kl:.4f}",
             )
         )
     show_table(("token", f"turn {a}", f"turn {b}", "", "KL bits"), rows, right=("token", "KL bits"))
-
-
-def _divergences(left: Turn, right: Turn, shared: int) -> dict[int, float]:
-    """KL (nats) from left to right of each step both predicted after the same beginning, by place in the reply.
-
-    Past the place where they part the histories differ, and so what is predicted answers another question.
-    """
-    from ..review.comparison import divergence  # noqa: PLC0415 - with it comes the web page
-
-    out: dict[int, float] = {}
-    for index in range(shared + 1):
-        i, j = index - left.first_step, index - right.first_step
-        if 0 <= i < len(left.trace.steps) and 0 <= j < len(right.trace.steps):
-            out[index] = divergence(left.trace.steps[i], right.trace.steps[j])
-    return out
 
 
 def tag(

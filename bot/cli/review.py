@@ -18,6 +18,7 @@ from ..errors import UserError
 from ..review.app import create_app, local_hosts
 from ..store import Store
 from .actions import ModelActions
+from .log_open import caches
 from .logs import start_logging
 
 
@@ -46,7 +47,12 @@ async def _serve(settings: Settings, port: int, browser: bool) -> None:
         listener = _listen(port)
         here = Catalog.load(settings.model.folder).find(settings.model.name) is not None
         port = listener.getsockname()[1]
-        app = create_app(store, hosts=local_hosts(port), actions=(lambda: ModelActions(settings)) if here else None)
+        app = create_app(
+            store,
+            hosts=local_hosts(port),
+            actions=(lambda: ModelActions(settings)) if here else None,
+            caches=caches(settings),
+        )
         address = f"http://127.0.0.1:{port}/enter?token={app.state.entry.token}"
         typer.echo(address)
         typer.echo("The address works once. Ctrl-C ends the page.", err=True)

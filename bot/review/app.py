@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -19,11 +20,14 @@ from .palette import stylesheet
 from .render import HERE, environment, page
 
 
-def create_app(store: Store, *, hosts: Collection[str], actions: OpenActions | None = None) -> Starlette:
+def create_app(
+    store: Store, *, hosts: Collection[str], actions: OpenActions | None = None, caches: tuple[Path, ...] = ()
+) -> Starlette:
     """The review page over an open store. ``app.state.entry.token`` opens it, once.
 
     ``hosts`` are the Host headers it answers to. The store is only read: a mark becomes the log's owner for a
     moment, or goes through the process that is. ``actions`` is None where there is no model to prove with.
+    ``caches`` are emptied where it then has an erasure to finish.
     """
     entry = Entry(hosts)
     app = Starlette(
@@ -42,6 +46,7 @@ def create_app(store: Store, *, hosts: Collection[str], actions: OpenActions | N
     app.state.entry = entry
     app.state.templates = environment()
     app.state.writing = asyncio.Lock()
+    app.state.caches = caches
     app.state.jobs = Jobs(actions)
     app.state.palette = stylesheet()
     return app

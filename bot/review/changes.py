@@ -32,7 +32,7 @@ async def change(request: Request) -> Response:
     call, arguments = _MARKS[what](turn, form)
     state = request.app.state
     # One at a time: we may have to become the log's owner, and are not twice.
-    async with state.writing, writer(state.store.database.path) as write:
+    async with state.writing, writer(state.store.database.path, state.caches) as write:
         await write(call, **arguments)
     step = key(form.get("first"))
     return RedirectResponse(f"/turn/{turn}{'' if step is None else f'?step={step}'}#marks", 303)

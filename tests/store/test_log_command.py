@@ -1,7 +1,9 @@
 """`glasshead log` as a person or a script uses it, over a real log."""
 
 import asyncio
+import dataclasses
 import json
+import math
 import os
 import pty
 import subprocess
@@ -11,11 +13,12 @@ from pathlib import Path
 import pytest
 from glasshead.cli.log import app
 from glasshead.errors import UserError
+from glasshead.predict.step import Candidate
 from glasshead.store import Store
 from glasshead.store.owner import take_writes
 from typer.testing import CliRunner
 
-from .making import MODEL, PIECES, ask
+from .making import MODEL, PIECES, SAMPLING, ask, prompt, steps
 
 EVIL = "\x1b]0;owned\x07\x1b[2J \u202egnp.exe \u2066 \x9b31m"
 
@@ -121,8 +124,10 @@ def test_mistakes_are_one_line(path: Path):
 
 def test_compare_stats_tail(path: Path):
     found = json.loads(log(path, "compare", "1", "2", "--json"))
-    assert found["turns"] == [1, 2] and found["parts_at"] == 0 and found["kl"][0]["index"] == 0
-    assert "they part at token 0" in log(path, "compare", "1", "2")
+    assert found["turns"] == [1, 2] and found["parts_at"] == 0
+    assert (found["same_prompt"], found["same_model"], found["kl"]) == (False, True, [])
+    told = log(path, "compare", "1", "2")
+    assert "they part at token 0" in told and "the prompts differ: no KL" in told
     (row,) = json.loads(log(path, "stats", "--json"))["rows"]
     assert (row["turns"], row["tokens"]) == (3, 36)
     assert "turns   █  3" in log(path, "stats")
@@ -131,6 +136,31 @@ def test_compare_stats_tail(path: Path):
         2,
         3,
     ]
+
+
+async def test_kl_is_in_the_unit_it_says(tmp_path: Path):
+    """Of the whole distribution, 3:1 against 1:1."""
+    path = tmp_path / "log.db"
+    store = await Store.open(path)
+    session = await store.start_session()
+    question = await store.append_message(session, "user", "heads?")
+    for by, odds in ((MODEL, 0.75), (MODEL, 0.5), (dataclasses.replace(MODEL, sha256="d" * 64), 0.5)):
+        turn = await store.open_turn(
+            session=session, prompt_message=question, prompt=prompt("heads?", question), model=by,
+            sampling=SAMPLING, seed=1, k=2,
+        )  # fmt: skip
+        top = (Candidate(1, math.log(odds)), Candidate(2, math.log(1 - odds)))
+        (step,) = steps(1)
+        made = dataclasses.replace(step, top=top, id=1, logprob=math.log(odds), stages=())
+        await store.finish_turn(turn, steps=[made], schedule=(), reply="w1", finish="stop", status="ok")
+    await store.close()
+    nats = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
+    found = json.loads(await asyncio.to_thread(log, path, "compare", "1", "2", "--json"))
+    assert [(kl["index"], kl["nats"]) for kl in found["kl"]] == [(0, pytest.approx(nats, rel=1e-2))]
+    shown = await asyncio.to_thread(log, path, "compare", "1", "2")
+    assert float(shown.splitlines()[-1].split()[-1]) == pytest.approx(nats / math.log(2), rel=1e-2)
+    assert json.loads(await asyncio.to_thread(log, path, "compare", "1", "3", "--json"))["kl"] == []
+    assert "the models differ: no KL" in await asyncio.to_thread(log, path, "compare", "1", "3")
 
 
 def test_files(path: Path, tmp_path: Path):

@@ -3,12 +3,13 @@
 import sqlite3
 from pathlib import Path
 
+import pytest
 from glasshead.store import Store, marks
 from glasshead.store.clock import DAY_US, now_us
 from glasshead.store.retention import TURN_BYTES, Limit, Limits, prune
 from glasshead.store.statistics import statistics
 
-from .making import ask
+from .making import MODEL, SAMPLING, ask, prompt
 
 
 async def test_old_sessions_go_by_the_limit_of_their_server(store: Store, path: Path):
@@ -43,6 +44,33 @@ async def test_a_session_being_answered_stays(store: Store):
     session = await store.start_session()
     await ask(store, session, "q", None)
     assert await prune(store.database, Limits(Limit(days=1)), now=now_us() + 9 * DAY_US) == 0
+
+
+@pytest.mark.parametrize("how", ["a message", "a turn"])
+async def test_a_session_that_goes_on_meanwhile_stays(store: Store, monkeypatch: pytest.MonkeyPatch, how: str):
+    """Looked at long before its turn to go comes."""
+    first, second = [await store.start_session() for _ in range(2)]
+    for session in (first, second):
+        question, _, reply = await ask(store, session, "q", "a", n=1)
+    write, done = store.database.write, False
+
+    async def after_it(work, **options):
+        nonlocal done
+        if not done:
+            done = True
+            if how == "a message":
+                await store.append_message(second, "user", "and now?", parent=reply)
+            else:
+                await store.open_turn(
+                    session=second, prompt_message=question, prompt=prompt("q", question), model=MODEL,
+                    sampling=SAMPLING, seed=2, k=10,
+                )  # fmt: skip
+        return await write(work, **options)
+
+    monkeypatch.setattr(store.database, "write", after_it)
+    assert await prune(store.database, Limits(Limit(days=1)), now=now_us() + 9 * DAY_US) == 1
+    assert [row.id for row in await store.sessions()] == [second]
+    assert [row.reply for row in await store.turns(second)][:1] == ["a"]
 
 
 async def test_statistics(store: Store):

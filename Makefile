@@ -13,7 +13,7 @@ BUILD  := --build-constraint requirements-build.lock
 LLAMA  := $(shell sed -n 's/^llama-cpp-python==\([0-9.]*\).*/\1/p' requirements.lock)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
-# Programs start a fifth faster where their compiled code is kept, and tests start many.
+# Programs start faster where their compiled code is kept, and tests start many.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test check soak bench model browser lock clean

@@ -11,6 +11,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .peers import SYSTEMS
+from .widened import widen
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
@@ -151,6 +153,23 @@ def measure(
             "the price of bits that can be proven",
         )
     )
+    say("one reply, 262 thousand tokens to choose from")
+    with tempfile.TemporaryDirectory() as folder:
+        wide = widen(model, Path(folder) / "wide.gguf")
+        broad = {f"{name}, wide": Peer(name, wide) for name in ("glasshead", "bare")}
+        wide_speeds = speed(broad, list(broad), 1, 96, rounds)
+        for peer in broad.values():
+            peer.close()
+    mine, other = wide_speeds.values()
+    rows.append(
+        row(
+            "one reply, top-10 captured, 262,144 tokens in the vocabulary, against a bare loop",
+            ratios(mine, other),
+            at_least(0.85),
+            f"{statistics.median(mine):.0f} and {statistics.median(other):.0f} tok/s",
+            "this model, its embeddings repeated: what a large vocabulary adds",
+        )
+    )
     for n in (1, 2, 4, 8, 16):
         say(f"{n} together")
         many = speed(peers, ["glasshead", *(BARE if n == 8 else BARE[:1]), "server"], n, 48, rounds)
@@ -244,6 +263,26 @@ def measure(
             at_least(10),
             f"server {mid['server']:.2f} tok/s",
             "",
+        ),
+    ]
+    say("gaps")
+    gaps = peers["glasshead"].ask("gaps", replies=4, newcomers=2, length=3000)
+    say("proofs")
+    proof = peers["glasshead"].ask("proof", replies=20, tokens=24, longest=600)
+    rows += [
+        row(
+            "longest gap in 4 running replies while newcomers of 3,000 tokens are read, ms",
+            1e3 * gaps["worst"],
+            at_most(250),
+            f"median {1e3 * gaps['median']:.0f} ms",
+            "nobody's reply stands still for another's question",
+        ),
+        row(
+            "rows bitwise in replay, levels A and B, of 20 replies side by side, every fifth broken off",
+            (proof["A"] + proof["B"]) / proof["rows"],
+            at_least(1),
+            f"A {proof['A']}, B {proof['B']} (every fourth) of {proof['rows']}",
+            "the shortcuts change nothing",
         ),
     ]
     say("memory and the event loop")

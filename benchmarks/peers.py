@@ -167,6 +167,45 @@ class Glasshead(Streaming):
                 await engine.aclose()
         return {"cold": took[0], "warm": took[1]}
 
+    async def proof(self, replies: int, tokens: int, longest: int) -> dict[str, Any]:
+        """Rows of replies made side by side, some of them broken off, and how many of each level are bitwise."""
+        from glasshead.predict import replay
+        from glasshead.predict.logits import hash_row
+        from glasshead.predict.model import Model
+        from glasshead.predict.sampling import Sampling
+
+        async def one(number: int) -> tuple[list[int], Any, list[int]] | None:
+            prompt = words(300 + number, 20 + (longest - 20) * (number % 4) // 3)
+            generation = self.engine.generate(prompt, Sampling(max_tokens=tokens), number)
+            hashes, ids = [], list(prompt)
+            async for step in generation:
+                hashes.append(step.row_hash)
+                ids.append(step.id)
+                if number % 5 == 4 and len(hashes) == tokens // 2:
+                    await generation.aclose()
+                    return None
+            return ids, generation.schedule, hashes
+
+        made = [reply for reply in await asyncio.gather(*map(one, range(replies))) if reply]
+        counted = {"A": 0, "B": 0, "rows": 0}
+        with Model.load(self.model) as model:
+            for ids, schedule, hashes in made:
+                n, steps = len(ids) - len(hashes), range(0, len(hashes), 4)
+                counted["rows"] += len(hashes) + len(steps)
+                for step, row in replay.follow(model, ids, n, schedule, threads=2):
+                    counted["A"] += hash_row(row) == hashes[step]
+                for step, row in replay.again(model, ids, n, schedule, steps, threads=2):
+                    counted["B"] += hash_row(row) == hashes[step]
+        return counted
+
+    async def gaps(self, replies: int, newcomers: int, length: int) -> dict[str, Any]:
+        """Seconds between two steps of running replies while long newcomers arrive."""
+        from .gaps import measure
+
+        found = await measure(self.model, replies, newcomers, length, 2)
+        between = sorted(list(found.values())[-1].between)
+        return {"worst": between[-1] / 1e3, "median": between[len(between) // 2] / 1e3}
+
     async def scoring_memory(self, n: int) -> dict[str, Any]:
         """Resident bytes above weights and KV with an engine that has just scored ``n`` tokens."""
         from glasshead.predict.pool import ModelChoice, footprint

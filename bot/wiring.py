@@ -141,6 +141,7 @@ async def _pruning(store: Store, kept: Limits) -> AsyncIterator[None]:
         while True:
             try:
                 if gone := await prune(store.database, kept):
+                    await store.drop_caches()  # nobody knows any more which states hold them
                     log.info("%d sessions beyond the limits of [store] were deleted", gone)
             except Exception:
                 log.exception("sessions beyond the limits were not deleted; tried again in an hour")

@@ -1,5 +1,7 @@
 """What is only true once everything is put together: one owner writes, erasure reaches the KV, old sessions go."""
 
+import asyncio
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,21 @@ async def test_the_kv_of_a_conversation_outlives_a_restart(settings: Settings) -
     async with open_chat(settings) as chat:
         _, done = await said(chat, SAID)
         assert (await chat.store.turn(done.turn)).n_cached > 0
+
+
+async def test_sessions_that_go_by_age_take_the_kv_with_them(settings: Settings) -> None:
+    async with open_chat(settings) as chat:
+        await said(chat, SAID)
+    assert list(settings.engine.kv_folder.iterdir())
+    with sqlite3.connect(settings.store.path) as log:
+        log.execute("UPDATE turn SET created_us = 1")
+    section = StoreSection(path=settings.store.path, keep_days=1)
+    async with open_chat(settings.model_copy(update={"store": section})) as chat:
+        async with asyncio.timeout(20):
+            while list(settings.engine.kv_folder.iterdir()):
+                await asyncio.sleep(0.01)
+        _, done = await said(chat, SAID)
+        assert (await chat.store.turn(done.turn)).n_cached == 0
 
 
 def test_limits_are_what_the_settings_say() -> None:

@@ -108,6 +108,13 @@ class Eraser:
         ]
         return [(subject, wanted[m]) for subject in subjects if (m := mac(key, subject)) in wanted]
 
+    async def drop_caches(self) -> None:
+        """Drop what is derived from conversations: what is held in memory, and what was saved."""
+        if self.forget is not None:
+            await self.forget()
+        for folder in self._caches:
+            await asyncio.to_thread(_empty, folder)
+
     async def _begin(self, subject: str, entry: Entry | None = None) -> Receipt:
         if entry is None:
             entry = await asyncio.to_thread(self._ledger.add, subject, now_us())
@@ -211,10 +218,7 @@ class Eraser:
                 log.warning("the search index %s is damaged and is built anew: writing waits meanwhile", index)
                 await self._database.write(partial(search_indexes.rebuild_search_index, index=index))
         await self._database.checkpoint()
-        if self.forget is not None:
-            await self.forget()
-        for folder in self._caches:
-            await asyncio.to_thread(_empty, folder)
+        await self.drop_caches()
 
     async def _merge(self, index: str) -> None:
         """Merge all pieces of a full-text index into one, which drops what was deleted, in short steps. Pieces that

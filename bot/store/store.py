@@ -86,6 +86,10 @@ class Store:
         """Have every erasure call this: what is derived from conversations and held in memory goes, too."""
         self._eraser.forget = forget
 
+    async def drop_caches(self) -> None:
+        """Drop what is derived from conversations, as every erasure does."""
+        await self._eraser.drop_caches()
+
     async def close(self) -> None:
         await self.database.close()
         if self._lock is not None:

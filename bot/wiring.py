@@ -52,8 +52,10 @@ def model_choice(settings: Settings, name: str) -> ModelChoice:
 
 
 def engine_settings(settings: Settings, trained: int | None) -> EngineSettings:
-    """The engine's share of the settings; a context longer than the model was trained for is cut to that."""
+    """The engine's share of the settings; a context longer than the model was trained for is cut to that, and what
+    idle conversations may take in memory is shared among the models."""
     context, engine = settings.model.context, settings.engine
+    models = len({settings.model.name, *settings.model.others})
     return EngineSettings(
         n_ctx=min(context, trained or context),
         max_running=engine.streams,
@@ -61,7 +63,7 @@ def engine_settings(settings: Settings, trained: int | None) -> EngineSettings:
         max_per_user=engine.queue_per_user,
         k=settings.explain.candidates,
         threads=engine.threads,
-        cache_bytes=engine.kv_memory_mb << 20,
+        cache_bytes=(engine.kv_memory_mb << 20) // models,
         spill_folder=engine.kv_folder,
         spill_bytes=engine.kv_disk_mb << 20,
     )

@@ -9,7 +9,7 @@ from glasshead.chat import Chat, Done, ReplyRequest
 from glasshead.config import EngineSection, ModelSection, SamplingSection, Settings, StoreSection
 from glasshead.store.owner import writer
 from glasshead.store.retention import Limit, Limits
-from glasshead.wiring import limits, open_chat
+from glasshead.wiring import engine_settings, limits, open_chat
 
 SERVER, PERSON = 7, 4242
 SAID = "Remember that my parrot is called Septimus, and that he likes walnuts more than anything else."
@@ -82,6 +82,13 @@ async def test_sessions_that_go_by_age_take_the_kv_with_them(settings: Settings)
                 await asyncio.sleep(0.01)
         _, done = await said(chat, SAID)
         assert (await chat.store.turn(done.turn)).n_cached == 0
+
+
+def test_models_share_what_idle_conversations_may_take() -> None:
+    settings = Settings(
+        model=ModelSection(name="a", others=("b", "a", "c")), engine=EngineSection(kv_memory_mb=300)
+    )
+    assert engine_settings(settings, trained=None).cache_bytes == 100 << 20
 
 
 def test_limits_are_what_the_settings_say() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from . import gguf
 from .adapter import adapt
 from .engine import EngineError
+from .footprint import stream_size, weights_size
 from .local import EngineSettings, LocalEngine
 from .model import Model
 
@@ -138,16 +139,7 @@ def load_model(name: str, choice: ModelChoice) -> Model:
 
 
 def footprint(choice: ModelChoice) -> int:
-    """Bytes of weights and KV, from the file's header: f16 keys and values for every stream's positions."""
-    header = gguf.read(choice.path)
-
-    def number(key: str, default: int) -> int:
-        return header.number(f"{header.architecture}.{key}") or default
-
-    heads = number("attention.head_count", 1)
-    head_size = number("attention.key_length", number("embedding_length", 0) // heads)
-    width = head_size * number("attention.head_count_kv", heads)
-    settings = choice.settings
-    cells = settings.positions(header.n_ctx_train or 0) * settings.streams
-    weights = sum(tensor.size for tensor in header.tensors)
-    return weights + cells * number("block_count", 0) * width * 2 * 2
+    """Bytes of weights and KV, from the file's header."""
+    header, settings = gguf.read(choice.path), choice.settings
+    positions = settings.positions(header.n_ctx_train or 0)
+    return weights_size(header) + settings.streams * stream_size(header, positions)

@@ -6,6 +6,7 @@ of its reach (addressing, names, splitting, pacing, permissions) and tested as t
 
 import logging
 from contextlib import AsyncExitStack
+from functools import partial
 
 from discord.ext import commands
 
@@ -16,6 +17,7 @@ from .asking import Asking
 from .explaining import Explaining
 from .governing import Governing
 from .keeping import Keeping
+from .limits import edits_left
 from .mending import Mending
 from .preferences import Preferences
 from .presence import Presence
@@ -51,7 +53,7 @@ async def load(bot: commands.Bot, settings: Settings) -> Service:
     """Open model and log, and add the cogs. Everything or nothing."""
     async with AsyncExitStack() as stack:
         chat = await stack.enter_async_context(open_chat(settings))
-        service = Service(chat, settings, await Preferences.load(chat.store))
+        service = Service(chat, settings, await Preferences.load(chat.store), partial(edits_left, bot))
         every = cogs(bot, service)
         _refuse_doubles(bot, every)
         if bot.tree.translator is None:

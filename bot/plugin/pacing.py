@@ -2,30 +2,45 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 SLOWEST = 6.0
-NOTICEABLE = 0.7
-"""An edit that took this long waited for Discord's rate limit."""
+USUAL_WAIT = 0.7
+"""Seconds that a refusal counts for which does not say how long to wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What Discord's headers allow: so many edits more in so many seconds, then anew."""
+
+    edits: int
+    seconds: float
 
 
 class Pace:
-    """The seconds between two edits, learnt from how long edits take.
-
-    discord.py sleeps inside a request when the rate-limit headers say that the bucket is empty, so a slow
-    request is what a limit looks like from here.
-    """
+    """The seconds between two edits: those configured; more where fewer edits are left, and for a while after
+    Discord has refused one."""
 
     def __init__(self, interval: float) -> None:
         self.base = interval
         self.interval = interval
 
-    def took(self, seconds: float) -> None:
-        if seconds >= NOTICEABLE:
-            self.interval = min(SLOWEST, self.interval + seconds / 2)
-        else:
-            self.interval = max(self.base, self.interval * 0.8)
+    def refused(self, seconds: float) -> None:
+        """Discord was out of order, or said to wait so long."""
+        self.interval = min(SLOWEST, self.interval + seconds / 2)
+
+    def passed(self) -> None:
+        """An edit went through, or at least its turn is over."""
+        self.interval = max(self.base, self.interval * 0.8)
+
+    def until_next(self, left: Left | None) -> float:
+        """What is left is spread over its time: one that would have to wait inside of a request is not begun."""
+        if left is None:
+            return self.interval
+        return max(self.interval, left.seconds / (left.edits + 1))
 
 
 class Turnstile:
@@ -34,11 +49,12 @@ class Turnstile:
     ``async with turnstile:`` around an edit; what to show is looked up inside, so that a wait only makes it newer.
     """
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self, interval: float, left: Callable[[], Left | None] = lambda: None) -> None:
+        """``left`` says what Discord allows just now."""
         self.pace = Pace(interval)
+        self._left = left
         self._lock = asyncio.Lock()
         self._next = 0.0
-        self._entered = 0.0
 
     async def quiet(self) -> None:
         """Wait until the edits that are under way or waiting now are done."""
@@ -52,13 +68,11 @@ class Turnstile:
         except BaseException:
             self._lock.release()
             raise
-        self._entered = time.monotonic()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        now = time.monotonic()
-        self.pace.took(now - self._entered)
-        self._next = now + self.pace.interval
+        self.pace.passed()
+        self._next = time.monotonic() + self.pace.until_next(self._left())
         self._lock.release()

@@ -14,7 +14,7 @@ from ..predict.engine import Finish
 from . import unshown
 from .cog import in_words
 from .display import open_links, small, spoiler
-from .pacing import NOTICEABLE
+from .pacing import USUAL_WAIT
 from .service import Running, Service
 from .splitting import LIMIT, split
 from .surface import Attached, Gone, Surface
@@ -131,7 +131,7 @@ class Presenter:
                 except (discord.DiscordException, *TROUBLE) as error:
                     log.info("an edit was skipped: %s", error)
                     if passing(error):
-                        turnstile.pace.took(seconds_to_wait(error, NOTICEABLE))
+                        turnstile.pace.refused(seconds_to_wait(error, USUAL_WAIT))
 
     async def _show_now(self) -> None:
         so_far = open_links(self._text[: self._room.most])  # what is longer will be a file

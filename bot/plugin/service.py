@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -18,7 +19,7 @@ from ..predict.halt import Halt
 from ..predict.sampling import Sampling
 from .allowance import Allowance
 from .bounds import SAMPLED, bounded
-from .pacing import Turnstile
+from .pacing import Left, Turnstile
 from .preferences import ChannelPreferences, Preferences
 
 NOBODY = discord.AllowedMentions.none()
@@ -54,6 +55,8 @@ class Service:
     chat: Chat
     settings: Settings
     preferences: Preferences
+    edits_left: Callable[[int], Left | None] = lambda _: None
+    """What Discord allows in a channel just now."""
     running: set[Running] = field(default_factory=set)
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     closing: bool = False
@@ -73,7 +76,10 @@ class Service:
     _beginnings: WeakValueDictionary[int, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def turnstile(self, channel: int) -> Turnstile:
-        return self._turnstiles.setdefault(channel, Turnstile(self.settings.discord.edit_interval))
+        if channel not in self._turnstiles:
+            left = partial(self.edits_left, channel)
+            self._turnstiles[channel] = Turnstile(self.settings.discord.edit_interval, left)
+        return self._turnstiles[channel]
 
     def line(self, channel: object, guild: int | None) -> contextlib.AbstractAsyncContextManager[object]:
         """Held while a reply is made where the whole channel is one conversation: the next message follows it."""

@@ -1,6 +1,8 @@
 """Listening and answering: the cog that turns messages into replies."""
 
+import asyncio
 import contextlib
+import itertools
 import logging
 from dataclasses import replace
 
@@ -20,7 +22,7 @@ from .history import History, left_unread
 from .lately import Seen, lately
 from .missed import MISSED, missed
 from .permissions import plea
-from .presenter import present
+from .presenter import LATER, present
 from .reading import says_something
 from .rights import lacking_in
 from .service import NOBODY, Running, Service, guild_of
@@ -107,8 +109,22 @@ class Talk(ServiceCog, name="Glasshead"):
             await self._deleted(message, seen.channel)
 
     async def _deleted(self, message: int, channel: int) -> None:
-        """It goes from the log too: what a person said, or every version of a reply that the message showed.
-        A reply that is being written, to it or in it, ends first."""
+        """It goes from the log too, later where the log takes no erasure now (its disk is full, say)."""
+        try:
+            await self._erase(message, channel)
+        except StoreError as error:
+            log.warning("message %d was deleted and cannot be erased yet: %s", message, error)
+            self.service.later(self._erase_later(message, channel))
+
+    async def _erase_later(self, message: int, channel: int) -> None:
+        for wait in itertools.chain(LATER, itertools.repeat(LATER[-1])):
+            await asyncio.sleep(wait)
+            with contextlib.suppress(StoreError):
+                return await self._erase(message, channel)
+
+    async def _erase(self, message: int, channel: int) -> None:
+        """What a person said, or every version of a reply that the message showed. A reply that is being written,
+        to it or in it, ends first."""
         store = self.service.chat.store
         turn = await self.service.turn_shown(message, channel)
         for running in list(self.service.running):

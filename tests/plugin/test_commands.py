@@ -5,6 +5,7 @@ import json
 
 import pytest
 from discord_double import Message, Permission
+from glasshead.plugin import sync_if_changed
 from house import Room, finished, labels, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -283,6 +284,15 @@ async def test_stop_help_and_a_step_of_the_tour(room: Room) -> None:
     assert "/explain" in (await room.alice.slash("help", room.channel)).text
     toured = await (await room.alice.slash("tour", room.channel, step=1)).answer(60)
     assert "1 of 8" in toured.text
+
+
+async def test_commands_that_a_host_has_removed_meanwhile_are_synced_again(room: Room) -> None:
+    rest = room.double.rest
+    before = rest.syncs
+    assert not await sync_if_changed(room.bot) and rest.syncs == before
+    rest.commands[None].pop()
+    assert await sync_if_changed(room.bot) and not await sync_if_changed(room.bot)
+    rest.syncs = before
 
 
 async def test_commands_are_synced_once_and_presence_shows_the_model(room: Room) -> None:

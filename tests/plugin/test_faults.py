@@ -10,6 +10,7 @@ import pytest
 from discord_double import Double, Message, Permission, Person
 from discord_double.double import CUT
 from glasshead.plugin import interaction_surface, presenter, surface
+from glasshead.plugin.limits import edits_left
 from house import finished, labels
 
 ON_AND_ON = ((0, -100.0), (2, -100.0), (4, -100.0))
@@ -77,10 +78,13 @@ async def test_without_the_content_intent_it_works_by_mention(double: Double, st
 
 
 async def test_a_long_reply_is_split_and_every_part_explained(double: Double, started: Any) -> None:
-    async with started(paced=True, sampling={"max_tokens": 130, "temperature": 1.0, "logit_bias": LONG_WORDS}):
+    sampling = {"max_tokens": 130, "temperature": 1.0, "logit_bias": LONG_WORDS}
+    async with started(paced=True, sampling=sampling) as bot:
         alice = double.person("alice")
         asked = await alice.mention_bot(double.general, "Tell me a long story.")
         last = await double.wait_for(finished, timeout=120)
+        left = edits_left(bot, double.general.id)
+        assert left is not None and 0 <= left.edits <= 4 and 0 < left.seconds <= 5, "as the headers said"
         parts = double.said(double.general)
         assert len(parts) >= 2 and parts[0].reference is asked and last is parts[-1]
         assert all(len(part.content) <= 2000 for part in parts)

@@ -10,10 +10,10 @@ import discord
 import pytest
 from discord_double import Channel, Double, Message, Permission, messages
 from discord_double.things import EPHEMERAL
-from glasshead.plugin import lately
+from glasshead.plugin import lately, talk
 from glasshead.plugin.client import Client
 from glasshead.plugin.gone import gone
-from glasshead.store import Store
+from glasshead.store import Store, StoreError
 from house import finished
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -40,6 +40,7 @@ async def answer(store: Store, reply: Message) -> str:
 async def done(bot: Client) -> None:
     """Until everything is in the log that the bot is just looking at."""
     assert bot.service is not None
+    await asyncio.gather(*bot.service.tasks)
     await asyncio.gather(*bot.service._later)
     await asyncio.gather(*bot.service.tasks)
 
@@ -124,6 +125,30 @@ async def test_an_edit_is_noticed_once_whoever_tells_of_it(double: Double, start
         await alice.edit(asked[0], "One again.")
         await look_again(double, bot, double.general)
         assert [m.text for m in await store.messages(1)][1:] == ["", "", ""], "forgotten is forgotten"
+
+
+async def test_what_is_deleted_while_the_log_takes_nothing_goes_later(
+    double: Double, started: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = double.person("alice")
+    async with started() as bot:
+        store = bot.service.chat.store
+        asked = await alice.mention_bot(double.general, "One.")
+        await double.reply_to(asked, finished, timeout=40)
+        erase, refusals = store.erase_message, iter(range(2))
+
+        async def refused(message: int) -> object:
+            if next(refusals, None) is not None:
+                raise StoreError("full", "the disk is full")
+            return await erase(message)
+
+        monkeypatch.setattr(store, "erase_message", refused)
+        monkeypatch.setattr(talk, "LATER", (0.01,))
+        told = bot.wait_for("raw_message_delete", timeout=10)
+        await asyncio.gather(told, alice.delete(asked))
+        await done(bot)
+        await done(bot)
+        assert await versions(store, asked) == []
 
 
 async def test_only_what_is_surely_deleted_goes(

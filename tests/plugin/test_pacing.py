@@ -5,25 +5,42 @@ import itertools
 import time
 
 import pytest
-from glasshead.plugin.pacing import SLOWEST, Pace, Turnstile
+from glasshead.plugin.pacing import SLOWEST, Left, Pace, Turnstile
 
 
 @pytest.mark.parametrize(
-    ("took", "interval"),
+    ("happened", "interval"),
     [
         ([], 1.1),
-        ([0.1, 0.1], 1.1),
+        ([None, None], 1.1),
         ([3.0], 2.6),
-        ([3.0, 0.1], 2.08),
-        ([3.0, 0.1, 0.1, 0.1, 0.1, 0.1], 1.1),
+        ([3.0, None], 2.08),
+        ([3.0, None, None, None, None, None], 1.1),
         ([9.0, 9.0], SLOWEST),
     ],
 )
-def test_pace(took: list[float], interval: float) -> None:
+def test_pace(happened: list[float | None], interval: float) -> None:
+    """Each is a refusal and how long it said to wait, or (None) an edit that went through, however slowly."""
     pace = Pace(1.1)
-    for seconds in took:
-        pace.took(seconds)
+    for seconds in happened:
+        pace.passed() if seconds is None else pace.refused(seconds)
     assert pace.interval == pytest.approx(interval, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("left", "seconds"),
+    [(None, 1.1), (Left(4, 5.0), 1.1), (Left(1, 5.0), 2.5), (Left(0, 5.0), 5.0), (Left(0, 0.2), 1.1)],
+)
+def test_what_is_left_is_spread_over_its_time(left: Left | None, seconds: float) -> None:
+    assert Pace(1.1).until_next(left) == pytest.approx(seconds)
+
+
+async def test_slow_answers_do_not_slow_the_pace() -> None:
+    turnstile = Turnstile(0.01)
+    for _ in range(3):
+        async with turnstile:
+            await asyncio.sleep(0.05)
+    assert turnstile.pace.interval == 0.01
 
 
 async def test_a_turnstile_lets_one_through_at_a_time_and_apart() -> None:

@@ -11,7 +11,7 @@ from .conftest import Log, Site, Tab
 
 
 def test_find_a_session_and_read_it(tab: Tab, log: Log) -> None:
-    page = tab.go("/")
+    page = tab.go("/statistics")  # from any page
     page.keyboard.press("/")
     page.keyboard.type("colour")
     page.keyboard.press("Enter")

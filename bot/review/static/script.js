@@ -139,7 +139,7 @@ document.addEventListener("keydown", (event) => {
   };
   const any = {
     "?": () => $("#help").showModal(), j: () => move(1), k: () => move(-1),
-    "/": () => { if ($("#q")) { $("#q").focus(); $("#q").select(); } else location.assign("/#q"); },
+    "/": () => { if ($("#q")?.offsetParent) { $("#q").focus(); $("#q").select(); } else location.assign("/#q"); },
     g: () => location.assign("/"),
   };
   const act = any[event.key] ?? (scope ? step[event.key] : undefined);

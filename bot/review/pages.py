@@ -8,6 +8,7 @@ from functools import partial
 from typing import cast
 from urllib.parse import urlencode
 
+import sqlalchemy as sa
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -27,6 +28,7 @@ from ..store.search import Order
 from ..store.search_syntax import parse
 from ..store.statistics import By
 from ..store.statistics import statistics as daily_sums
+from ..store.tables import turn
 from . import figures
 from .almost import link, look
 from .comparison import side_by_side
@@ -82,8 +84,18 @@ async def sessions(request: Request) -> Response:
 
 
 async def pulse(request: Request) -> Response:
-    """The newest turn's number: an open page asks now and then whether it is still up to date."""
-    return JSONResponse({"latest": await _store(request).latest_turn() or 0})
+    """The newest turn's number, or how far a session has come: an open page asks whether it is still up to date."""
+    store, number = _store(request), key(request.query_params.get("session"))
+    latest = (await store.latest_turn() or 0) if number is None else await _state(store, number)
+    return JSONResponse({"latest": latest})
+
+
+async def _state(store: Store, number: int) -> str:
+    """Changes with every turn of a session, and with what is saved of it while it is made."""
+    newest = sa.select(turn.c.id, turn.c.status, turn.c.n_out).where(turn.c.session_id == number)
+    query = newest.order_by(turn.c.id.desc()).limit(1)
+    row = await store.database.read(lambda c: c.execute(query).first())
+    return "0" if row is None else f"{row.id} {row.status} {row.n_out}"
 
 
 async def session(request: Request) -> Response:
@@ -95,7 +107,7 @@ async def session(request: Request) -> Response:
     lines = transcript(await store.messages(number), turns, of_session, at)
     answered = {line.message.id for line in lines}
     pending = [turn for turn in turns if turn.reply_message is None and turn.prompt_message in answered]
-    latest = await store.latest_turn() or 0
+    latest = await _state(store, number)
     shown = window(lines, at)
     return page(request, "session.html", session=row, window=shown, pending=pending, latest=latest)
 

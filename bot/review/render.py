@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse
 from ..explain.scale import LAYERS
 from ..explain.tree import continuation, met, said, title
 from ..explain.visible import model_name, neutral, visible
+from .facets import chosen, toggled
 from .markup import parts
 
 HERE = Path(__file__).parent
@@ -61,6 +62,7 @@ def environment() -> Environment:
     env.filters |= {"when": _when, "iso": _iso, "percent": _percent, "ms": _ms, "number": _number}
     env.filters["model"] = model_name
     env.globals |= {"LAYERS": LAYERS, "LONG": LONG, "parts": parts, "visible": visible}
+    env.globals |= {"chosen": chosen, "toggled": toggled}
     env.globals |= {"title": title, "said": said, "met": met, "continuation": continuation}
     return env
 

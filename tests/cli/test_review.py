@@ -17,6 +17,7 @@ from glasshead.predict.prompt import Prompt, Span
 from glasshead.predict.sampling import Sampling
 from glasshead.store import Store
 from glasshead.store.owner import take_writes
+from glasshead.store.tables import erasure
 
 MODEL = ModelIdentity("none", "0" * 64, "Q4_1", 8, 64, "0" * 64, "test")
 
@@ -84,6 +85,22 @@ async def test_alone_it_reads_marks_and_ends_when_told(tmp_path: Path) -> None:
     store = await Store.open(tmp_path / "data" / "glasshead.db", writable=False)
     assert (await store.marks(1))[turn].stars == 4
     await store.close()
+
+
+async def test_an_erasure_that_was_cut_short_is_finished_with_the_first_mark(tmp_path: Path) -> None:
+    store, turn = await make(tmp_path)
+    asked = {"subject_hmac": b"x", "subject": "person:4711", "requested_us": 1}
+    await store.database.write(lambda c: c.execute(erasure.insert().values(asked)))
+    await store.close()
+    saved = tmp_path / "data" / "kv" / f"{'0' * 16}-{'a' * 32}.kv"
+    saved.parent.mkdir()
+    saved.write_text("what they said")
+    with review(tmp_path, "--port", "0") as process:
+        address, cookie = come_in(process)
+        page = ask(address, f"/turn/{turn}", cookie).read().decode()
+        secret = page.split('name="csrf" value="')[1].split('"')[0]
+        assert ask(address, f"/turn/{turn}/rate", cookie, {"csrf": secret, "stars": "4"}).status == 303
+        assert not saved.exists()
 
 
 async def test_beside_the_owner_it_hands_its_marks_in(tmp_path: Path) -> None:

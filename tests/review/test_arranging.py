@@ -16,6 +16,7 @@ from glasshead.predict.step import Candidate, Step
 from glasshead.review import figures
 from glasshead.review.almost import almost, link
 from glasshead.review.comparison import divergence
+from glasshead.review.facets import Facet, chosen, toggled
 from glasshead.review.markup import parts
 from glasshead.review.transcript import transcript, window
 from glasshead.store import MessageRow
@@ -92,6 +93,29 @@ class TestDivergence:
         exact = sum(a * math.log2(a / b) for a, b in zip(p, q, strict=True))
         listed = divergence(step(*enumerate(p[:3])), step(*enumerate(q[:4])))
         assert -1e-9 <= listed <= exact + 1e-9
+
+
+WHEN = Facet("When", (("today", "after:24h"), ("this week", "after:7d")), one=True)
+OUTCOME = Facet("Outcome", (("ok", "status:ok"), ("stopped", "status:stopped")))
+UNSURE = Facet("Unsure", (("over 5", "perplexity:>5"), ("over 20", "perplexity:>20")), one=True)
+
+
+@pytest.mark.parametrize(
+    ("query", "filter_", "facet", "then"),
+    [
+        ("", "status:ok", OUTCOME, "status:ok"),
+        ("hello  there status:ok", "status:ok", OUTCOME, "hello there"),
+        ("status:ok", "status:stopped", OUTCOME, "status:ok status:stopped"),
+        ("perplexity:>50", "perplexity:>5", UNSURE, "perplexity:>50 perplexity:>5"),
+        ("perplexity:>20 hi", "perplexity:>5", UNSURE, "hi perplexity:>5"),
+        ("after:24h", "after:7d", WHEN, "after:7d"),
+        ('"status:ok is said" status:ok', "status:ok", OUTCOME, '"status:ok is said"'),
+        ('user:"Ann Lee" tag:"x y"', 'tag:"x y"', Facet("Tag", (("x y", 'tag:"x y"'),)), 'user:"Ann Lee"'),
+    ],
+)
+def test_a_facet_adds_and_takes_away_whole_filters(query: str, filter_: str, facet: Facet, then: str) -> None:
+    assert toggled(query, filter_, facet) == then
+    assert chosen(then, filter_) != chosen(query, filter_)
 
 
 class TestMarkup:

@@ -194,6 +194,31 @@ def test_a_list_grows_while_it_is_open(tab: Tab, log: Log, site: Site) -> None:
     expect(page.locator("#status")).to_have_text("Updated.")
 
 
+def test_a_list_that_grows_keeps_what_the_reader_is_at(tab: Tab, log: Log) -> None:
+    page = tab.go("/")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    row = page.locator(".row.at a.main").get_attribute("href")
+    page.evaluate("document.querySelector('#live').dataset.latest = '0'")
+    expect(page.locator("#status")).to_have_text("Updated.", timeout=15_000)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{row}")
+    tab.go(f"/session/{log.first}")
+    page.locator("details.more").last.locator("summary").click()
+    page.evaluate("document.querySelector('#live').dataset.latest = '0'")
+    expect(page.locator("#status")).to_have_text("Updated.", timeout=15_000)
+    expect(page.locator("details.more").last).to_have_attribute("open", "")
+    assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
+    assert tab.alarms == []
+
+
+def test_a_session_is_read_again_for_its_own_replies_only(site: Site, log: Log) -> None:
+    states = [json.loads(site.ask(f"/pulse?session={session}").text)["latest"] for session in (1, 2)]
+    assert len(set(states)) == 2 and states[log.hostile - 1].startswith(f"{log.turns[4]} ok ")
+    for session, state in enumerate(states, 1):
+        assert f'data-latest="{state}"' in site.ask(f"/session/{session}").text
+
+
 def test_statistics_and_health(tab: Tab, log: Log) -> None:
     page = tab.go("/statistics")
     expect(page.locator(".plot")).to_have_count(6)

@@ -149,19 +149,32 @@ if (location.hash === "#q") $("#q")?.focus();
 
 // Live: when the log has grown, the list is read again, quietly.
 const live = $("#live");
+const nameOf = (row) => row.id || $("a.main", row)?.getAttribute("href");
+function placeOf(node) {
+  const row = node.closest(".row");
+  return { row: row && nameOf(row), tag: node.tagName, number: $$(node.tagName, row ?? live).indexOf(node) };
+}
+function found({ row, tag, number }) {
+  const within = row ? $$(".row", live).find((other) => nameOf(other) === row) : live;
+  return within && $$(tag, within)[number];
+}
 async function look() {
   if (document.hidden || !live) return;
   try {
-    const answer = await fetch("/pulse", { credentials: "same-origin" });
+    const answer = await fetch(live.dataset.pulse, { credentials: "same-origin" });
     const { latest } = await answer.json();
-    if (String(latest) === $("#live").dataset.latest) return;
+    if (String(latest) === live.dataset.latest) return;
     const fresh = await part(location.href, "#live");
-    const rows = $$(".row");
-    const key = rows[at] && ($("a.main", rows[at])?.getAttribute("href") ?? null);
-    $("#live").dataset.latest = fresh.dataset.latest;
-    $("#live").replaceChildren(...fresh.childNodes);
-    at = key === null ? -1 : $$(".row").findIndex((row) => $("a.main", row)?.getAttribute("href") === key);
-    $$(".row")[at]?.classList.add("at");
+    // What the reader is at stays: the row, the focus, what is open.
+    const focused = live.contains(document.activeElement) ? placeOf(document.activeElement) : null;
+    const row = $$(".row", live)[at];
+    const open = $$("details[open]", live).map(placeOf);
+    live.dataset.latest = fresh.dataset.latest;
+    live.replaceChildren(...fresh.childNodes);
+    at = row ? $$(".row", live).findIndex((other) => nameOf(other) === nameOf(row)) : -1;
+    $$(".row", live)[at]?.classList.add("at");
+    for (const place of open) found(place)?.setAttribute("open", "");
+    if (focused) found(focused)?.focus({ preventScroll: true });
     say("Updated.");
   } catch { /* the page may be closed already; the next look tells */ }
 }

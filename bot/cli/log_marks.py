@@ -37,7 +37,7 @@ def compare(
     left, right = reading(config, work)
     sides = side_by_side(left, right)
     found = sides.comparison
-    bits = {index: piece.divergence for index, piece in enumerate(sides.left) if piece.divergence is not None}
+    bits = sides.divergences
     if as_json:
         print_json(
             {

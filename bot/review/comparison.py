@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from ..explain.branches import Comparison, compare
+from ..explain.tokens import groups
 from ..explain.turn import Turn
 from ..explain.visible import neutral
 from ..predict.step import Step
@@ -11,13 +12,12 @@ from ..predict.step import Step
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One token of one side. ``divergence`` in bits, None where the two had gone different ways."""
+    """One token of one side, or the few that make one character."""
 
     text: str
     same: bool
     index: int | None
     """The step in its own turn's record, None for a token taken over from a parent."""
-    divergence: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class SideBySide:
     left: list[Piece]
     right: list[Piece]
     same_model: bool
-    divergences: list[float]
+    divergences: dict[int, float]
     """Bits, by reply position, as long as both went the same way (the position where they part included)."""
 
 
@@ -42,10 +42,10 @@ def side_by_side(left: Turn, right: Turn) -> SideBySide:
                 divergences[position] = divergence(left.trace.steps[mine], right.trace.steps[theirs])
     return SideBySide(
         comparison=comparison,
-        left=_pieces(comparison, left, divergences, of_left=True),
-        right=_pieces(comparison, right, divergences, of_left=False),
+        left=_pieces(comparison, left, of_left=True),
+        right=_pieces(comparison, right, of_left=False),
         same_model=same_model,
-        divergences=list(divergences.values()),
+        divergences=divergences,
     )
 
 
@@ -63,7 +63,7 @@ def divergence(left: Step, right: Step) -> float:
     return max(0.0, total)
 
 
-def _pieces(comparison: Comparison, turn: Turn, divergences: dict[int, float], *, of_left: bool) -> list[Piece]:
+def _pieces(comparison: Comparison, turn: Turn, *, of_left: bool) -> list[Piece]:
     tokens = comparison.left if of_left else comparison.right
     same = [False] * len(tokens)
     for stretch in comparison.stretches:
@@ -72,10 +72,9 @@ def _pieces(comparison: Comparison, turn: Turn, divergences: dict[int, float], *
             same[low:high] = [True] * (high - low)
     return [
         Piece(
-            text=neutral(token.bytes).replace("\n", "⏎\n"),
-            same=same[position],
-            index=position - turn.first_step if position >= turn.first_step else None,
-            divergence=divergences.get(position),
+            text=neutral(group.bytes).replace("\n", "⏎\n"),
+            same=all(same[group.first : group.last + 1]),
+            index=group.first - turn.first_step if group.first >= turn.first_step else None,
         )
-        for position, token in enumerate(tokens)
+        for group in groups([token.bytes for token in tokens])
     ]

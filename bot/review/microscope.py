@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..explain.explanation import Explanation
 from ..explain.loss import Scored
 from ..explain.scale import LAYERS, Layer, read
-from ..explain.tokens import PromptPart, Token
+from ..explain.tokens import Group, PromptPart, Token, groups
 from ..explain.view import StepView
 from ..explain.visible import neutral, visible
 
@@ -60,21 +60,40 @@ def _classes(layer: Layer, parts: Sequence[Token]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A token of the prompt, tinted by how much it surprised the model. ``bits`` is None for the first."""
+    """A token of the prompt, or the few that make one character, and what to say of each."""
 
     text: str
-    classes: str
-    bits: float | None
+    note: str
+    classes: str = ""
 
 
 def seen_tokens(scored: Scored) -> list[Seen]:
+    """The prompt, tinted by how much it surprised the model: a character as much as its most surprising token."""
     out = []
-    for token in scored.prompt:
-        bits = token.surprisal_bits
-        reading = None if bits is None else read("surprisal", bits)
+    for group in groups([token.bytes for token in scored.prompt]):
+        parts = scored.prompt[group.first : group.last + 1]
+        bits = [part.surprisal_bits for part in parts if part.surprisal_bits is not None]
+        reading = read("surprisal", max(bits)) if bits else None
         classes = f"s{round(reading.unsure * SHADES)} S{reading.level}" if reading else ""
-        out.append(Seen(neutral(token.bytes).replace("\n", "⏎\n"), classes, bits))
+        notes = [
+            "the first token: nothing predicts it"
+            if part.surprisal_bits is None
+            else f"{part.surprisal_bits:.2f} bits"
+            for part in parts
+        ]
+        out.append(Seen(_shown(group), _noted([part.bytes for part in parts], notes), classes))
     return out
+
+
+def _shown(group: Group) -> str:
+    return neutral(group.bytes).replace("\n", "⏎\n")
+
+
+def _noted(pieces: Sequence[bytes], notes: Sequence[str]) -> str:
+    """A line for each token; with its bytes where they are not the whole."""
+    if len(pieces) == 1:
+        return notes[0]
+    return "\n".join(f"{visible(piece)} {note}" for piece, note in zip(pieces, notes, strict=True))
 
 
 def draw_bar(step: StepView, names: Mapping[int, str]) -> list[Bar]:
@@ -95,7 +114,11 @@ def names(step: StepView) -> dict[int, str]:
     return {candidate.id: visible(candidate.bytes) for candidate in step.candidates}
 
 
-def prompt_tokens(part: PromptPart) -> list[str]:
-    return [
-        visible(piece) if part.kind == "marker" else neutral(piece).replace("\n", "⏎\n") for piece in part.pieces
-    ]
+def prompt_tokens(part: PromptPart) -> list[Seen]:
+    """What the model saw of a part of the prompt, and the tokens' ids."""
+    out = []
+    for group in groups(part.pieces):
+        places = slice(group.first, group.last + 1)
+        text = visible(group.bytes) if part.kind == "marker" else _shown(group)
+        out.append(Seen(text, _noted(part.pieces[places], list(map(str, part.ids[places])))))
+    return out

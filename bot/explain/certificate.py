@@ -86,6 +86,10 @@ class Environment:
     recorded_build: str
     threads: int
     cpu: str
+    gpu_layers: int
+    recorded_cpu: str
+    """"" where the record does not say."""
+    recorded_gpu_layers: int
 
 
 @dataclass(frozen=True, slots=True)

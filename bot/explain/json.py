@@ -81,6 +81,8 @@ def model_json(turn: Turn) -> Json:
         "llamacpp_build": model.llamacpp_build,
         "adapter_sha256": model.adapter_sha256,
         "adapter_scale": model.adapter_scale,
+        "cpu": model.cpu,
+        "gpu_layers": model.gpu_layers,
     }
 
 

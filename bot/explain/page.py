@@ -26,6 +26,7 @@ from .lines import Shown, plain, shown
 from .loss import Scored, SeenToken, loss_lines
 from .scale import LAYERS, Theme, colour, hex_colour, ink, read
 from .sheet import legend
+from .statement import machine
 from .text import dropped, headline, origin, outcome, overview, percent, whole
 from .tokens import Group, PromptPart, groups
 from .tree import TreeRow, continuation, met, said, title, tree, tree_rows
@@ -287,6 +288,7 @@ def _identity(explanation: Explanation) -> list[tuple[str, str]]:
         ("quantization", model.quantization),
         ("vocabulary", f"{model.n_vocab:,} tokens"),
         ("llama.cpp", model.llamacpp_build),
+        *([("computed on", machine(model.cpu, model.gpu_layers))] if model.cpu else []),
         ("chat template, SHA-256", model.template_sha256),
         *([("adapter, SHA-256", model.adapter_sha256)] if model.adapter_sha256 else []),
         ("seed", str(turn.seed)),

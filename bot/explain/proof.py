@@ -1,10 +1,8 @@
 """A proof: replays a recorded turn level by level and writes its certificate."""
 
 import os
-import platform
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from pathlib import Path
 
 from ..errors import UserError
 from ..predict import replay
@@ -97,7 +95,10 @@ def prove(
             build=identity.llamacpp_build,
             recorded_build=turn.model.llamacpp_build,
             threads=threads,
-            cpu=cpu_name(),
+            cpu=identity.cpu,
+            gpu_layers=identity.gpu_layers,
+            recorded_cpu=turn.model.cpu,
+            recorded_gpu_layers=turn.model.gpu_layers,
         ),
     )
 
@@ -142,14 +143,3 @@ def _cost(turn: Turn, level: Level, step: int) -> float:
 def threads_here(asked: int = 0) -> int:
     """How many threads to replay with: as asked, or as many processors as this process may use."""
     return asked or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-
-
-def cpu_name() -> str:
-    """The processor, as the system calls it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

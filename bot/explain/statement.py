@@ -29,12 +29,17 @@ def certificate_lines(certificate: Certificate) -> list[str]:
     env = certificate.environment
     lines.append(
         f"Replayed with {env.model} ({env.quantization}, sha256 {env.model_sha256[:16]}…), {env.build}, "
-        f"{env.threads} thread{'s' if env.threads != 1 else ''}, {env.cpu}."
+        f"{env.threads} thread{'s' if env.threads != 1 else ''}, {machine(env.cpu, env.gpu_layers)}."
     )
     if env.build != env.recorded_build:
         lines.append(
             f"The reply was made with another build, {env.recorded_build}: its kernels may round differently."
         )
+    made_on = machine(env.recorded_cpu, env.recorded_gpu_layers)
+    if env.recorded_cpu and made_on != machine(env.cpu, env.gpu_layers):
+        lines.append(f"The reply was made on another machine, {made_on}: it may round differently.")
+    if env.gpu_layers or env.recorded_gpu_layers:
+        lines.append("On a GPU equal bits are not promised: what counts is how far off they are.")
     lines.append(conclusion(certificate))
     return lines
 
@@ -85,6 +90,13 @@ def cannot_json(turn: int, reason: str) -> dict[str, Any]:
         "noise_floor": None,
         "environment": None,
     }
+
+
+def machine(cpu: str, gpu_layers: int) -> str:
+    """What computed: the processor, and how much of the model a GPU took over."""
+    if not gpu_layers:
+        return cpu
+    return f"{cpu} with {'all' if gpu_layers < 0 else gpu_layers} layers on a GPU"
 
 
 def _level_lines(result: LevelResult) -> list[str]:

@@ -66,6 +66,8 @@ class Context:
             llama.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
         )
         params.kv_unified = False
+        # Else a build with a GPU gives it the larger batches even where no layer was put there, and only those.
+        params.op_offload = model.identity.gpu_layers != 0
         params.swa_full = True  # a sliding window's cache would forget what a trimmed prefix needs
         params.no_perf = True
         self._halt = halt  # llama.cpp looks at it as long as there is a context

@@ -46,6 +46,10 @@ class ModelIdentity:
     llamacpp_build: str
     adapter_sha256: str | None = None
     adapter_scale: float = 0.0
+    cpu: str = ""
+    """The processor; "" where an older record does not say."""
+    gpu_layers: int = 0
+    """Layers computed on a GPU, -1 for all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 import ctypes
 import logging
+import platform
 import threading
 from collections import deque
+from pathlib import Path
 
 import llama_cpp
 from llama_cpp._ggml import libggml
@@ -58,3 +60,19 @@ def build() -> str:
         function.restype = ctypes.c_char_p
     ggml = f"{libggml.ggml_version().decode()} ({libggml.ggml_commit().decode()})"
     return f"llama-cpp-python {llama_cpp.__version__}, llama.cpp {llama_cpp.llama_version().decode()}, ggml {ggml}"
+
+
+def kernels() -> str:
+    """What the library was built for and found here, as it says itself: ``CPU : SSE3 = 1 | AVX = 1 | …``."""
+    return bytes(llama_cpp.llama_print_system_info()).decode(errors="replace")
+
+
+def cpu_name() -> str:
+    """The processor, as the system calls it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

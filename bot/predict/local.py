@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import library
 from .batch import tells_rows
 from .context import Context
 from .engine import EngineError, ModelIdentity
@@ -84,7 +85,7 @@ class LocalEngine:
         )
         tells = context.has_gpu or model.adapter is not None or tells_rows(model.header)
         folder, most = settings.spill_folder, settings.spill_bytes
-        spill = Spill(folder, _cache_key(model.identity), most) if folder else None
+        spill = Spill(folder, _cache_key(model.identity, settings.streams), most) if folder else None
         cache = PrefixCache(memory=settings.cache_bytes, can_trim=not model.is_recurrent, spill=spill)
         self._loop = loop or asyncio.get_running_loop()
         self._mailbox = Mailbox(self._loop)
@@ -200,9 +201,10 @@ class LocalEngine:
         return ids
 
 
-def _cache_key(model: ModelIdentity) -> str:
-    """All that decides what a KV state means."""
-    return json.dumps([model.sha256, model.adapter_sha256, model.adapter_scale, model.llamacpp_build])
+def _cache_key(model: ModelIdentity, streams: int) -> str:
+    """All that decides what a KV state means, its bits, and whether llama.cpp takes it back."""
+    weights = [model.sha256, model.adapter_sha256, model.adapter_scale]
+    return json.dumps([*weights, model.llamacpp_build, library.kernels(), model.cpu, model.gpu_layers, streams])
 
 
 def _receive(weak: "weakref.WeakMethod[Callable[[Step | End], None]]", news: Step | End) -> None:

@@ -77,6 +77,8 @@ class Model:
             n_ctx_train=header.n_ctx_train or 0,
             template_sha256=hashlib.sha256(template.encode()).hexdigest(),
             llamacpp_build=library.build(),
+            cpu=library.cpu_name(),
+            gpu_layers=n_gpu_layers if llama_cpp.llama_supports_gpu_offload() else 0,
         )
         model = cls(pointer, path, header, identity)
         if not model.vocabulary.is_sound:

@@ -59,7 +59,7 @@ class PrefixCache:
                 return 0, None
             if self._load(entry):
                 return shared, entry
-            self._drop(entry)
+            self.drop(entry)
 
     def put(self, ids: tuple[int, ...], schedule: Schedule, data: NDArray[np.uint8]) -> None:
         """Keep a snapshot. What it makes superfluous goes."""
@@ -71,17 +71,23 @@ class PrefixCache:
                     return
         for entry in self._tree.prefixes(ids):
             if self._can_trim or entry.ids == ids:
-                self._drop(entry)
+                self.drop(entry)
         entry = Entry(ids, schedule, data.size, data)
         self._tree.put(ids, entry)
         self._in_memory[ids] = entry
         self._memory_used += entry.size
         self._shrink()
 
+    def drop(self, entry: Entry) -> None:
+        """Forget one, on disk too."""
+        self._tree.remove(entry.ids)
+        self._out_of_memory(entry)
+        self._off_disk(entry)
+
     def clear(self) -> None:
         """Drop everything, on disk too."""
         for entry in {*self._in_memory.values(), *self._on_disk.values()}:
-            self._drop(entry)
+            self.drop(entry)
 
     def close(self) -> None:
         """Write what is only in memory, and wait until it is on disk."""
@@ -147,11 +153,6 @@ class PrefixCache:
         entry.spilled = self._spill.write(entry.ids, entry.schedule, entry.data)
         self._on_disk[entry.ids] = entry
         self._disk_used += entry.size
-
-    def _drop(self, entry: Entry) -> None:
-        self._tree.remove(entry.ids)
-        self._out_of_memory(entry)
-        self._off_disk(entry)
 
     def _out_of_memory(self, entry: Entry) -> None:
         if self._in_memory.pop(entry.ids, None) is not None:

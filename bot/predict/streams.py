@@ -55,11 +55,14 @@ class Streams:
 
     def reuse(self, reply: Reply) -> None:
         """Let a reply start from the longest prefix in the cache or in a stream, if that is more than it has."""
-        if reply.computed == 0:
+        while reply.computed == 0:
             n, entry = self._cache.find(tuple(reply.ids[:-1]))
-            if entry is not None and entry.data is not None and self._worth(reply, n, len(entry.ids)):
-                self._restore(reply, entry.data, len(entry.ids), n)
-                reply.schedule = cut(entry.schedule, reply.computed)
+            if entry is None or entry.data is None or not self._worth(reply, n, len(entry.ids)):
+                break
+            if self._restore(reply, entry.data, len(entry.ids), n):
+                reply.schedule = cut(entry.schedule, n)
+            else:
+                self._cache.drop(entry)  # else it would be found again, before those that can be had
         donor, shared = None, 0
         for other in self._holders:
             if other is None or other is reply:
@@ -96,11 +99,13 @@ class Streams:
             log.warning("a reply's cache is lost: %s", error)
             return None
 
-    def _restore(self, reply: Reply, data: NDArray[np.uint8], whole: int, n: int) -> None:
+    def _restore(self, reply: Reply, data: NDArray[np.uint8], whole: int, n: int) -> bool:
         own = reply.computed - reply.n_cached
         reply.computed = reply.n_cached = 0
-        if self._context.restore(reply.stream, data, whole) and self._context.trim(reply.stream, n):
-            reply.computed, reply.n_cached = n, n - own
+        if not self._context.restore(reply.stream, data, whole) or not self._context.trim(reply.stream, n):
+            return False
+        reply.computed, reply.n_cached = n, n - own
+        return True
 
     def _close_gap(self, gap: int) -> None:
         """Move the reply in the highest stream into the gap."""

@@ -55,6 +55,8 @@ model = sa.Table(
     sa.Column("llamacpp_build", Text, nullable=False),
     sa.Column("adapter_sha256", Text),
     sa.Column("adapter_scale", sa.Float, nullable=False),
+    sa.Column("cpu", Text, nullable=False, comment="'' in records of older versions"),
+    sa.Column("gpu_layers", sa.Integer, nullable=False, comment="-1: all"),
     _ref("vocabulary_id", "vocabulary.id"),
     sa.Index("model_sha256", "sha256"),
 )

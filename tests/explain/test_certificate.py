@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from glasshead.explain.certificate import Certificate, Distance, Prediction, distance, meaning, same
@@ -12,6 +13,7 @@ from glasshead.explain.proof import CannotVerify, GivenUp, prove, require
 from glasshead.explain.statement import cannot_json, certificate_json, certificate_lines
 from glasshead.explain.turn import Trace, Turn
 from glasshead.predict.halt import Halt
+from glasshead.predict.library import cpu_name
 from glasshead.predict.local import EngineSettings, LocalEngine
 from glasshead.predict.model import Model
 from glasshead.predict.prompt import Prompt, Span
@@ -260,6 +262,24 @@ def test_states_it_in_words_and_json(certificate: Certificate) -> None:
 
 
 # -- the distance ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("made_on", "said"),
+    [
+        ({}, ()),
+        ({"recorded_cpu": ""}, ()),
+        ({"recorded_cpu": "Abacus 9"}, ("made on another machine, Abacus 9:",)),
+        ({"recorded_gpu_layers": 7}, (" with 7 layers on a GPU: it may", "equal bits are not promised")),
+        ({"recorded_gpu_layers": -1, "gpu_layers": -1}, ("all layers on a GPU.", "equal bits are not promised")),
+    ],
+)
+def test_states_where_it_was_made(made_on: dict[str, Any], said: tuple[str, ...], certificate: Certificate) -> None:
+    assert certificate.environment.recorded_cpu == certificate.environment.cpu == cpu_name()
+    elsewhere = replace(certificate, environment=replace(certificate.environment, **made_on))
+    text = "\n".join(certificate_lines(elsewhere))
+    assert [words for words in said if words not in text] == []
+    assert bool(said) or ("another machine" not in text and "GPU" not in text)
 
 
 def test_distance_is_that_of_the_distributions() -> None:

@@ -43,7 +43,7 @@ async def test_an_adapter_changes_the_numbers_and_keeps_the_bits(model_path, tmp
 
     model = Model.load(model_path)
     adapt(model, lora(tmp_path / "lora.gguf"), 0.5)
-    engine = LocalEngine(model, EngineSettings(n_ctx=512, max_running=2, spill_folder=tmp_path / "kv"))
+    engine = LocalEngine(model, EngineSettings(n_ctx=512, max_running=4, spill_folder=tmp_path / "kv"))
     made = await read(PROMPT, engine.generate(PROMPT, WILD, 1))
     await engine.aclose()
     assert (engine.model.adapter_scale, len(engine.model.adapter_sha256 or "")) == (0.5, 64)

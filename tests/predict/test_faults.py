@@ -113,12 +113,23 @@ async def test_a_fault_of_our_own_ends_every_reply_and_refuses_the_next(start, m
         await forgetting
 
 
+async def test_a_state_that_llama_cpp_does_not_take_hides_no_other(start, tmp_path: Path):
+    engine = await start(tiny(tmp_path / "tiny.gguf"))
+    bad, good, newcomer = ((*GOOD, *range(first, first + n)) for first, n in ((40, 1), (50, 9), (60, 4)))
+    for prompt in (good, bad):
+        await read(prompt, engine.generate(prompt, replace(BRIEF, max_tokens=1), 1))
+    shorter = engine._worker._cache._in_memory[bad]  # which is looked at first
+    shorter.data[:] = 0
+    assert (await read(newcomer, engine.generate(newcomer, BRIEF, 1))).n_cached == len(GOOD)
+
+
 async def test_a_spilled_file_of_another_layout_is_only_a_loss_of_time(start, tmp_path: Path):
-    """Of an engine with fewer streams: llama.cpp does not take its states."""
+    """Of an engine with fewer streams: llama.cpp would not take its states, so it is not even looked at."""
     path = tiny(tmp_path / "tiny.gguf")
     before = await start(path, max_running=2, spill_folder=tmp_path / "kv")
     made = await read(GOOD, before.generate(GOOD, BRIEF, 1))
     await before.aclose()
     after = await start(path, max_running=5, spill_folder=tmp_path / "kv")
+    assert not after._worker._cache._on_disk
     again = await read(GOOD, after.generate(GOOD, BRIEF, 1))
     assert (again.error, again.hashes) == (None, made.hashes)

@@ -1,5 +1,6 @@
 """Judging turns: compare two, tag, note, rate, and the sums over all."""
 
+import datetime
 from dataclasses import asdict
 from typing import Annotated, cast, get_args
 
@@ -157,8 +158,14 @@ def stats(
         print_json({"format": 1, "by": by, "days": days, "rows": [row._asdict() for row in rows]})
         return
     if by == "day" and rows:
-        print(f"turns   {sparkline([row.turns for row in rows])}  {sum(row.turns for row in rows)}")
-        print(f"tokens  {sparkline([row.tokens for row in rows])}  {sum(row.tokens for row in rows)}\n")
+        by_day = {row.key: row for row in rows}
+        first = datetime.date.fromisoformat(rows[0].key)
+        last = datetime.datetime.fromtimestamp(today * DAY_US / 1e6, datetime.UTC).date()
+        span = [first + datetime.timedelta(days=day) for day in range((last - first).days + 1)]
+        for name in ("turns", "tokens"):
+            values = [getattr(by_day.get(day.isoformat()), name, 0) for day in span]
+            print(f"{name:<7} {sparkline(values)}  {sum(values)}")
+        print()
     columns = (by, "turns", "tokens", "TTFT ms", "tok/s", "perplex.", "stops", "errors", "cut off", "★", "👍/👎")
     show_table(columns, map(_cells, rows), right=columns[1:])
 

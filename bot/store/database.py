@@ -8,6 +8,7 @@ and its close apart: a transaction of 16 statements took 11 ms of processor time
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,6 +35,8 @@ TOGETHER = 32
 MAKERS = 2
 """Threads that make what is to be written. More are in each other's way: only compressing runs side by side."""
 BUSY_MS = 10_000
+CHECKPOINT_MS = 200
+"""That a reader holds up writing, while the WAL is to be emptied; and that writing goes on before the next try."""
 RETRIES = 4
 """Attempts at a write while a foreign program holds the lock; with BUSY_MS each."""
 GAP_S = 2.0
@@ -338,12 +341,29 @@ class Database:
         return self._writing
 
     async def checkpoint(self) -> None:
-        """Move the WAL into the database and empty it; waits for readers. Raises StoreError if one never ends."""
+        """Move the WAL into the database and empty it; waits for readers. Raises StoreError if one reads for long.
+
+        Between two attempts others may write.
+        """
         await self.end_gap()
-        with plain_words(self.path):
-            rows = await self._line.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
-        if any(busy for busy, _, _ in rows):
-            raise StoreError("busy", f"{self.path}: a program that reads it does not let go: close it")
+        until = time.monotonic() + BUSY_MS / 1000
+        while not await asyncio.wrap_future(self._line.submit(self._empty_wal)):
+            if time.monotonic() > until:
+                raise StoreError("busy", f"{self.path}: a program that reads it does not let go: close it")
+            await asyncio.sleep(CHECKPOINT_MS / 1000)
+
+    def _empty_wal(self) -> bool:
+        assert self._writer is not None
+        lent = self._writer.raw_connection()
+        driver: Any = lent.driver_connection
+        try:
+            with plain_words(self.path):
+                driver.execute(f"PRAGMA busy_timeout = {CHECKPOINT_MS}")
+                busy, _, _ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not busy
+        finally:
+            driver.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            lent.close()
 
     async def close(self) -> None:
         """Wait for what runs, then close every connection."""

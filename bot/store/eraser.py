@@ -1,6 +1,7 @@
 """Carrying an erasure through: in short transactions, resumable, ending with nothing left in any file."""
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -21,11 +22,14 @@ from .ledger import Entry, Ledger, mac
 from .quotes import Quotes
 from .tables import discord_part, erasure, message, person
 from .turns import Outcome
+from .work import T
 
 log = logging.getLogger(__name__)
 
 MERGE_PAGES = 64
 """Pages of a full-text index rewritten in one transaction."""
+AGAIN_S = 30.0
+"""Until what another program held up is tried again."""
 PASSES = 5
 """A session is planned again while new turns bring the words back in."""
 AT_ONCE = 3
@@ -48,6 +52,10 @@ class Receipt:
     done_us: int = 0
 
 
+class _Held(StoreError):
+    """Another program keeps an erasure from being finished."""
+
+
 class Eraser:
     """``caches`` are folders of saved KV caches: what was saved there may go at any time, and goes."""
 
@@ -57,16 +65,17 @@ class Eraser:
         self._ledger = Ledger(database.path)
         self._unfinished: dict[int, list[Quotes]] = {}
         """Turns whose replies were being made during an erasure, and what they may not repeat."""
+        self._finishing: asyncio.Task[None] | None = None
         self.forget: Callable[[], Awaitable[None]] | None = None
         """Drops what is derived from conversations and held in memory."""
 
     async def person(self, discord_id: int) -> Receipt:
         """Everything a Discord user said, and what was answered."""
-        return await self._begin(f"person:{_id(discord_id)}")
+        return await self._held_up(self._begin(f"person:{_id(discord_id)}"))
 
     async def message(self, discord_message_id: int) -> Receipt:
         """One message, and what was answered to it; or, where it shows one of our replies, that reply."""
-        return await self._begin(f"message:{_id(discord_message_id)}")
+        return await self._held_up(self._begin(f"message:{_id(discord_message_id)}"))
 
     def repeats(self, turn: int, made: Outcome) -> bool:
         """Whether an unfinished reply has what was erased while it is made."""
@@ -77,14 +86,47 @@ class Eraser:
         """It will say no more."""
         self._unfinished.pop(turn, None)
 
-    async def resume(self) -> list[Receipt]:
+    async def resume(self) -> None:
         """Finish what a crash left, and apply again what a restored backup has not seen."""
+        with contextlib.suppress(_Held):
+            await self._held_up(self._resume())
+
+    async def _resume(self) -> None:
         query = sa.select(erasure.c.id, erasure.c.subject, erasure.c.requested_us).where(
             erasure.c.done_us.is_(None)
         )
-        left = await self._database.read(lambda c: c.execute(query).all())
-        receipts = [await self._carry_through(row.id, row.subject, row.requested_us) for row in left]
-        return receipts + [await self._begin(subject, entry) for subject, entry in await self._unseen()]
+        for row in await self._database.read(lambda c: c.execute(query).all()):
+            await self._carry_through(row.id, row.subject, row.requested_us)
+        for subject, entry in await self._unseen():
+            await self._begin(subject, entry)
+
+    async def _held_up(self, erasing: Awaitable[T]) -> T:
+        """Await ``erasing``. What a program that reads the log holds up is finished once that lets go, and _Held is
+        raised."""
+        try:
+            return await erasing
+        except StoreError as error:
+            if error.reason != "busy":
+                raise
+            log.warning("an erasure is not finished: %s", error)
+            if self._finishing is None or self._finishing.done():
+                self._finishing = asyncio.create_task(self._finish())
+            raise _Held(error.reason, f"{error}; then the erasure is finished") from None
+
+    async def _finish(self) -> None:
+        while True:
+            await asyncio.sleep(AGAIN_S)
+            try:
+                await self._resume()
+                await self._database.checkpoint()
+                return
+            except StoreError as error:
+                log.warning("an erasure is not finished: %s", error)
+
+    async def close(self) -> None:
+        if self._finishing is not None:
+            self._finishing.cancel()
+            await asyncio.wait({self._finishing})
 
     async def _unseen(self) -> list[tuple[str, Entry]]:
         """Erasures in the ledger that the database does not know, with subjects it still holds."""

@@ -91,6 +91,7 @@ class Store:
         await self._eraser.drop_caches()
 
     async def close(self) -> None:
+        await self._eraser.close()
         await self.database.close()
         if self._lock is not None:
             self._lock.release()

@@ -9,12 +9,14 @@ import zlib
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from glasshead.predict.prompt import Prompt, Span
-from glasshead.store import Store, eraser, erasure, marks, search_indexes
+from glasshead.store import Store, StoreError, database, eraser, erasure, marks, search_indexes
 from glasshead.store.blocks import BLOCK, ERASED, unpack_ids
 from glasshead.store.columns import Damaged, unsqueeze
 from glasshead.store.quotes import Quotes
 from glasshead.store.search_syntax import parse
+from glasshead.store.tables import erasure as erasures
 from glasshead.store.tables import message
 
 from .making import MODEL, PIECES, SAMPLING, ask, steps
@@ -23,6 +25,7 @@ SECRET = "my phone is 0170-5550199 and I live in Quetzalweg"
 NEEDLES = ["0170-5550199", "Quetzalweg", "quetzalweg", "Zapotec", "8812345"]
 SECRET_IDS = tuple(range(1500, 1500 + 9))
 ANN, BO = 8812345, 77
+open_erasures = sa.select(sa.func.count()).select_from(erasures).where(erasures.c.done_us.is_(None))
 KV = f"{'0' * 16}-{'a' * 32}.kv"
 """A saved state's name."""
 
@@ -303,3 +306,30 @@ async def test_the_index_is_merged_once_however_much_is_said_meanwhile(
     assert begun == [-1] and len(steps_done) > 3
     await store.close()
     assert b"quetzalweg" not in everything(path.parent)
+
+
+async def test_what_a_reader_holds_up_is_finished_when_it_lets_go(
+    log: Store, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """And meanwhile the log can be written, and opened anew."""
+    await filled(log)
+    monkeypatch.setattr(eraser, "AGAIN_S", 0.05)
+    monkeypatch.setattr(database, "BUSY_MS", 300)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM message").fetchone()
+        with pytest.raises(StoreError, match="close it; then the erasure is finished"):
+            await log.erase_person(ANN)
+        await ask(log, await log.start_session(), "and so on", "indeed", n=1)
+        await log.close()
+        again = await Store.open(path)
+        reader.execute("COMMIT")
+    for _ in range(200):
+        left = await again.database.read(lambda c: c.execute(open_erasures).scalar_one())
+        if not left:
+            break
+        await asyncio.sleep(0.05)
+    await again.close()
+    assert not left
+    after = everything(path.parent)
+    assert [needle for needle in NEEDLES if needle.encode() in after] == []

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pty
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -131,6 +132,9 @@ def test_compare_stats_tail(path: Path):
     (row,) = json.loads(log(path, "stats", "--json"))["rows"]
     assert (row["turns"], row["tokens"]) == (3, 36)
     assert "turns   █  3" in log(path, "stats")
+    with sqlite3.connect(path) as other:  # three days ago, and nothing in between
+        other.execute("UPDATE daily SET day = day - 3")
+    assert "turns   █▁▁▁  3" in log(path, "stats")
     assert [json.loads(text)["turn"] for text in log(path, "tail", "--no-follow", "--json").splitlines()] == [
         1,
         2,

@@ -1,6 +1,5 @@
 """`/chat`, `/stop`, `/help` and the menu *Continue from here*: talking without writing a message."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -14,7 +13,7 @@ from ..chat import ReplyRequest
 from ..errors import UserError
 from ..store import StoreError
 from .again import quoted
-from .cog import PATIENCE, ServiceCog, answering, tell
+from .cog import ServiceCog, answering, in_time, tell
 from .explaining import EVERYWHERE, INSTALLS
 from .history import Before, History, left_unread
 from .interaction_surface import InteractionSurface, is_member
@@ -105,10 +104,7 @@ class Asking(ServiceCog, name="Glasshead asking"):
 
     async def _continue(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
         async with answering(interaction):
-            try:
-                turn = await asyncio.wait_for(self.service.turn_shown(message.id, message.channel.id), PATIENCE)
-            except TimeoutError:
-                raise UserError("I am still writing here; please try again in a moment.") from None
+            turn = await in_time(self.service.turn_shown(message.id, message.channel.id))
             if turn is None:
                 raise UserError("I did not write that: reply to it and mention me instead.")
             await interaction.response.send_modal(Continue(self, turn))

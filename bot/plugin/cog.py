@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, TypeVar
 
 import discord
 from discord import app_commands
@@ -16,11 +16,12 @@ from .service import NOBODY, Service
 from .transient import TROUBLE
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 PATIENCE = 1.8
 """Seconds a command may take before it is acknowledged; Discord gives three."""
 ALREADY_ACKNOWLEDGED = 40060
-EXPIRED = (10015, 50027)
+_EXPIRED = (10015, 50027)
 """What Discord says of an interaction that was acknowledged and is over: unknown webhook, invalid token."""
 _ANSWERED = "answered"
 
@@ -68,6 +69,20 @@ async def answering(interaction: discord.Interaction[Any]) -> AsyncIterator[None
         log.warning("%s could not be answered: %s", _named(interaction), error)
 
 
+async def in_time(work: Awaitable[T]) -> T:
+    """What is read before a form can be shown: that is an acknowledgement, too, and cannot come later. Raises
+    UserError."""
+    try:
+        return await asyncio.wait_for(work, PATIENCE)
+    except TimeoutError:
+        raise UserError("I am still writing here; please try again in a moment.") from None
+
+
+def expired(error: discord.HTTPException) -> bool:
+    """Whether Discord keeps the interaction open no longer."""
+    return error.code in _EXPIRED
+
+
 def in_words(error: UserError) -> str:
     """For people who have nothing to do with the machine the bot runs on."""
     return f"My log cannot be used now: {error.in_short}." if isinstance(error, StoreError) else str(error)
@@ -94,7 +109,7 @@ async def tell(interaction: discord.Interaction[Any], text: str, file: discord.F
     try:
         await _tell(interaction, text, file)
     except discord.HTTPException as error:
-        if error.code not in EXPIRED:
+        if not expired(error):
             raise
         more: dict[str, Any] = {}
         if file is not None:

@@ -1,8 +1,8 @@
 """`/session`, `/privacy`, `/forget`, `/export-my-data`: what is kept, and what becomes of it."""
 
+import asyncio
 import contextlib
 import io
-import json
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -11,11 +11,11 @@ from discord import app_commands
 
 from ..config import StoreSection
 from ..store.clock import now_us
-from ..store.export import markdown, turns_found
-from ..store.json import snowflake
+from ..store.export import markdown
+from ..store.personal import of_person
 from ..store.records import SessionRow
-from ..store.search_syntax import Query
 from ..store.sessions import update_session
+from .belongings import packed
 from .cog import ServiceCog, answering, tell
 from .display import counted
 from .transient import TROUBLE
@@ -160,32 +160,23 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
             f"Replies to others that had read your words and can no longer be replayed: {receipt.prompts}."
         )
 
-    @app_commands.command(name="export-my-data", description="Everything you asked me and was answered, as a file.")
+    @app_commands.command(
+        name="export-my-data",
+        description="Everything you said, what was answered to it, and your thumbs, as a file.",
+    )
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
     @app_commands.allowed_installs(guilds=True, users=True)
     async def export_my_data(self, interaction: discord.Interaction[Any]) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        store = self.service.chat.store
-        found = [turn async for _, turn in turns_found(store, Query(users=(str(interaction.user.id),)))]
-        rows = await store.turn_rows(found)
-        data = {
-            "person": snowflake(interaction.user.id),
-            "turns": [
-                {
-                    "turn": row.id,
-                    "session": row.session,
-                    "created_us": row.created_us,
-                    "model": row.model,
-                    "asked": row.prompt,
-                    "answered": row.reply,
-                    "status": row.status,
-                }
-                for row in rows
-            ],
-        }
-        text = json.dumps(data, ensure_ascii=False, indent=1)
-        file = discord.File(io.BytesIO(text.encode()), "my-data.json")
-        await tell(interaction, f"{counted(len(rows), 'reply', 'replies')} to you, as a file.", file)
+        user = interaction.user.id
+        data = await self.service.chat.store.database.read(lambda c: of_person(c, user))
+        name, content = await asyncio.to_thread(packed, data, interaction.filesize_limit)
+        messages, replies = (
+            counted(len(data["messages"]), "message"),
+            counted(len(data["turns"]), "reply", "replies"),
+        )
+        said = f"{messages} of yours and {replies}, as a file."
+        await tell(interaction, said, discord.File(io.BytesIO(content), name))
 
 
 class Confirm(discord.ui.View):

@@ -22,11 +22,11 @@ from ..explain.text import absence, percent, prompt_lines, step_lines
 from ..explain.turn import Turn
 from ..explain.visible import visible
 from ..store.relatives import relatives
-from .cog import answering, tell
+from .cog import answering, expired, in_time, tell
 from .display import open_links
 from .panel import COLUMNS, Place, Verb, within
 from .reckoned import Reckoned
-from .service import Service
+from .service import Running, Service
 from .touring import prove_here
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,8 @@ class Probes:
             await self._ask_what_if(interaction, place, show)
             return
         await interaction.response.defer(ephemeral=True, thinking=True)
+        if verb in ("loss", "prove"):  # they make the model work
+            self._service.check(interaction)
         explanation = await self._explanation(place.turn)
         if verb == "saw":
             await _send(interaction, "\n".join(prompt_lines(explanation, COLUMNS)), f"turn-{place.turn}-prompt.txt")
@@ -72,8 +74,7 @@ class Probes:
     async def _loss(self, explanation: Explanation) -> str:
         """The reply scored in one pass, beside what was recorded while it was written."""
         turn = explanation.turn
-        named = turn.model.name if turn.model.name in self._service.chat.models else ""
-        async with self._service.chat.using(named) as speaker:
+        async with self._service.chat.using(self._model(turn)) as speaker:
             scores = await one_pass(speaker.engine, turn, k=1)
         self._reckoned.scored(turn.id, scores)
         return "\n".join(scored_lines(turn, arrange(turn, scores), COLUMNS))
@@ -102,14 +103,19 @@ class Probes:
         await tell(interaction, said, file)
 
     async def _ask_what_if(self, interaction: discord.Interaction[Any], place: Place, show: Show) -> None:
-        explanation = await self._explanation(place.turn)
+        explanation = await in_time(self._explanation(place.turn))
         if place.step >= len(explanation.tokens):
             raise UserError(f"turn {place.turn} has no step {place.step} any more")
         await interaction.response.send_modal(WhatIf(self, explanation, place, show))
 
-    def token(self, text: str) -> int:
-        """The one token that ``text`` is."""
-        ids = self._service.chat.speaker.vocabulary.tokenise(text, special=False)
+    def _model(self, turn: Turn) -> str:
+        """The model that wrote a reply, if there is one of its name; else the usual one."""
+        return turn.model.name if turn.model.name in self._service.chat.models else ""
+
+    async def _token(self, turn: Turn, text: str) -> int:
+        """The one token that ``text`` is to the model that wrote the reply."""
+        async with self._service.chat.using(self._model(turn)) as speaker:
+            ids = speaker.vocabulary.tokenise(text, special=False)
         if len(ids) != 1:
             raise UserError(
                 f"{text!r} is {len(ids)} tokens for this model: give one, with its leading space if it has one"
@@ -117,9 +123,9 @@ class Probes:
         return ids[0]
 
     async def branch(
-        self, interaction: discord.Interaction[Any], place: Place, choice: int, *, fresh: bool, show: Show
+        self, interaction: discord.Interaction[Any], place: Place, choice: int | str, *, fresh: bool, show: Show
     ) -> None:
-        """Write the reply on from another token, and open what came of it."""
+        """Write the reply on from another token (or the text of one), and open what came of it."""
         await interaction.response.defer(ephemeral=True, thinking=True)
         self._service.check_kept(interaction)
         self._service.check(interaction)
@@ -128,21 +134,33 @@ class Probes:
         request = BranchRequest(
             turn=place.turn,
             step=at,
-            choice=choice,
+            choice=await self._token(explanation.turn, choice) if isinstance(choice, str) else choice,
             seed=fresh_seed() if fresh else None,
             user=str(interaction.user.id),
             requester=interaction.user.id,
         )
         done = None
-        async for event in self._service.chat.branch(request):
-            if isinstance(event, Done):
-                done = event
+        reply = self._service.chat.branch(request)
+        running = Running(reply, interaction.user.id, interaction.channel_id or 0)
+        self._service.running.add(running)
+        try:
+            async for event in reply:
+                if isinstance(event, Done):
+                    done = event
+        finally:
+            self._service.running.discard(running)
+            running.shown.set()
         assert done is not None, "a branch ends with Done or raises"
         branched = await self._explanation(done.turn)
         draws = "fresh draws" if fresh else "the same draws"
         text = discord.utils.escape_markdown(open_links(done.text[:1500])) or "(no words)"
         note = f"What if, from step {place.step} of turn {place.turn}, on {draws}:\n>>> {text}"
-        await show(interaction, branched, Place(done.turn, 0, place.layer, interaction.user.id), note)
+        try:
+            await show(interaction, branched, Place(done.turn, 0, place.layer, interaction.user.id), note)
+        except discord.HTTPException as error:
+            if not expired(error):
+                raise
+            await tell(interaction, f"-# *Tree*, on the panel of turn {place.turn}, compares the two.\n{note}")
 
 
 class WhatIf(discord.ui.Modal):
@@ -168,14 +186,15 @@ class WhatIf(discord.ui.Modal):
                 discord.SelectOption(label="Fresh draws", value="fresh"),
             ]
         )
-        self.add_item(discord.ui.Label(text="Another candidate", component=self._choice))
+        if candidates:  # a select without options is none
+            self.add_item(discord.ui.Label(text="Another candidate", component=self._choice))
         self.add_item(discord.ui.Label(text="Or type one token", component=self._typed))
         self.add_item(discord.ui.Label(text="What falls after it", component=self._draws))
 
     async def on_submit(self, interaction: discord.Interaction[Any]) -> None:
         async with answering(interaction):
             if self._typed.value:
-                choice = self._probes.token(self._typed.value)
+                choice: int | str = self._typed.value
             elif self._choice.values:
                 choice = int(self._choice.values[0])
             else:

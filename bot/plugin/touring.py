@@ -1,6 +1,7 @@
 """`/tour`: eight claims about next-token prediction, tested live."""
 
 import asyncio
+import io
 from collections.abc import Iterable
 from contextlib import closing
 from typing import Any
@@ -58,6 +59,7 @@ class Touring(ServiceCog, name="Glasshead tour"):
         await interaction.response.defer(ephemeral=True, thinking=True)
         with self.service.waited_for():
             async with answering(interaction):
+                self.service.check(interaction)
                 await self._lead(interaction, [step] if step else range(1, len(TOUR) + 1))
 
     async def _lead(self, interaction: discord.Interaction[Any], numbers: Iterable[int]) -> None:
@@ -68,15 +70,20 @@ class Touring(ServiceCog, name="Glasshead tour"):
                 return await prove_here(self.service, turn)
 
             bench = Bench(speaker.engine, speaker.renderer, speaker.vocabulary, replay)
+            told: list[str] = []
             for number in numbers:
                 if self.service.closing:
                     raise UserError("the tour ends here: I am being stopped")
-                lines = "\n".join(report_lines(await visit(bench, number), columns=56)).replace("```", "'''")
-                await self._show(interaction, f"```\n{lines[:1900]}\n```")
+                told.append("\n".join(report_lines(await visit(bench, number), columns=56)))
+                await self._show(interaction, told)
 
-    async def _show(self, interaction: discord.Interaction[Any], text: str) -> None:
-        """A message each; in place where follow-ups are few."""
+    async def _show(self, interaction: discord.Interaction[Any], told: list[str]) -> None:
+        """A message for each step; where follow-ups are few, the latest, and all so far in its file."""
+        lines = told[-1].replace("```", "'''")
+        text = f"```\n{lines[:1900]}\n```"
         if is_member(interaction):
             await tell(interaction, text)
-        else:
-            await interaction.edit_original_response(content=text, allowed_mentions=NOBODY)
+            return
+        file = discord.File(io.BytesIO("\n\n".join(told).encode()), "tour.txt")
+        files = [file] if len(told) > 1 else []
+        await interaction.edit_original_response(content=text, attachments=files, allowed_mentions=NOBODY)

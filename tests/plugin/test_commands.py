@@ -4,8 +4,8 @@ import asyncio
 import json
 
 import pytest
-from discord_double import Message, Permission
-from glasshead.plugin import sync_if_changed
+from discord_double import Channel, Message, Permission
+from glasshead.plugin import sync_if_changed, touring
 from house import Room, finished, labels, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -33,12 +33,30 @@ async def test_chat_opens_a_thread_and_answers_everything_in_it(room: Room) -> N
     assert said == ["Say one.", "Say two."]
 
 
-async def test_chat_where_only_the_person_has_installed_it(room: Room) -> None:
+def place_without_the_bot(room: Room) -> Channel:
+    """Alice may bring it along there."""
     elsewhere = room.double.world.add_guild("Elsewhere", room.bob.user)
     elsewhere.has_bot = False
     elsewhere.members.pop(room.double.world.bot.id)
-    channel = room.double.world.add_channel(elsewhere, "there")
     room.double.world.add_member(elsewhere, room.alice.user)
+    return room.double.world.add_channel(elsewhere, "there")
+
+
+async def test_a_tour_where_only_the_person_has_installed_it_ends_with_all_steps(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def visited(_: object, number: int) -> list[str]:
+        return [f"step {number}"]
+
+    monkeypatch.setattr(touring, "visit", visited)
+    monkeypatch.setattr(touring, "report_lines", lambda report, columns: report)
+    asked = await room.alice.slash("tour", place_without_the_bot(room), user_installed=True)
+    shown = await asked.shows(lambda m: "step 8" in m.text)
+    assert shown.attachments[0].data.decode().split("\n\n") == [f"step {number}" for number in range(1, 9)]
+
+
+async def test_chat_where_only_the_person_has_installed_it(room: Room) -> None:
+    channel = place_without_the_bot(room)
     asked = await room.alice.slash("chat", channel, text="Hello!", user_installed=True)
     reply = await asked.shows(finished, timeout=40)
     panel = await (await room.alice.press(reply, "Explain")).answer()
@@ -246,10 +264,15 @@ async def test_privacy_and_opting_out(room: Room) -> None:
 
 
 async def test_forget_erases_and_gives_a_receipt(room: Room) -> None:
-    await room.ask(room.alice, "My secret is a silver spoon.")
+    reply = await room.ask(room.alice, "My secret is a silver spoon.")
+    await (await room.alice.press(reply, "👍")).shows(lambda m: "👍" in m.text)
     data = await (await room.alice.slash("export-my-data", room.channel)).answer()
     exported = json.loads(data.attachments[0].data)
     assert exported["person"] == str(room.alice.id) and "silver spoon" in exported["turns"][0]["asked"]
+    assert [(each["text"], each["discord_message"]) for each in exported["messages"]] == [
+        ("My secret is a silver spoon.", str(reply.reference.id if reply.reference else 0))
+    ]
+    assert [each["value"] for each in exported["thumbs"]] == [1]
     asked = await (await room.alice.slash("forget", room.channel)).answer()
     done = await room.alice.press(asked, "Erase everything of mine")
     receipt = await done.shows(lambda m: "Erased" in m.text, timeout=40)

@@ -35,6 +35,25 @@ async def test_stop_keeps_what_was_said(double: Double, started: Any) -> None:
         assert "Stopped." in running.content
 
 
+async def test_a_what_if_can_be_stopped_and_is_not_lost_when_it_took_too_long(double: Double, started: Any) -> None:
+    async with started(sampling={"max_tokens": 1500, "temperature": 0.0, "logit_bias": ON_AND_ON}) as bot:
+        await double.commands_synced()
+        alice = double.person("alice")
+        asked = await alice.mention_bot(double.general, "Count from one to five hundred in words.")
+        reply = await double.reply_to(asked, lambda m: labels(m) == ["Stop"] and m.content != "", timeout=40)
+        await alice.press(reply, "Stop")
+        await double.until(lambda: finished(reply), timeout=30)
+        panel = await (await alice.slash("explain", double.general, message=reply.jump_url, step=0)).answer()
+        modal = await alice.press(panel, "What if…")
+        await alice.submit(modal, **{"Or type one token": " red", "What falls after it": "same"})
+        while not bot.service.running:
+            await asyncio.sleep(0.01)
+        double.clock.advance(15 * 60)
+        assert (await alice.slash("stop", double.general)).text == "Stopped."
+        told = await double.wait_for(lambda m: m.channel is alice.dm, timeout=40)
+        assert "What if, from step 0" in told.content and " red" in told.content
+
+
 async def test_a_deleted_channel_ends_the_reply_quietly(double: Double, started: Any) -> None:
     async with started(sampling={"max_tokens": 30, "temperature": 0.0, "logit_bias": ON_AND_ON}) as bot:
         asked = await double.person("alice").mention_bot(double.general, "Count to a thousand in words.")

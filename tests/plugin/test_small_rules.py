@@ -1,18 +1,29 @@
 """What needs no Discord: files, the end of a reply, chains that changed, presence, preferences."""
 
+import io
+import json
 import re
+import zipfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from glasshead.errors import UserError
 from glasshead.explain.explanation import Explanation, explain
 from glasshead.explain.turn import Trace, Turn
 from glasshead.plugin.attachments import MOST_BYTES, Offered, decoded, mentioned, quoted, why_not
+from glasshead.plugin.belongings import packed
 from glasshead.plugin.bounds import bounded
 from glasshead.plugin.display import spoiler
 from glasshead.plugin.panel import TEMPLATE, Place, Verb, moved
 from glasshead.plugin.preferences import EVERYWHERE, SCOPE, ChannelPreferences, Preferences
 from glasshead.plugin.presence import standing
 from glasshead.plugin.presenter import Room, final_texts
+from glasshead.plugin.probes import Probes, WhatIf
 from glasshead.plugin.rereading import Said, unchanged
 from glasshead.predict.engine import ModelIdentity
 from glasshead.predict.prompt import Prompt, Span
@@ -195,6 +206,39 @@ def explained(*ranks: int) -> Explanation:
         created_us=0, app_version="",
     )  # fmt: skip
     return explain(turn)
+
+
+async def test_a_step_without_other_candidates_can_be_typed_over_all_the_same() -> None:
+    explanation = explained(1)
+    place, nothing = Place(3, 0, "probability", 7), cast(Any, None)
+    assert len(WhatIf(nothing, explanation, place, nothing).children) == 3
+    (step,) = explanation.turn.trace.steps
+    trace = replace(explanation.turn.trace, steps=(replace(step, top=step.top[:1]),))
+    alone = explain(replace(explanation.turn, trace=trace))
+    assert len(WhatIf(nothing, alone, place, nothing).children) == 2
+
+
+async def test_a_typed_token_is_one_of_the_model_that_wrote_the_reply() -> None:
+    @asynccontextmanager
+    async def using(name: str) -> AsyncIterator[Any]:
+        yield SimpleNamespace(vocabulary=SimpleNamespace(tokenise=lambda text, special: [name]))
+
+    service = cast(Any, SimpleNamespace(chat=SimpleNamespace(models=("usual", "m.gguf"), using=using)))
+    turn = explained(1).turn
+    assert await Probes(service)._token(turn, " red") == "m.gguf"
+    gone = replace(turn, model=replace(turn.model, name="gone"))
+    assert await Probes(service)._token(gone, " red") == ""
+
+
+def test_data_is_packed_as_far_as_discord_takes_it() -> None:
+    data = {"person": "7", "messages": ["well then " * 1000]}
+    name, content = packed(data, 1 << 20)
+    assert name == "my-data.json" and json.loads(content) == data
+    name, content = packed(data, 8192)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert name == "my-data.json.zip" and json.loads(archive.read("my-data.json")) == data
+    with pytest.raises(UserError, match="glasshead log export user:7"):
+        packed(data, 4096)
 
 
 @pytest.mark.parametrize(

@@ -38,10 +38,26 @@ class Scorer:
         self._scratch = Scratch(context.n_vocab)
         self._held: list[int] = []
 
+    def begin(self, job: ScoreJob) -> None:
+        """Before its first chunk: start from what the stream holds of it. Raises EngineError."""
+        if job.begun:
+            return
+        if not 1 <= job.first < len(job.ids):
+            raise EngineError("bad_request", f"token {job.first} of {len(job.ids)} cannot be the first to score")
+        same = 0
+        for mine, theirs in zip(self._held, job.ids[: job.first - 1], strict=False):
+            if mine != theirs:
+                break
+            same += 1
+        same = same // BLOCK * BLOCK if self._can_trim else 0
+        self._held = self._held[:same]
+        if not self._context.trim(self._stream, same):
+            same = 0
+        job.computed = same
+        job.begun = True
+
     def advance(self, job: ScoreJob, limit: int) -> bool:
         """Compute one chunk of about ``limit`` rows; True when the job is done. Raises EngineError."""
-        if not job.begun:
-            self._begin(job)
         end = len(job.ids) - 1  # the last token's own prediction is not asked for
         # Rows are flagged from a block's border on, so that what they share a kernel with is always the same.
         border = (job.first - 1) // BLOCK * BLOCK
@@ -68,18 +84,3 @@ class Scorer:
         """Empty the stream."""
         self._held = []
         self._context.trim(self._stream, 0)
-
-    def _begin(self, job: ScoreJob) -> None:
-        if not 1 <= job.first < len(job.ids):
-            raise EngineError("bad_request", f"token {job.first} of {len(job.ids)} cannot be the first to score")
-        same = 0
-        for mine, theirs in zip(self._held, job.ids[: job.first - 1], strict=False):
-            if mine != theirs:
-                break
-            same += 1
-        same = same // BLOCK * BLOCK if self._can_trim else 0
-        self._held = self._held[:same]
-        if not self._context.trim(self._stream, same):
-            same = 0
-        job.computed = same
-        job.begun = True

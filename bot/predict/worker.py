@@ -198,8 +198,9 @@ class Worker(threading.Thread):
         if not self._jobs:
             return False
         job = self._jobs[0]
-        began, before = time.monotonic(), job.computed
         try:
+            self._scorer.begin(job)
+            began, before = time.monotonic(), job.computed  # what it need not compute took no time
             done = job.future.cancelled() or self._scorer.advance(job, self._limit())
         except EngineError as error:
             self._jobs.popleft()

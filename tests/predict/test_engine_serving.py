@@ -17,7 +17,7 @@ from glasshead.predict.generation import LocalGeneration
 from glasshead.predict.queue import FairQueue
 from glasshead.predict.reply import End, Reply
 from glasshead.predict.sampling import Sampling
-from glasshead.predict.worker import GAP_S
+from glasshead.predict.worker import GAP_S, Worker
 
 from .replies import WILD, read
 
@@ -284,6 +284,17 @@ async def test_a_long_newcomer_goes_in_chunks_between_steps(start, monkeypatch):
     for before, after in itertools.pairwise(chunks):
         rows, seconds = batches[before]
         assert batches[after][0] <= max(8, GAP_S / (seconds / rows))
+
+
+async def test_positions_that_need_not_be_scored_again_do_not_count_as_quick_ones(start, monkeypatch):
+    measured: list[int] = []
+    monkeypatch.setattr(Worker, "_measure", lambda self, rows, began: measured.append(rows))
+    engine = await start()
+    tokens = tuple(range(100, 300))
+    await engine.score(tokens, first=190)
+    assert sum(measured) == len(tokens) - 1
+    await engine.score(tokens, first=190)
+    assert sum(measured) <= len(tokens) - 1 + 16
 
 
 async def test_forgetting_leaves_nothing_of_what_was_and_what_runs(start, tmp_path):

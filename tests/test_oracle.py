@@ -36,6 +36,8 @@ WAYS = {
         penalty_window=-1,
         logit_bias=((28, -100.0), (260, 2.5)),
     ),
+    "cold": replace(DEFAULT, temperature=0.1),
+    "colder": replace(DEFAULT, temperature=0.05, top_k=0, top_p=1, min_p=0),
     "hot first": replace(
         DEFAULT,
         temperature=1.7,

@@ -114,7 +114,10 @@ def _complete(weights: list[float], *, exhaustive: bool) -> tuple[list[float], f
 def _complete_around(
     weights: list[float], place: int, known: float, *, exhaustive: bool
 ) -> tuple[list[float], float]:
-    """The same where the probability at ``place`` is known exactly."""
+    """The same where the probability at ``place`` is known exactly. What it is off by, all are: a normaliser's
+    rounding, which a low temperature makes larger."""
+    if 0 < known < 1 and weights[place] > 0:
+        weights = [weight * known / weights[place] for weight in weights]
     others = sum(weights) - weights[place]
     room = 1 - known
     scale = room / others if others > 0 and (exhaustive or others > room) else 1.0

@@ -3,13 +3,13 @@
 Precision: the chosen token's log-probability and final probability are f32; the candidates' log-probabilities
 and the entropy are fixed point in steps of 2⁻¹⁰ nats, saturating just below 64, minus infinity reserved; the
 log-normalisers, raw and of each stage, are fixed point in steps of 2⁻¹² nats. The draw, its interval and the
-row's hash are exact.
+row's hash are exact. At a low temperature candidates that could have been drawn have steps of 2⁻¹⁸ (see `finer`).
 
 Layout, version 1: "GT", version, CRC-32 of the rest; then counts, the reply's schedule, the distinct lists of
 stage names, and three parts: ids, numbers, noise. Numbers are stored as differences from what the record
 already implies (the chosen id from its rank, a stage's normaliser from the listed candidates it left, the
 final probability from the interval), so that the usual case costs next to nothing and every other case still
-round-trips. "Noise" cannot be compressed and is not.
+round-trips. "Noise" cannot be compressed and is not. Version 2 has what is finer after it, and else is the same.
 """
 
 import json
@@ -27,14 +27,14 @@ from numpy.typing import NDArray
 from ..predict.sampling import DEFAULT_STAGES
 from ..predict.schedule import Rows, Run, Schedule, plain
 from ..predict.step import Candidate, Stage, Step
-from . import implied
+from . import finer, implied
 from .columns import Damaged, Ints, Reader, Writer, f32, f32_bits, planes, squeeze, unsqueeze, unzigzag, zigzag
 from .units import FINE, GRID, MINUS_INFINITY, NAT, SATURATED, in_units, on_grid, surprisals
 from .unopened import Unopened
 
 R = TypeVar("R", Candidate, Stage)
 
-VERSION = 1
+VERSION, FINER = 1, 2
 
 _STAGES = DEFAULT_STAGES
 """A stage is stored as its place in this list, 1-based: append only."""
@@ -63,6 +63,8 @@ class Columns:
     candidate_id: Ints
     candidate_logprob: Ints
     """Of −log p; MINUS_INFINITY for log 0."""
+    candidate_rest: Ints | None
+    """What is to be added to it, in finer units; None where nothing is."""
     removed_by: NDArray[np.object_]
     stage_name: NDArray[np.object_]
     survivors: Ints
@@ -85,15 +87,16 @@ def encode(steps: Sequence[Step], schedule: Schedule, k: int) -> bytes:
         "stages": codes,
         "schedule": [[_ROWS.index(rows), *numbers] for rows, *numbers in plain(schedule)],
     }
-    body = Writer()
+    body, rests = Writer(), b""
     body.put_sized(_json(head).encode())
     if steps:
-        ids, numbers, noise = _columns(steps, width, np.array([lists[names] for names in named], np.int64), codes)
+        which = np.array([lists[names] for names in named], np.int64)
+        ids, numbers, noise, rests = _columns(steps, width, which, codes)
         body.put_sized(squeeze(ids, pairs=True))
         body.put_sized(squeeze(numbers))
-        body.put(noise)
+        body.put(noise + rests)
     data = body.bytes()
-    return b"GT" + struct.pack("<BI", VERSION, zlib.crc32(data)) + data
+    return b"GT" + struct.pack("<BI", FINER if rests else VERSION, zlib.crc32(data)) + data
 
 
 def decode(blob: bytes) -> tuple[tuple[Step, ...], Schedule, int]:
@@ -107,7 +110,7 @@ def decode_columns(blob: bytes) -> tuple[Columns | None, Schedule, int]:
     if len(blob) < 7 or blob[:2] != b"GT":
         raise Damaged("not a trace")
     version, crc = struct.unpack("<BI", blob[2:7])
-    if version != VERSION:
+    if version not in (VERSION, FINER):
         raise Damaged(f"trace format {version} is not known to this program")
     data = blob[7:]
     if zlib.crc32(data) != crc:
@@ -116,7 +119,7 @@ def decode_columns(blob: bytes) -> tuple[Columns | None, Schedule, int]:
     try:
         head = json.loads(reader.take_sized())
         schedule = tuple(Run(_ROWS[code], *numbers) for code, *numbers in head["schedule"])
-        columns = _read(head, reader) if head["n"] else None
+        columns = _read(head, reader, is_finer=version == FINER) if head["n"] else None
         reader.end()
     except (KeyError, IndexError, TypeError, ValueError, struct.error) as error:
         raise Damaged(str(error)) from None
@@ -137,11 +140,12 @@ def may_list(blob: bytes, tokens: frozenset[int]) -> bool:
         raise Damaged(str(error)) from None
 
 
-def _columns(steps: Sequence[Step], width: int, which: Ints, codes: list[list[int]]) -> tuple[bytes, bytes, bytes]:
+def _columns(steps: Sequence[Step], width: int, which: Ints, codes: list[list[int]]) -> tuple[bytes, ...]:
     n = len(steps)
     candidates = [candidate for step in steps for candidate in step.top]
     top = np.array([candidate.id for candidate in candidates], np.int64).reshape(n, width)
-    logs = surprisals([candidate.logprob for candidate in candidates]).reshape(n, width)
+    logprobs = np.array([candidate.logprob for candidate in candidates], np.float64).reshape(n, width)
+    logs = surprisals(logprobs)
     took = bytes([_CODES[candidate.removed_by] for candidate in candidates])
     removed = np.frombuffer(took, np.uint8).reshape(n, width)
     chosen = np.array([step.id for step in steps], np.int64)
@@ -185,7 +189,11 @@ def _columns(steps: Sequence[Step], width: int, which: Ints, codes: list[list[in
 
     hashes = np.array([step.row_hash for step in steps], "<u8").tobytes()
     noise = hashes + planes((u - low) & (GRID - 1), 4)
-    return ids, numbers.bytes(), noise
+    rests = b""
+    if finer.needed(slope):
+        marked = finer.kept(top, chosen, removed, f32(p_final), logs)
+        rests = finer.pack(logprobs[marked], logs[marked])
+    return ids, numbers.bytes(), noise, rests
 
 
 def _from_the_left(values: Ints) -> Ints:
@@ -204,7 +212,7 @@ def _stages(codes: list[list[int]], which: Ints) -> tuple[Ints, NDArray[np.bool_
     return stages, stages[:, :depth] > 0
 
 
-def _read(head: dict[str, Any], reader: Reader) -> Columns:
+def _read(head: dict[str, Any], reader: Reader, *, is_finer: bool) -> Columns:
     n, width = head["n"], head["width"]
     ids = Reader(unsqueeze(reader.take_sized(), pairs=True))
     numbers = Reader(unsqueeze(reader.take_sized()))
@@ -235,6 +243,11 @@ def _read(head: dict[str, Any], reader: Reader) -> Columns:
     numbers.end()
     hashes = np.frombuffer(reader.take(8 * n), "<u8")
     u = (reader.planes(n, 4) + low) & (GRID - 1)
+    rests: Ints | None = None
+    if is_finer:
+        marked = finer.kept(top, chosen, removed & 0xFF, p_final, logs)
+        rests = np.zeros_like(logs)
+        rests[marked] = finer.unpack(reader.take(int(marked.sum())))
     names = np.array([None, *_STAGES], object)
     return Columns(
         width=width,
@@ -250,6 +263,7 @@ def _read(head: dict[str, Any], reader: Reader) -> Columns:
         row_hash=hashes.tolist(),
         candidate_id=top.ravel(),
         candidate_logprob=logs.ravel(),
+        candidate_rest=None if rests is None else rests.ravel(),
         removed_by=names[removed & 0xFF].ravel(),
         stage_name=names[stages[:, :depth][used]],
         survivors=survivors[used],
@@ -262,6 +276,8 @@ def _steps(columns: Columns) -> tuple[Step, ...]:
     width, n = columns.width, len(columns.id)
     logs = columns.candidate_logprob
     logprobs = np.where(logs == MINUS_INFINITY, -np.inf, logs / -NAT)
+    if columns.candidate_rest is not None:
+        logprobs -= columns.candidate_rest / (NAT * finer.PARTS)
     listed = _Table(Candidate, (columns.candidate_id, logprobs, columns.removed_by))
     acted = _Table(Stage, (columns.stage_name, columns.survivors, columns.stage_log_normaliser / FINE))
     starts = [0, *columns.stage_ends[:-1]]

@@ -16,7 +16,7 @@ from .json import Json, line_text
 from .models import unpack_pieces, vocabulary_blob
 from .records import MessageRow
 from .sessions import messages_of
-from .step_values import nats
+from .step_values import nats, rests
 from .tables import vocabulary
 from .written import Written
 
@@ -109,7 +109,9 @@ def _turn(row: Any, asked: list[Json], columns: Columns | None, pieces: Pieces) 
 
 
 def _tokens(columns: Columns, pieces: Pieces) -> str:
-    shown = map(_nats().__getitem__, columns.candidate_logprob.tolist())
+    shown = list(map(_nats().__getitem__, columns.candidate_logprob.tolist()))
+    for place, rest in rests(columns):
+        shown[place] = f"{(nats()[columns.candidate_logprob[place]] or 0.0) - rest!r}}}"
     listed = list(map(add, map(pieces.__getitem__, columns.candidate_id.tolist()), shown))
     width = columns.width
     return ",".join(

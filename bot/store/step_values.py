@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .codec import Columns
+from .finer import PARTS
 from .units import FINE, GRID, MINUS_INFINITY, NAT
 
 _NAMES = (
@@ -23,7 +24,7 @@ def step_values(columns: Columns | None) -> list[dict[str, Any]]:
     listed = list(
         zip(
             columns.candidate_id.tolist(),
-            map(nats().__getitem__, columns.candidate_logprob.tolist()),
+            candidate_logprobs(columns),
             columns.removed_by.tolist(),
             strict=True,
         )
@@ -53,6 +54,23 @@ def step_values(columns: Columns | None) -> list[dict[str, Any]]:
         strict=True,
     )
     return [dict(zip(_NAMES, step, strict=True)) for step in steps]
+
+
+def candidate_logprobs(columns: Columns) -> list[float | None]:
+    """Of each candidate, in nats; None for log 0."""
+    logprobs = list(map(nats().__getitem__, columns.candidate_logprob.tolist()))
+    for place, rest in rests(columns):
+        logprobs[place] = (logprobs[place] or 0.0) - rest
+    return logprobs
+
+
+def rests(columns: Columns) -> list[tuple[int, float]]:
+    """Where a candidate's surprisal is kept finer, and what it is more than its whole units, in nats."""
+    if columns.candidate_rest is None:
+        return []
+    places = columns.candidate_rest.nonzero()[0]
+    left = columns.candidate_rest[places] / (NAT * PARTS)
+    return list(zip(places.tolist(), left.tolist(), strict=True))
 
 
 @cache

@@ -1,9 +1,9 @@
 """The whole units in which a trace stores its numbers."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .columns import Ints
 
@@ -26,11 +26,10 @@ def in_units(values: Any, unit: int) -> Ints:
     return whole
 
 
-def surprisals(logprobs: Sequence[float]) -> Ints:
+def surprisals(logprobs: NDArray[np.float64]) -> Ints:
     """−log p in fixed-point units, saturating."""
-    values = np.array(logprobs, np.float64)
-    units = np.minimum(np.maximum(np.rint(values * -NAT), 0), SATURATED)
-    return np.where(values == -np.inf, MINUS_INFINITY, units).astype(np.int64)
+    units = np.minimum(np.maximum(np.rint(logprobs * -NAT), 0), SATURATED)
+    return np.where(logprobs == -np.inf, MINUS_INFINITY, units).astype(np.int64)
 
 
 def on_grid(values: Any) -> Ints:

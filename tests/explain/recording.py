@@ -3,6 +3,7 @@
 import ctypes
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import llama_cpp
@@ -17,8 +18,15 @@ from glasshead.predict.sampler import sample
 from glasshead.predict.sampling import Sampling
 from glasshead.predict.schedule import Run
 from glasshead.predict.step import Step
+from glasshead.store.codec import decode, encode
 
 PLAIN = Sampling(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0)
+
+
+def logged(turn: Turn) -> Turn:
+    """The turn as the log keeps it: log-probabilities of candidates rounded, the chosen token's not."""
+    steps, _, _ = decode(encode(turn.trace.steps, turn.schedule, turn.trace.k))
+    return replace(turn, trace=replace(turn.trace, steps=steps))
 
 
 class Recorder:

@@ -17,10 +17,9 @@ from glasshead.explain.page import Extras, embedded, page
 from glasshead.explain.turn import Trace, Turn
 from glasshead.explain.visible import visible
 from glasshead.predict.step import Score
-from glasshead.store.codec import decode, encode
 from playwright.sync_api import Browser, Page
 
-from .recording import Recorder
+from .recording import Recorder, logged
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +50,6 @@ def inside(html: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     )
     assert found is not None
     return json.loads(found[1]), list(map(json.loads, found[2].split("\n")))
-
-
-def logged(turn: Turn) -> Turn:
-    """The turn as the log keeps it: the candidates' log-probabilities rounded, the chosen token's not."""
-    steps, _, _ = decode(encode(turn.trace.steps, turn.schedule, turn.trace.k))
-    return replace(turn, trace=replace(turn.trace, steps=steps))
 
 
 def test_the_data_inside_is_the_record(turn: Turn) -> None:

@@ -2,10 +2,17 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from glasshead.predict.draw import draw
+from glasshead.predict.sampler import sample
+from glasshead.predict.sampling import Sampling
 from glasshead.predict.step import Step
-from glasshead.store.codec import decode, encode
+from glasshead.store import finer
+from glasshead.store.codec import FINER, VERSION, decode, decode_columns, encode
 from glasshead.store.columns import Damaged
+from glasshead.store.finer import PARTS
+from glasshead.store.step_values import step_values
 from glasshead.store.units import FINE, NAT, SATURATED
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -80,3 +87,39 @@ def test_what_is_opened_late_is_what_was_there(steps, data):
     assert step.top[1:] == listed[1:] and (not listed or step.top[0] == listed[0])
     assert hash(step) == hash(replace(step, top=listed, stages=stages))
     assert step == replace(step, top=listed, stages=stages) and step.top != list(listed)
+
+
+def real(temperature: float) -> list[Step]:
+    """Steps of made-up rows, drawn as a model's are."""
+    random = np.random.default_rng(3)
+    sampling = Sampling(temperature=temperature, top_k=0)
+    rows = (random.normal(0, 4, 300).astype(np.float32) for _ in range(40))
+    return [sample(row, sampling, [], draw(9, t), 10) for t, row in enumerate(rows)]
+
+
+def test_a_cold_trace_keeps_finer_what_could_have_been_drawn() -> None:
+    steps = real(0.1)
+    back = decode(encode(steps, (), 10))[0]
+    fine = [
+        abs(a.logprob - b.logprob)
+        for one, two in zip(steps, back, strict=True)
+        if one.p_final < 0.999
+        for a, b in zip(one.top, two.top, strict=True)
+        if a.removed_by is None and a.id != one.id
+    ]
+    assert 0 < len(fine) < 10 * len(steps)
+    assert max(fine) <= 1 / (NAT * PARTS)
+    assert decode(encode(back, (), 10))[0] == back
+    assert [step["top"] for step in step_values(decode_columns(encode(steps, (), 10))[0])] == [
+        [(c.id, c.logprob, c.removed_by) for c in step.top] for step in back
+    ]
+
+
+def test_what_was_kept_before_reads_as_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert encode(real(0.8), (), 10)[2] == VERSION and encode(real(0.1), (), 10)[2] == FINER
+    monkeypatch.setattr(finer, "needed", lambda slope: False)
+    old = encode(real(0.1), (), 10)
+    monkeypatch.undo()
+    assert old[2] == VERSION
+    back = decode(old)[0]
+    assert all((c.logprob * NAT).is_integer() for step in back for c in step.top)

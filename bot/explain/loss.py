@@ -93,13 +93,13 @@ async def score(engine: Engine, turn: Turn, k: int = 10) -> Scored:
     return arrange(turn, await one_pass(engine, turn, k))
 
 
-async def one_pass(engine: Engine, turn: Turn, k: int = 10) -> Sequence[Score]:
+async def one_pass(engine: Engine, turn: Turn, k: int = 10, user: str = "") -> Sequence[Score]:
     """The scores of tokens 1, 2, … of prompt and reply. Raises UserError for a turn of another model."""
     require_model(engine, turn)
     ids = (*turn.prompt.ids, *(step.id for step in turn.trace.steps))
     if len(ids) > engine.n_ctx + 1:  # the last token is predicted, and predicts none
         raise UserError(f"turn {turn.id} has {len(ids)} tokens, the model's context here holds {engine.n_ctx}")
-    return await engine.score(ids, first=1, k=k)
+    return await engine.score(ids, first=1, k=k, user=user)
 
 
 def require_model(engine: Engine, turn: Turn) -> None:

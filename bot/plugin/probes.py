@@ -58,7 +58,9 @@ class Probes:
             lines = step_lines(explanation, at, COLUMNS) if explanation.tokens else [[("", absence(explanation))]]
             await _send(interaction, plain(lines), f"turn-{place.turn}-step-{at}.txt")
         elif verb == "loss":
-            await _send(interaction, await self._loss(explanation), f"turn-{place.turn}-loss.txt")
+            await _send(
+                interaction, await self._loss(explanation, interaction.user.id), f"turn-{place.turn}-loss.txt"
+            )
         elif verb == "tree":
             await _send(interaction, await self._tree(explanation.turn), f"turn-{place.turn}-tree.txt")
         elif verb == "thought":
@@ -71,11 +73,11 @@ class Probes:
     async def _explanation(self, turn: int) -> Explanation:
         return await asyncio.to_thread(explain_turn, await self._service.chat.store.turn(turn))
 
-    async def _loss(self, explanation: Explanation) -> str:
+    async def _loss(self, explanation: Explanation, person: int) -> str:
         """The reply scored in one pass, beside what was recorded while it was written."""
         turn = explanation.turn
         async with self._service.chat.using(self._model(turn)) as speaker:
-            scores = await one_pass(speaker.engine, turn, k=1)
+            scores = await one_pass(speaker.engine, turn, k=1, user=str(person))
         self._reckoned.scored(turn.id, scores)
         return "\n".join(scored_lines(turn, arrange(turn, scores), COLUMNS))
 

@@ -126,8 +126,11 @@ class Engine(Protocol):
         """
         ...
 
-    async def score(self, tokens: Sequence[int], *, first: int = 1, k: int = 10) -> list[Score]:
-        """Teacher forcing: one Score for each of ``tokens[first:]``, each given all before it (``first`` >= 1)."""
+    async def score(self, tokens: Sequence[int], *, first: int = 1, k: int = 10, user: str = "") -> list[Score]:
+        """Teacher forcing: one Score for each of ``tokens[first:]``, each given all before it (``first`` >= 1).
+
+        One at a time for each ``user``, but the nameless. Raises QueueFull.
+        """
         ...
 
     async def aclose(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from . import library
 from .batch import tells_rows
 from .context import Context
-from .engine import EngineError, ModelIdentity
+from .engine import EngineError, ModelIdentity, QueueFull
 from .generation import LocalGeneration, Mailbox
 from .governor import Governor, available_cores
 from .model import Model
@@ -24,6 +24,9 @@ from .spill import Spill
 from .step import Score, Step
 from .vocabulary import Vocabulary
 from .worker import Worker
+
+MOST_SCORING = 8
+"""Texts may wait to be scored: each takes every second turn of the newcomers' prefill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,8 @@ class LocalEngine:
             k=settings.k,
             tells=tells,
         )
+        self._scoring: list[str] = []
+        """For whom texts are being scored."""
         self._worker.start()
 
     @property
@@ -157,16 +162,24 @@ class LocalEngine:
         generation.attach(reply)
         return generation
 
-    async def score(self, tokens: Sequence[int], *, first: int = 1, k: int = 10) -> list[Score]:
+    async def score(self, tokens: Sequence[int], *, first: int = 1, k: int = 10, user: str = "") -> list[Score]:
         """Teacher forcing; see ``engine.Engine``."""
         ids = self._checked(tokens, self._n_ctx + 1)
         if first < 1 or not 1 <= k <= 50:
             raise EngineError("bad_request", f"first {first}, k {k}: first from 1, k between 1 and 50")
         if first >= len(ids):
             return []
+        if user and user in self._scoring:
+            raise QueueFull("a text of yours is being scored already: wait for that to end")
+        if len(self._scoring) >= MOST_SCORING:
+            raise QueueFull(f"{MOST_SCORING} texts are being scored already: try again in a while")
         future: asyncio.Future[list[Score]] = asyncio.get_running_loop().create_future()
         self._worker.score_later(ScoreJob(ids, first, k, future))
-        return await future
+        self._scoring.append(user)
+        try:
+            return await future
+        finally:
+            self._scoring.remove(user)
 
     async def forget(self) -> None:
         """Drop the KV kept of earlier prompts, in memory and on disk, and keep none of what runs now."""

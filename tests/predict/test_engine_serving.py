@@ -14,6 +14,7 @@ from glasshead.errors import UserError
 from glasshead.predict.context import Context, DecodeFailed
 from glasshead.predict.engine import EngineError, QueueFull
 from glasshead.predict.generation import LocalGeneration
+from glasshead.predict.local import MOST_SCORING
 from glasshead.predict.queue import FairQueue
 from glasshead.predict.reply import End, Reply
 from glasshead.predict.sampling import Sampling
@@ -284,6 +285,20 @@ async def test_a_long_newcomer_goes_in_chunks_between_steps(start, monkeypatch):
     for before, after in itertools.pairwise(chunks):
         rows, seconds = batches[before]
         assert batches[after][0] <= max(8, GAP_S / (seconds / rows))
+
+
+async def test_scoring_has_limits_that_answer(start):
+    engine = await start()
+    tokens = tuple(range(100, 200))
+    users = ["ann", *[""] * (MOST_SCORING - 1)]
+    scoring = [asyncio.create_task(engine.score(tokens, user=user)) for user in users]
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFull, match="a text of yours"):
+        await engine.score(tokens, user="ann")
+    with pytest.raises(QueueFull, match="8 texts"):
+        await engine.score(tokens, user="bob")
+    await asyncio.gather(*scoring)
+    assert len(await engine.score(tokens, user="ann")) == len(tokens) - 1
 
 
 async def test_positions_that_need_not_be_scored_again_do_not_count_as_quick_ones(start, monkeypatch):

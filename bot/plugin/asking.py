@@ -86,15 +86,15 @@ class Asking(ServiceCog, name="Glasshead asking"):
     async def stop(self, interaction: discord.Interaction[Any]) -> None:
         everybody = manages(interaction, "manage_messages")
         mine = [
-            running
-            for running in self.service.running
-            if running.channel == interaction.channel_id and (everybody or running.requester == interaction.user.id)
+            each
+            for each in self.service.unfinished
+            if each.channel == interaction.channel_id and (everybody or each.requester == interaction.user.id)
         ]
         await interaction.response.send_message(
             "Stopped." if mine else "I am not writing anything for you here.", ephemeral=True
         )
-        for running in mine:
-            await running.reply.stop()
+        for each in mine:
+            await each.stop()
 
     @app_commands.command(description="What I can do, in short.")
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)

@@ -11,7 +11,7 @@ from discord import app_commands
 from ..errors import UserError
 from .bounds import Bounds, Range, Setting, bounded, check, described
 from .cog import ServiceCog, answering, tell
-from .preferences import GuildPreferences
+from .preferences import GuildPreferences, with_or_without
 from .rights import manages
 from .sync import sync_if_changed
 
@@ -38,34 +38,52 @@ class Governing(ServiceCog, name="Glasshead administration"):
         return False
 
     @admin.command(name="user", description="Block somebody here, or let them talk to me again.")
-    @app_commands.describe(user="Who.", action="Whether I answer them in this server.")
+    @app_commands.describe(user="Who.", action="Whether I answer them here; everywhere: the bot's owner decides.")
     async def user(
-        self, interaction: discord.Interaction[Any], user: discord.User, action: Literal["block", "allow"]
+        self,
+        interaction: discord.Interaction[Any],
+        user: discord.User,
+        action: Literal["block", "allow", "block everywhere"],
     ) -> None:
-        blocked = self._guild(interaction).blocked_users
-        changed = _with(blocked, user.id, action == "block")
-        await self._set(interaction, f"{user.mention}: {action}ed.", blocked_users=changed)
+        owner, everywhere = await self.bot.is_owner(interaction.user), action == "block everywhere"
+        if everywhere and not owner:
+            await tell(interaction, "Only the bot's owner can do that.")
+            return
+        preferences = self.service.preferences
+        if owner and (everywhere or preferences.blocked(user.id)):
+            await preferences.set_blocked(user.id, everywhere)
+        if everywhere:
+            await tell(interaction, f"{user.mention}: blocked everywhere, in direct messages, too.")
+            return
+        changed = with_or_without(self._guild(interaction).blocked_users, user.id, action == "block")
+        still = " But the bot's owner has blocked them everywhere." if preferences.blocked(user.id) else ""
+        await self._set(interaction, f"{user.mention}: {action}ed.{still}", blocked_users=changed)
 
     @admin.command(name="channel", description="Block a channel, allow it, or answer everything in it.")
     @app_commands.describe(channel="Where.", action="Whether I answer nothing there, what is meant for me, or all.")
     async def channel(
         self,
         interaction: discord.Interaction[Any],
-        channel: discord.TextChannel,
+        channel: app_commands.AppCommandChannel | app_commands.AppCommandThread,
         action: Literal["block", "allow", "always answer"],
     ) -> None:
         await self.service.preferences.set_channel(channel.id, always=action == "always answer")
-        changed = _with(self._guild(interaction).blocked_channels, channel.id, action == "block")
+        changed = with_or_without(self._guild(interaction).blocked_channels, channel.id, action == "block")
         await self._set(interaction, f"{channel.mention}: {action}.", blocked_channels=changed)
 
-    @admin.command(name="role", description="Only people with an allowed role may talk to me (none: everybody).")
-    @app_commands.describe(role="Whose members.", action="Whether it is one of those that may talk to me.")
+    @admin.command(
+        name="role", description="Only allowed roles may talk to me (none: everybody), blocked ones never."
+    )
+    @app_commands.describe(role="Whose members.", action="Whether they may talk to me; remove: as if never named.")
     async def role(
-        self, interaction: discord.Interaction[Any], role: discord.Role, action: Literal["allow", "remove"]
+        self, interaction: discord.Interaction[Any], role: discord.Role, action: Literal["allow", "block", "remove"]
     ) -> None:
-        changed = _with(self._guild(interaction).allowed_roles, role.id, action == "allow")
-        who = "everybody" if not changed else ", ".join(f"<@&{id}>" for id in changed)
-        await self._set(interaction, f"May talk to me: {who}.", allowed_roles=changed)
+        guild = self._guild(interaction)
+        allowed = with_or_without(guild.allowed_roles, role.id, action == "allow")
+        blocked = with_or_without(guild.blocked_roles, role.id, action == "block")
+        who = ", ".join(f"<@&{id}>" for id in allowed) or "everybody"
+        but = f", but not {', '.join(f'<@&{id}>' for id in blocked)}" if blocked else ""
+        await self._set(interaction, f"May talk to me: {who}{but}.", allowed_roles=allowed, blocked_roles=blocked)
 
     @admin.command(name="model", description="Which models may be chosen here (none listed: all).")
     @app_commands.describe(name="One of those I have.", action="Whether people may choose it.")
@@ -190,11 +208,6 @@ def allowed(per_minute: float) -> str:
 def _changed(bounds: Bounds, name: str, bound: Range) -> Bounds:
     others = {each: value for each, value in bounds.items() if each != name}
     return others if bound == (None, None) else {**others, name: bound}
-
-
-def _with(ids: tuple[int, ...], id: int, there: bool) -> tuple[int, ...]:
-    others = tuple(each for each in ids if each != id)
-    return (*others, id) if there else others
 
 
 def resident_mb() -> int:

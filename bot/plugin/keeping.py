@@ -18,6 +18,7 @@ from ..store.sessions import update_session
 from .belongings import packed
 from .cog import ServiceCog, answering, tell
 from .display import counted
+from .service import Running
 from .transient import TROUBLE
 from .tuning import refused
 
@@ -149,9 +150,10 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
         )
 
     async def _erase(self, user: int) -> str:
-        for running in [r for r in self.service.running if r.requester == user]:
-            await running.reply.stop()
-            await running.shown.wait()
+        for theirs in [each for each in self.service.unfinished if each.requester == user]:
+            await theirs.stop()
+            if isinstance(theirs, Running):
+                await theirs.shown.wait()
         receipt = await self.service.chat.store.erase_person(user)
         return (
             f"**Erased** <t:{receipt.done_us // 1_000_000}:f>: {counted(receipt.messages, 'message')} of yours, "

@@ -33,7 +33,8 @@ async def _with_roles(message: discord.Message, service: Service) -> None:
     guild = message.guild
     if guild is None or isinstance(message.author, discord.Member):
         return
-    if service.preferences.guild(guild.id).allowed_roles:
+    here = service.preferences.guild(guild.id)
+    if here.allowed_roles or here.blocked_roles:
         try:
             message.author = await guild.fetch_member(message.author.id)
         except (discord.DiscordException, *TROUBLE) as error:

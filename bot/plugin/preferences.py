@@ -43,6 +43,7 @@ class GuildPreferences:
     """Empty: all that are configured."""
     allowed_roles: tuple[int, ...] = ()
     """Empty: everybody."""
+    blocked_roles: tuple[int, ...] = ()
     blocked_users: tuple[int, ...] = ()
     blocked_channels: tuple[int, ...] = ()
 
@@ -52,6 +53,8 @@ class _All:
     channels: dict[int, ChannelPreferences] = field(default_factory=dict)
     guilds: dict[int, GuildPreferences] = field(default_factory=dict)
     opted_out: tuple[int, ...] = ()
+    blocked: tuple[int, ...] = ()
+    """People whom the bot answers nowhere, not even alone with it."""
     synced: dict[int, str] = field(default_factory=dict)
     """Application id to the hash of the commands it has synced."""
 
@@ -73,6 +76,7 @@ class Preferences:
                 channels={int(id): _made(ChannelPreferences, each) for id, each in raw.get("channels", {}).items()},
                 guilds={int(id): _guild(each) for id, each in raw.get("guilds", {}).items()},
                 opted_out=tuple(raw.get("opted_out", ())),
+                blocked=tuple(raw.get("blocked", ())),
                 synced={int(id): digest for id, digest in raw.get("synced", {}).items()},
             ),
         )
@@ -93,6 +97,9 @@ class Preferences:
     def opted_out(self, user: int) -> bool:
         return user in self._all.opted_out
 
+    def blocked(self, user: int) -> bool:
+        return user in self._all.blocked
+
     def synced(self, application: int) -> str | None:
         return self._all.synced.get(application)
 
@@ -108,8 +115,11 @@ class Preferences:
 
     async def set_opted_out(self, user: int, out: bool) -> None:
         async with self._lock:
-            others = tuple(u for u in self._all.opted_out if u != user)
-            await self._save(replace(self._all, opted_out=(*others, user) if out else others))
+            await self._save(replace(self._all, opted_out=with_or_without(self._all.opted_out, user, out)))
+
+    async def set_blocked(self, user: int, blocked: bool) -> None:
+        async with self._lock:
+            await self._save(replace(self._all, blocked=with_or_without(self._all.blocked, user, blocked)))
 
     async def set_synced(self, application: int, digest: str) -> None:
         async with self._lock:
@@ -118,6 +128,11 @@ class Preferences:
     async def _save(self, everything: _All) -> None:
         await self._store.set_setting(SCOPE, EVERYWHERE, "preferences", asdict(everything))
         self._all = everything
+
+
+def with_or_without(ids: tuple[int, ...], id: int, there: bool) -> tuple[int, ...]:
+    others = tuple(each for each in ids if each != id)
+    return (*others, id) if there else others
 
 
 def _guild(raw: dict[str, Any]) -> GuildPreferences:

@@ -3,11 +3,14 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import discord
 
 from ..chat import Done, Queued, Started, Text, Thought
+from ..chat.unlogged import NO_TURN
 from ..errors import UserError
 from ..explain.turn import Status
 from ..predict.engine import Finish
@@ -55,7 +58,8 @@ class Presenter:
 
     async def run(self) -> Done | None:
         """Consume the reply, show it, and link the messages to its turn."""
-        helpers = [asyncio.create_task(self._keep_typing()), asyncio.create_task(self._keep_showing())]
+        typing = keep_typing(self._surface, lambda: not self._text)
+        helpers = [asyncio.create_task(typing), asyncio.create_task(self._keep_showing())]
         if self._running.ends_at is not None:
             helpers.append(asyncio.create_task(self._cut_at(self._running.ends_at)))
         done: Done | None = None
@@ -99,14 +103,6 @@ class Presenter:
                     done = event
         return done
 
-    async def _keep_typing(self) -> None:
-        while not self._text:
-            try:
-                await self._surface.typing()
-            except (discord.DiscordException, *TROUBLE):
-                log.debug("typing was not shown")
-            await asyncio.sleep(TYPING_EVERY)
-
     async def _cut_at(self, ends_at: float) -> None:
         """Stop in time to show what there is."""
         await asyncio.sleep(max(0.0, ends_at - time.monotonic()))
@@ -144,7 +140,8 @@ class Presenter:
         else:
             return
         turn = self._running.turn
-        await self._surface.show(texts, running_view(turn) if turn else None, view_on=0)
+        await self._surface.show(texts, running_view(turn or NO_TURN), view_on=0)
+        self._running.messages = self._surface.ids
         if self._surface.ids != self._linked:
             await self._surface.settle(self._service.chat.store, turn)
             self._linked = self._surface.ids if turn else []
@@ -201,6 +198,22 @@ class Presenter:
             self._room,
             self._surface.heading,
         )
+
+
+class Typing(Protocol):
+    """A place that shows that the bot is typing."""
+
+    def typing(self) -> Awaitable[object]: ...
+
+
+async def keep_typing(place: Typing, as_long_as: Callable[[], bool] = lambda: True) -> None:
+    """Until it is cancelled, or there is something to see."""
+    while as_long_as():
+        try:
+            await place.typing()
+        except (discord.DiscordException, *TROUBLE):
+            log.debug("typing was not shown")
+        await asyncio.sleep(TYPING_EVERY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import discord
 from discord.ext import commands
 
 from ..chat import ReplyRequest
+from ..chat.unlogged import NO_TURN
 from ..errors import UserError
 from ..store.continuing import versions
 from .again import heading, texts_again
@@ -20,6 +21,8 @@ from .surface import Surface
 from .views import PREFIX, button, finished_view
 
 log = logging.getLogger(__name__)
+
+NOT_YOURS = "Only the person who asked (or who manages messages here) can do that."
 
 
 class ReplyButton(
@@ -64,10 +67,10 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
             await interaction.response.defer()
             if action in ("up", "down"):
                 await self._thumb(interaction, turn, 1 if action == "up" else -1)
-            elif not await self._may(interaction, turn):
-                await tell(interaction, "Only the person who asked (or who manages messages here) can do that.")
             elif action == "stop":
                 await self._stop(interaction, turn)
+            elif not await self._may(interaction, turn):
+                await tell(interaction, NOT_YOURS)
             elif action == "version":
                 await self._version(interaction, turn)
             elif turn in self._retried:
@@ -97,11 +100,17 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
         await tell(interaction, "Thank you, noted: 👍" if value > 0 else "Thank you, noted: 👎")
 
     async def _stop(self, interaction: discord.Interaction[Any], turn: int) -> None:
-        running = self.service.running_turn(turn)
+        assert interaction.message is not None
+        logged = turn != NO_TURN
+        running = self.service.running_turn(turn) if logged else self.service.running_in(interaction.message.id)
         if running is None:
             await tell(interaction, "That reply is not being written any more.")
-            return
-        await running.reply.stop()
+        elif running.requester == interaction.user.id or (
+            await self._may(interaction, turn) if logged else manages(interaction, "manage_messages")
+        ):
+            await running.reply.stop()
+        else:
+            await tell(interaction, NOT_YOURS)
 
     async def _retry(self, interaction: discord.Interaction[Any], turn: int) -> None:
         """Another reply to the same message as it reads now, in place, on a fresh seed."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -42,10 +42,29 @@ class Running:
     asked: int | None = None
     """The Discord message it answers, if it answers one."""
     turn: int | None = None
+    messages: Sequence[int] = ()
+    """The Discord messages that show it so far."""
     ends_at: float | None = None
     """Monotonic time by which it has to end, where Discord lets the bot answer for a while only."""
     shown: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when it has ended, is logged, and stands in Discord as far as that was possible."""
+
+    async def stop(self) -> None:
+        """What was said stays."""
+        await self.reply.stop()
+
+
+@dataclass(eq=False)
+class Waiting:
+    """A message that is answered when the conversation it belongs to has come to it."""
+
+    requester: int
+    channel: int
+    stopped: bool = False
+
+    async def stop(self) -> None:
+        """It is not answered."""
+        self.stopped = True
 
 
 @dataclass(eq=False)
@@ -58,6 +77,7 @@ class Service:
     edits_left: Callable[[int], Left | None] = lambda _: None
     """What Discord allows in a channel just now."""
     running: set[Running] = field(default_factory=set)
+    waiting: set[Waiting] = field(default_factory=set)
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     closing: bool = False
     proving: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -100,8 +120,17 @@ class Service:
             turn = await self.chat.store.turn_of_discord_message(message)
         return turn
 
+    @property
+    def unfinished(self) -> list[Running | Waiting]:
+        """What people may stop."""
+        return [*self.running, *self.waiting]
+
     def running_turn(self, turn: int) -> Running | None:
         return next((running for running in self.running if running.turn == turn), None)
+
+    def running_in(self, message: int) -> Running | None:
+        """The reply that a Discord message is showing, also if it is not logged."""
+        return next((running for running in self.running if message in running.messages), None)
 
     def set_here(self, channel: object) -> ChannelPreferences:
         """What is set for a channel; where a thread has nothing of its own, its channel's counts."""
@@ -182,16 +211,20 @@ class Service:
 
     def may_talk(self, user: discord.abc.User, channel: object, guild: int | None) -> bool:
         """Whether the server's staff, or the settings, let this person talk to the bot there."""
+        if self.preferences.blocked(user.id):
+            return False
         if guild is None:
             return True
         served = self.settings.discord.guilds
         if served and guild not in served:
             return False
         here = self.preferences.guild(guild)
-        places = {getattr(channel, "id", None), getattr(channel, "parent_id", None)}
+        places = {getattr(channel, name, None) for name in ("id", "parent_id", "category_id")}
         if user.id in here.blocked_users or places & set(here.blocked_channels):
             return False
         roles = {role.id for role in getattr(user, "roles", [])}
+        if roles & set(here.blocked_roles):
+            return False
         return not here.allowed_roles or bool(roles & set(here.allowed_roles))
 
     async def welcome(self, guild: int | None) -> list[str]:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import discord
@@ -22,10 +23,10 @@ from .history import History, left_unread
 from .lately import Seen, lately
 from .missed import MISSED, missed
 from .permissions import plea
-from .presenter import LATER, present
+from .presenter import LATER, keep_typing, present
 from .reading import says_something
 from .rights import lacking_in
-from .service import NOBODY, Running, Service, guild_of
+from .service import NOBODY, Running, Service, Waiting, guild_of
 from .surface import Surface
 from .transient import TROUBLE
 from .views import versions_of
@@ -143,7 +144,9 @@ class Talk(ServiceCog, name="Glasshead"):
         try:
             if not await self._can_speak(message) or not await self._in_measure(message):
                 return
-            async with self.service.line(message.channel, guild_of(message)):
+            async with self._turn_of(message) as come:
+                if not come:
+                    return
                 async with self.service.beginning(message.author.id):
                     begun = await self._begin(message, reason)
                 if begun is not None:
@@ -155,6 +158,26 @@ class Talk(ServiceCog, name="Glasshead"):
         except Exception:
             log.exception("message %d could not be answered", message.id)
             await self._say(message, "Something went wrong here; it is in my operator's log.")
+
+    @contextlib.asynccontextmanager
+    async def _turn_of(self, message: discord.Message) -> AsyncIterator[bool]:
+        """Where a whole place is one conversation: wait for what was said before to be answered, and show that it
+        waits. False: stopped meanwhile."""
+        line = self.service.line(message.channel, guild_of(message))
+        async with contextlib.AsyncExitStack() as stack:
+            if isinstance(line, asyncio.Lock) and line.locked():
+                waiting = Waiting(message.author.id, message.channel.id)
+                self.service.waiting.add(waiting)
+                typing = asyncio.create_task(keep_typing(message.channel))
+                try:
+                    await stack.enter_async_context(line)
+                finally:
+                    typing.cancel()
+                    self.service.waiting.discard(waiting)
+                yield not waiting.stopped
+            else:
+                await stack.enter_async_context(line)
+                yield True
 
     async def _is_for_host(self, message: discord.Message) -> bool:
         """Whether it is a command of the bot that has loaded this plugin."""
@@ -169,11 +192,11 @@ class Talk(ServiceCog, name="Glasshead"):
         guild = message.guild
         if guild is None or guild.unavailable or guild.me is None:
             return True
-        lacking = lacking_in(message.channel, guild.me)
-        if not lacking and not guild.me.is_timed_out():
+        lacking, timed_out = lacking_in(message.channel, guild.me), guild.me.is_timed_out()
+        if not lacking and not timed_out:
             return True
         place = f"#{getattr(message.channel, 'name', 'that channel')}"
-        text = plea(lacking, place) if lacking else f"I am timed out in {guild.name}."
+        text = f"I am timed out in {guild.name}." if timed_out else plea(lacking, place)
         if lacking == ("read_message_history",):
             await message.channel.send(small(text), allowed_mentions=NOBODY)
         else:

@@ -35,6 +35,42 @@ async def test_stop_keeps_what_was_said(double: Double, started: Any) -> None:
         assert "Stopped." in running.content
 
 
+async def test_what_waits_for_its_turn_shows_it_and_can_be_stopped(double: Double, started: Any) -> None:
+    async with started(sampling={"max_tokens": 1500, "temperature": 0.0, "logit_bias": ON_AND_ON}) as bot:
+        await double.commands_synced()
+        alice = double.person("alice")
+        asked = await alice.say(alice.dm, "Count from one to five hundred in words.")
+        running = await double.reply_to(asked, lambda m: labels(m) == ["Stop"] and m.content != "", timeout=40)
+        typed = len(double.typing)
+        await alice.say(alice.dm, "And back.")
+        await double.until(lambda: len(double.typing) > typed, timeout=40)
+        assert (await alice.slash("stop", alice.dm)).text == "Stopped."
+        await double.until(lambda: finished(running), timeout=40)
+        await asyncio.gather(*bot.service.tasks)
+        assert double.said(alice.dm) == [running] and not bot.service.unfinished
+
+
+async def test_a_reply_of_which_nothing_is_kept_can_be_stopped_too(double: Double, started: Any) -> None:
+    async with started(sampling={"max_tokens": 1500, "temperature": 0.0, "logit_bias": ON_AND_ON}):
+        await double.commands_synced()
+        alice, bob = double.person("alice"), double.person("bob")
+        await alice.slash("privacy", double.general, mine="keep nothing")
+        asked = await alice.mention_bot(double.general, "Count from one to five hundred in words.")
+        running = await double.reply_to(asked, lambda m: labels(m) == ["Stop"] and m.content != "", timeout=40)
+        await (await bob.press(running, "Stop")).shows(lambda m: "Only the person who asked" in m.text)
+        await alice.press(running, "Stop")
+        await double.until(lambda: labels(running) == [] and "Stopped." in running.content, timeout=40)
+
+
+async def test_a_bot_that_is_timed_out_says_so_in_private(double: Double, started: Any) -> None:
+    double.guild.members[double.world.bot.id].timed_out_until = double.clock.now() + 600
+    async with started():
+        alice = double.person("alice")
+        await alice.mention_bot(double.general, "Hello?")
+        told = await double.wait_for(lambda m: m.channel is alice.dm)
+        assert "timed out in Aquarium" in told.content
+
+
 async def test_a_what_if_can_be_stopped_and_is_not_lost_when_it_took_too_long(double: Double, started: Any) -> None:
     async with started(sampling={"max_tokens": 1500, "temperature": 0.0, "logit_bias": ON_AND_ON}) as bot:
         await double.commands_synced()

@@ -131,6 +131,50 @@ async def test_who_is_blocked_gets_no_reply_by_any_way(place: Place) -> None:
     assert len(place.chat.requests) == 1
 
 
+async def test_roles_are_allowed_and_blocked(place: Place) -> None:
+    moderator = place.guild.roles["moderator"]
+    assert "everybody, but not <@&" in await place.tell(place.dave, "admin role", role=moderator, action="block")
+    assert "have not let me" in await place.tell(place.carol, "chat", text="Hello")
+    assert SAID in await place.tell(place.alice, "chat", text="Hello")
+    shown = await place.tell(place.dave, "admin role", role=moderator, action="allow")
+    assert "everybody" not in shown and "but not" not in shown
+    assert SAID in await place.tell(place.carol, "chat", text="Hello")
+    assert "have not let me" in await place.tell(place.alice, "chat", text="Hello")
+    assert (
+        await place.tell(place.dave, "admin role", role=moderator, action="remove") == "May talk to me: everybody."
+    )
+
+
+async def test_a_thread_or_a_whole_category_is_blocked_like_a_channel(place: Place) -> None:
+    thread = await place.thread_on(await place.ask(place.alice))
+    await place.tell(place.dave, "admin channel", channel=thread, action="block")
+    await place.alice.send(thread, f"{place.mention} Hello?")
+    assert len(place.chat.requests) == 1
+    await place.ask(place.alice)
+    assert len(place.chat.requests) == 2
+    await place.tell(place.dave, "admin channel", channel=thread, action="allow")
+    await place.alice.send(thread, f"{place.mention} Hello?")
+    assert len(place.chat.requests) == 3
+    category = place.guild.create_category("work")
+    within = place.guild.create_text_channel("within", category=category)
+    await place.tell(place.dave, "admin channel", channel=category, action="block")
+    await place.alice.send(within, f"{place.mention} Hello?")
+    assert len(place.chat.requests) == 3
+
+
+async def test_the_bots_owner_blocks_somebody_everywhere(place: Place) -> None:
+    assert "Only the bot's owner" in await place.tell(
+        place.dave, "admin user", user=place.alice, action="block everywhere"
+    )
+    place.bot.owner_id = place.dave.id
+    await place.tell(place.dave, "admin user", user=place.alice, action="block everywhere")
+    await place.alice.send_dm("Hello?")
+    await place.alice.send(place.channel, f"{place.mention} Hello?")
+    assert not place.chat.requests
+    await place.tell(place.dave, "admin user", user=place.alice, action="allow")
+    assert SAID in (await place.ask(place.alice)).content
+
+
 # what is kept
 
 

@@ -6,7 +6,7 @@ Exit code 0: proven. 1: not. 2: cannot be judged (`--all`: nothing could).
 import asyncio
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ import typer
 from ..config import Settings, load_settings
 from ..errors import UserError
 from ..explain.certificate import LEVELS, Certificate, Level
-from ..explain.proof import CannotVerify, Progress, prove, require, threads_here
+from ..explain.proof import CannotVerify, prove, require, threads_here
 from ..explain.statement import cannot_json, certificate_json, certificate_lines
 from ..explain.turn import Turn
 from ..predict.adapter import adapt
@@ -24,6 +24,7 @@ from ..predict.engine import ModelIdentity
 from ..predict.halt import Halt
 from ..predict.model import Model, file_sha256
 from ..store import Store
+from ..store.records import SessionRow
 from .printing import print_json
 
 
@@ -50,7 +51,8 @@ def verify(
 async def verify_turn(turn: Turn, settings: Settings) -> None:
     """Replay one turn and print its certificate."""
     with closing(_Models(settings)) as models:
-        typer.echo("\n".join(certificate_lines(await _prove(turn, models, LEVELS, every=False))))
+        certificate = await _prove(turn, models, LEVELS, _Bar(f"turn {turn.id}"), every=False)
+    typer.echo("\n".join(certificate_lines(certificate)))
 
 
 def _levels(letters: str) -> tuple[Level, ...]:
@@ -68,18 +70,18 @@ async def _verify(
     with closing(_Models(settings)) as models:
         try:
             async with aclosing(_numbers(store, turn, all_turns)) as numbers:
-                async for number in numbers:
+                async for number, place in numbers:
                     try:
                         recorded = await store.turn(number)
-                        certificate = await _prove(recorded, models, levels, every=every)
+                        certificate = await _prove(recorded, models, levels, _Bar(place, every), every=every)
                     except UserError as error:
                         if not as_json and not all_turns:
                             raise
                         verdicts.append(None)
-                        _print_cannot(number, error, as_json)
+                        _print_cannot(number, place, error, as_json)
                         continue
                     verdicts.append(certificate.proven)
-                    _print(certificate, as_json, short=all_turns)
+                    _print(certificate, place if all_turns else None, as_json)
         finally:
             await store.close()
     if all_turns and not as_json:
@@ -89,32 +91,37 @@ async def _verify(
     return 1 if False in verdicts else 0 if True in verdicts else 2
 
 
-async def _numbers(store: Store, turn: int | None, all_turns: bool) -> AsyncGenerator[int]:
+async def _numbers(store: Store, turn: int | None, all_turns: bool) -> AsyncGenerator[tuple[int, str]]:
+    """The turns asked for, and what to call each."""
     if not all_turns:
         turn = turn if turn is not None else await store.latest_turn()
         if turn is None:
             raise UserError("the log holds no turn yet: say something first, with glasshead chat")
-        yield turn
+        yield turn, f"turn {turn}"
         return
+    sessions: list[SessionRow] = []
     before: tuple[int, int] | None = None
-    while sessions := await store.sessions(before=before):
-        for session in sessions:
-            for row in await store.turns(session.id):
-                yield row.id
-        before = (sessions[-1].last_turn or 0, sessions[-1].id)
+    while page := await store.sessions(before=before):
+        sessions += page
+        before = (page[-1].last_turn or 0, page[-1].id)
+    total, done = sum(session.n_turns for session in sessions), 0
+    for session in sessions:
+        for row in await store.turns(session.id):
+            done += 1
+            yield row.id, f"{done} of {max(done, total)}: turn {row.id}"
 
 
-async def _prove(turn: Turn, models: "_Models", levels: tuple[Level, ...], *, every: bool) -> Certificate:
+async def _prove(
+    turn: Turn, models: "_Models", levels: tuple[Level, ...], bar: "_Bar", *, every: bool
+) -> Certificate:
     """In a thread. Cancelled, it gives up, and only then lets go of the model."""
     require(turn)
     halt = Halt()
-    watched = sys.stderr.isatty()
-    progress: Progress = _bar(turn.id) if watched else lambda *_: None
 
     def work() -> Certificate:
         model = models.load(turn.model)
         threads = threads_here(models.settings.engine.threads)
-        return prove(turn, model, threads=threads, levels=levels, every=every, progress=progress, halt=halt)
+        return prove(turn, model, threads=threads, levels=levels, every=every, progress=bar.show, halt=halt)
 
     working = asyncio.ensure_future(asyncio.to_thread(work))
     try:
@@ -124,8 +131,7 @@ async def _prove(turn: Turn, models: "_Models", levels: tuple[Level, ...], *, ev
         await asyncio.wait([working])
         if not working.cancelled():
             working.exception()  # one that was given up ends in an error nobody waits for
-        if watched:
-            typer.echo("\r\x1b[K", nl=False, err=True)
+        bar.clear()
 
 
 class _Models:
@@ -137,11 +143,13 @@ class _Models:
 
     def load(self, wanted: ModelIdentity) -> Model:
         if self._model is None or _weights(self._model.identity) != _weights(wanted):
-            path = self._find(wanted.sha256, self.settings.model.name, f"{wanted.name} ({wanted.quantization},")
+            section = self.settings.model
+            models = (section.name, *section.others)
+            path = self._find(wanted.sha256, models, f"{wanted.name} ({wanted.quantization},")
             self.close()
-            self._model = Model.load(path, name=wanted.name, n_gpu_layers=self.settings.model.gpu_layers)
+            self._model = Model.load(path, name=wanted.name, n_gpu_layers=section.gpu_layers)
             if wanted.adapter_sha256:
-                adapter = self._find(wanted.adapter_sha256, self.settings.model.adapter, "the adapter (its")
+                adapter = self._find(wanted.adapter_sha256, (section.adapter,), "the adapter (its")
                 adapt(self._model, adapter, wanted.adapter_scale)
         return self._model
 
@@ -150,11 +158,11 @@ class _Models:
             self._model.close()
             self._model = None
 
-    def _find(self, sha256: str, configured: str, what: str) -> Path:
-        """The file with the recorded hash: the one configured, or any in the models' folder."""
+    def _find(self, sha256: str, configured: Sequence[str], what: str) -> Path:
+        """The file with the recorded hash: one that is configured, or any in the models' folder."""
         folder = self.settings.model.folder
-        named = Path(configured)
-        for path in [named] * named.is_file() + sorted(folder.glob("*.gguf")):
+        named = [Path(name) for name in configured if Path(name).is_file()]
+        for path in [*named, *sorted(folder.glob("*.gguf"))]:
             if file_sha256(path) == sha256:
                 return path
         raise CannotVerify(
@@ -167,30 +175,48 @@ def _weights(model: ModelIdentity) -> tuple[str, str | None, float]:
     return model.sha256, model.adapter_sha256, model.adapter_scale
 
 
-def _bar(turn: int) -> Progress:
-    """A line on standard error: where it is, and how long it will take."""
-    started: dict[Level, float] = {}
+class _Bar:
+    """A line on standard error, if that is a terminal: where it is, and how long it will take. How long ``every``
+    step takes is said in any case."""
 
-    def show(level: Level, done: int, total: int, share: float) -> None:
-        began = started.setdefault(level, time.monotonic())
-        left = (time.monotonic() - began) * (1 - share) / share
-        typer.echo(f"\r\x1b[Kturn {turn}  level {level}  {done}/{total}  {left:.0f} s left", nl=False, err=True)
+    def __init__(self, place: str, every: bool = False) -> None:
+        self._place = place
+        self._every = every
+        self._watched = sys.stderr.isatty()
+        self._began = 0.0
 
-    return show
+    def show(self, level: Level, done: int, total: int, share: float) -> None:
+        """A `Progress`."""
+        if not done:
+            self._began = time.monotonic()
+            return
+        seconds = (time.monotonic() - self._began) * (1 - share) / share
+        left = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+        if self._every and level == "B" and done == 1:
+            self.clear()
+            typer.echo(f"{self._place}: level B gives all input again for {total} steps: about {left}", err=True)
+        if self._watched:
+            typer.echo(f"\r\x1b[K{self._place}  level {level}  {done}/{total}  {left} left", nl=False, err=True)
+
+    def clear(self) -> None:
+        """Leave the line empty."""
+        if self._watched:
+            typer.echo("\r\x1b[K", nl=False, err=True)
 
 
-def _print(certificate: Certificate, as_json: bool, *, short: bool) -> None:
+def _print(certificate: Certificate, place: str | None, as_json: bool) -> None:
+    """In full, or with a ``place`` among others in a line."""
     if as_json:
         print_json(certificate_json(certificate))
-    elif short:
+    elif place is not None:
         found = ", ".join(f"{r.level} {r.verdict} {r.bitwise}/{r.checked}" for r in certificate.levels)
-        typer.echo(f"turn {certificate.turn}: {'proven' if certificate.proven else 'NOT PROVEN'} ({found})")
+        typer.echo(f"{place}: {'proven' if certificate.proven else 'NOT PROVEN'} ({found})")
     else:
         typer.echo("\n".join(certificate_lines(certificate)))
 
 
-def _print_cannot(turn: int, error: UserError, as_json: bool) -> None:
+def _print_cannot(turn: int, place: str, error: UserError, as_json: bool) -> None:
     if as_json:
         print_json(cannot_json(turn, str(error)))
     else:
-        typer.echo(f"turn {turn}: cannot: {error}")
+        typer.echo(f"{place}: cannot: {error}")

@@ -15,7 +15,8 @@ from .same_model import difference
 from .turn import Turn
 
 Progress = Callable[[Level, int, int, float], None]
-"""Told after each step: the level, how many steps are done, of how many, and the share of the level's work."""
+"""Told when a level begins and after each step: the level, how many steps are done, of how many, and the share of
+the level's work."""
 
 
 class CannotVerify(UserError):
@@ -78,6 +79,7 @@ def prove(
         steps = _steps(turn, level, every)
         total, spent = sum(_cost(turn, level, step) for step in steps), 0.0
         checks[level] = []
+        progress(level, 0, len(steps), 0.0)
         for step, row in _rows(turn, level, model, steps, threads=threads, halt=halt):
             checks[level].append(judging.check(step, row))
             spent += _cost(turn, level, step)

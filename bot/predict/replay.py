@@ -90,15 +90,6 @@ def choose(first: int, n_steps: int, *, every: bool) -> list[int]:
     return [*range(always), *(always + i * (rest - 1) // (SPREAD - 1) for i in range(SPREAD))]
 
 
-def estimate(first: int, schedule: Schedule, steps: Sequence[int], *, one_s: float, many_s: float) -> float:
-    """Seconds level B takes for ``steps``: a decode step takes ``one_s``, a prefilled position ``many_s``."""
-    costs = [0.0]
-    for run in schedule:
-        each = many_s if run.rows in _CHUNKS else one_s
-        costs += [costs[-1] + each * (i + 1) for i in range(run.count)]
-    return sum(costs[first + step] for step in steps)
-
-
 class _Walk:
     """A context walked along a schedule. The sequence lives in the last stream, its company in those before."""
 

@@ -125,6 +125,21 @@ def test_goes_through_the_whole_log(log: Log) -> None:
     assert found == {log.turn: "proven", log.pending: "cannot"}
     code, out = run(log, "--all", "--level", "A")
     assert "1 proven, 0 not, 1 cannot be judged" in out
+    assert [line.partition(":")[0] for line in out.splitlines()[:2]] == ["1 of 2", "2 of 2"]
+
+
+def test_says_how_long_every_step_will_take(log: Log) -> None:
+    arguments = [str(log.turn), "--every", "--level", "AB", "--json", "--config", str(log.config)]
+    (line,) = CliRunner().invoke(app, arguments).stderr.splitlines()
+    assert line.startswith(f"turn {log.turn}: level B gives all input again for 5 steps: about ")
+
+
+def test_finds_every_configured_model(log: Log, tmp_path: Path, model_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    another = log.config.read_text().replace(json.dumps(str(model_path)), json.dumps("smollm2-360m-instruct"))
+    config.write_text(another.replace("[store]", f"others = [{json.dumps(str(model_path))}]\n[store]"))
+    code, out = run(log, str(log.turn), "--level", "A", config=config)
+    assert (code, out.rstrip().splitlines()[-1][:6]) == (0, "Proven")
 
 
 def test_a_turn_that_never_ended_cannot_be_judged(log: Log) -> None:

@@ -89,8 +89,8 @@ def test_a_halt_ends_it_within_a_batch(written: Turn, model: Model) -> None:
     halt, told = Halt(), []
     halt.call()
     with pytest.raises(GivenUp, match="given up before its end"):
-        prove(written, model, threads=1, halt=halt, progress=lambda *done: told.append(done))
-    assert not told
+        prove(written, model, threads=1, halt=halt, progress=lambda _, done, *__: told.append(done))
+    assert told == [0]
 
 
 def test_proves_a_reply_bit_for_bit(certificate: Certificate, written: Turn) -> None:
@@ -131,7 +131,7 @@ def test_progress_goes_from_step_to_step_to_the_end(written: Turn, model: Model)
     seen: list[tuple[str, int, int, float]] = []
     prove(written, model, threads=1, levels=("A",), progress=lambda *told: seen.append(told))
     n = len(written.trace.steps)
-    assert [(level, done, total) for level, done, total, _ in seen] == [("A", i + 1, n) for i in range(n)]
+    assert [(level, done, total) for level, done, total, _ in seen] == [("A", i, n) for i in range(n + 1)]
     shares = [share for *_, share in seen]
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1)

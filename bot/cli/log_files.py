@@ -217,19 +217,25 @@ def restore(
 
 
 def check(
-    mend: Annotated[bool, typer.Option("--mend", help="Build damaged indexes anew; the bot must not run.")] = False,
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Build indexes anew, save what can be read; the bot must not run.")
+    ] = False,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
     """Read the whole log and name all that is damaged, with how to mend it. Exit code 1 if there is any."""
     path = load_settings(config).store.path.absolute()
+    mended = backups.Mended()
     if mend:
         lock = OwnerLock(path)
         lock.acquire()
         try:
-            backups.mend(path)
+            mended = backups.mend(path)
         finally:
             lock.release()
+        if mended.kept is not None and not as_json:
+            print(f"what can be read is in a new file; the damaged one is now {mended.kept}")
+            print("\n".join(mended.lost) or "nothing is lost")
     with _progress("turns") as done:
         findings = backups.check(path, done)
     alone = current_owner(path) is None
@@ -238,7 +244,8 @@ def check(
         findings = [backups.Finding(what, remedy) for what, remedy in found]
     if as_json:
         listed = [{"what": finding.what, "remedy": finding.remedy} for finding in findings]
-        print_json({"format": 1, "ok": not findings, "findings": listed})
+        receipt = {"kept": mended.kept and str(mended.kept), "lost": list(mended.lost)}
+        print_json({"format": 1, "ok": not findings, "findings": listed, **receipt})
     elif not findings:
         print(f"{path}: whole" + ("" if alone else "; its search indexes are checked when no bot runs"))
     for finding in findings if not as_json else []:

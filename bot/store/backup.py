@@ -16,12 +16,14 @@ from .blocks import unpack_ids
 from .codec import decode
 from .columns import Damaged
 from .database import writer_engine
-from .faults import plain_words
+from .faults import StoreError, plain_words
 from .indexes import damaged_indexes
 from .lock import OwnerLock
 from .migrate import RESTORING, REVISIONS, migrate, sweep, version
 from .models import unpack_pieces
+from .probing import parts, unreadable
 from .readonly import read_only
+from .salvage import salvage
 from .search_indexes import SEARCH_INDEXES, rebuild_search_index
 from .spans import unpack_spans
 from .traces import PART
@@ -42,6 +44,7 @@ BEFORE_RESTORE = ".before-restore"
 """What a log is called that a restored one has replaced."""
 _RESTORE = "restore a backup: `glasshead log restore FILE`"
 _MEND = "run `glasshead log check --mend`"
+_SALVAGE = f"{_RESTORE}; or {_MEND}: it keeps what can be read and tells what is lost"
 
 
 def backup(path: Path, target: Path) -> int:
@@ -175,18 +178,36 @@ def check(path: Path, progress: Progress = lambda done, total: None) -> list[Fin
     """Everything that is wrong with a log, in use or not. Reads all of it."""
     if not path.exists():
         raise UserError(f"there is no log at {path}")
+    found: list[Finding] = []
     try:
         with closing(_read(path)) as connection:
-            return list(_findings(connection, progress))
+            found += _structure(connection)
+            broken = bool(found)
+            found.extend(_contents(connection, progress))
     except sqlite3.DatabaseError as error:
-        return [Finding(f"the file cannot be read: {error}", _RESTORE)]
+        if not found or not broken:
+            found.append(Finding(f"the file cannot be read: {error}", _RESTORE))
+    return found
 
 
-def _findings(connection: sqlite3.Connection, progress: Progress) -> Iterator[Finding]:
-    problems = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
-    for problem in problems if problems != ["ok"] else []:
-        of_index = "index" in problem and "malformed" not in problem
-        yield Finding(problem, _MEND if of_index else _RESTORE)
+def _structure(connection: sqlite3.Connection) -> list[Finding]:
+    """What is wrong with tables and indexes, each by its name, and then SQLite's own words."""
+    try:
+        problems = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
+    except sqlite3.DatabaseError as error:  # it stops at a page that is none, and names nothing
+        problems = [str(error)]
+    if problems == ["ok"]:
+        return []
+    found = []
+    for part, problem in unreadable(connection, parts(connection)):
+        if part.is_table:
+            found.append(Finding(f"the table {part.name} is damaged: {problem}", _SALVAGE))
+        else:
+            found.append(Finding(f"the index {part.name} of {part.table} is damaged: {problem}", _MEND))
+    return found + [Finding(problem, _SALVAGE if "malformed" in problem else _MEND) for problem in problems]
+
+
+def _contents(connection: sqlite3.Connection, progress: Progress) -> Iterator[Finding]:
     for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check").fetchmany(20):
         yield Finding(f"{table} {row} refers to a {parent} that is not there", _RESTORE)
     for id_, pieces in connection.execute("SELECT id, pieces FROM vocabulary"):
@@ -222,14 +243,49 @@ def _tried(what: str, remedy: str, read: Callable[[bytes], object], value: bytes
         yield Finding(f"{what} is damaged: {error}", remedy)
 
 
-def mend(path: Path) -> None:
-    """Build every index anew from the tables. The caller owns the log."""
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """``kept``: where the damaged file is, if another took its place; ``lost``: what is not in that, in words."""
+
+    kept: Path | None = None
+    lost: tuple[str, ...] = ()
+
+
+def mend(path: Path) -> Mended:
+    """Build every index anew from the tables; where that is not enough, copy what can be read into a new file. The
+    caller owns the log. Raises UserError if too little can be read."""
+    if _mended_in_place(path):
+        return Mended()
+    sweep(path)
+    fresh = path.with_name(path.name + RESTORING)
+    try:
+        with plain_words(path):
+            os.close(_private(fresh))
+            lost = salvage(path, fresh)
+            _verify(fresh)
+        kept = _put_aside(path)
+        fresh.replace(path)
+        _sync(path.parent)
+        return Mended(kept, tuple(lost))
+    finally:
+        sweep(path)
+
+
+def _mended_in_place(path: Path) -> bool:
     engine = writer_engine(path)
-    with plain_words(path), engine.begin() as connection:
-        connection.exec_driver_sql("REINDEX")
-        for index in SEARCH_INDEXES:
-            rebuild_search_index(connection, index)
-    engine.dispose()
+    try:
+        with plain_words(path), engine.begin() as connection:
+            connection.exec_driver_sql("REINDEX")
+            for index in SEARCH_INDEXES:
+                rebuild_search_index(connection, index)
+        with closing(_read(path)) as connection_:
+            return not _structure(connection_)
+    except (StoreError, sqlite3.DatabaseError) as error:
+        if isinstance(error, StoreError) and error.reason != "damaged":
+            raise
+        return False
+    finally:
+        engine.dispose()
 
 
 def search_index_findings(connection: sa.Connection) -> list[Finding]:

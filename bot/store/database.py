@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from .faults import StoreError, in_words, plain_words, translate
 from .gap import Gap
 from .hints import HintingCompiler
-from .indexes import is_of_index, mend_indexes
+from .indexes import is_of_index, mend_indexes, replace_indexes
 from .readonly import read_only
 from .work import Result, T, Work, apart, caught
 
@@ -161,6 +161,7 @@ class Database:
         self._waiting: deque[_Job] = deque()
         self._makers = ThreadPoolExecutor(MAKERS, "making-for-the-log")
         self._gap: Gap | None = None
+        self._mended = False
         self._ending: asyncio.Task[None] | None = None
 
     @classmethod
@@ -331,6 +332,10 @@ class Database:
                 told = translate(error, self.path)
                 if attempt == 0 and is_of_index(error):
                     mend_indexes(self._writer)
+                elif told is not None and told.reason == "damaged" and not self._mended:
+                    self._mended = True  # to look takes its time: once
+                    if not replace_indexes(self._writer):
+                        raise told from error
                 elif told is None or told.reason != "busy" or attempt == RETRIES - 1:
                     raise told or error from error
         raise AssertionError("unreachable")

@@ -5,9 +5,12 @@ damaged would keep everything else from being logged.
 """
 
 import logging
+import sqlite3
+from typing import Any
 
 import sqlalchemy as sa
 
+from .probing import parts, unreadable
 from .search_indexes import SEARCH_INDEXES, rebuild_search_index
 
 log = logging.getLogger(__name__)
@@ -32,6 +35,36 @@ def damaged_indexes(connection: sa.Connection) -> dict[str, str]:
         except sa.exc.DatabaseError as error:
             found[index] = str(error.orig)
     return found
+
+
+def replace_indexes(engine: sa.Engine) -> bool:
+    """Build the table indexes that cannot be read anew from their tables; whether any was. Writing waits meanwhile.
+
+    SQLite can neither drop nor rebuild an index of which a page is no page: it is struck from the schema instead,
+    and its pages stay unused until the log is mended at leisure.
+    """
+    lent = engine.raw_connection()
+    driver: Any = lent.driver_connection
+    replaced = False
+    try:
+        indexes = [part for part in parts(driver) if not part.is_table and part.sql is not None]
+        for part, problem in unreadable(driver, indexes):
+            log.error("the index %s is damaged (%s): it is built anew, writing waits", part.name, problem)
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+                driver.execute("PRAGMA writable_schema = ON")
+                driver.execute("DELETE FROM sqlite_master WHERE type = 'index' AND name = ?", (part.name,))
+                driver.execute("PRAGMA writable_schema = RESET")
+                driver.execute(part.sql)
+                driver.execute("COMMIT")
+                replaced = True
+            except sqlite3.DatabaseError as error:  # its table is damaged, too
+                driver.execute("ROLLBACK")
+                driver.execute("PRAGMA writable_schema = RESET")
+                log.error("it cannot be: %s", error)
+    finally:
+        lent.close()
+    return replaced
 
 
 def mend_indexes(engine: sa.Engine) -> None:

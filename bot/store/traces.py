@@ -90,15 +90,15 @@ def delete_trace(connection: sa.Connection, turn_id: int) -> None:
     if row is None:
         return
     connection.execute(_DROP, {"turn": turn_id})
-    start, left = row.start, row.size
     for part in connection.execute(_PARTS, _of(row)).all():
-        size = min(left, len(part.data) - start)
-        blank = part.data[:start] + bytes(size) + part.data[start + size :]
+        before = (part.id - row.first_part) * PART
+        start = max(row.start - before, 0)
+        end = max(start, min(row.start + row.size - before, len(part.data)))
+        blank = part.data[:start] + bytes(end - start) + part.data[end:]
         if any(blank):
             connection.execute(_FILL, {"part": part.id, "data": blank})
         else:
             connection.execute(_DROP_PART, {"part": part.id})
-        start, left = 0, left - size
 
 
 def _of(row: "sa.Row[tuple[int, ...]]") -> dict[str, int]:

@@ -1,5 +1,7 @@
 """Backups are whole, restoring is safe, a check names what is damaged."""
 
+import asyncio
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from glasshead.store.backup import backup, check, mend, restore, search_index_fi
 from glasshead.store.database import writer_engine
 from glasshead.store.search_syntax import parse
 
+from .conftest import copy_of
 from .making import MODEL, PIECES, ask
 
 
@@ -181,3 +184,98 @@ async def test_a_damaged_search_index_keeps_nobody_from_talking(made: Path, inde
     await store.close()
     mend(made)
     assert index_findings(made) == [] == check(made)
+
+
+def leaves(data: bytes, page: int) -> list[int]:
+    """The leaf pages of a tree, in order (see "fileformat2.html")."""
+    start = (page - 1) * 4096
+    if data[start] in (10, 13):
+        return [page]
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(data[start + at : start + at + size], "big")
+
+    cells = [number(12 + 2 * each, 2) for each in range(number(3, 2))]
+    below = [*(number(cell, 4) for cell in cells), number(8, 4)]
+    return [leaf for child in below for leaf in leaves(data, child)]
+
+
+def spoil(path: Path, name: str, fill: int) -> None:
+    """Make a leaf page of a table or index, one in the middle, no page."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (name,)).fetchone()
+    data = bytearray(path.read_bytes())
+    pages = leaves(data, root)
+    page = pages[len(pages) // 2]
+    data[(page - 1) * 4096 : page * 4096] = bytes([fill]) * 4096
+    path.write_bytes(data)
+
+
+@pytest.fixture(scope="module")
+def long_log(empty_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log whose tables have some pages each."""
+    path = tmp_path_factory.mktemp("long") / "log.db"
+
+    async def fill() -> None:
+        async with copy_of(empty_log, path) as store:
+            for number in range(4):
+                session = await store.start_session(title="t" * 500, guild_id=number, person=5)
+                for each in range(12):
+                    said = f"question {number}x{each} " + "w " * 60
+                    await ask(store, session, said, "answer " * 20, n=2, person=5)
+
+    asyncio.run(fill())
+    return path
+
+
+@pytest.fixture
+def long(long_log: Path, path: Path) -> Path:
+    shutil.copy2(long_log, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("index", "fill"), [("turn_facts", 0), ("turn_odd", 0xFF), ("message_place", 0xFF), ("turn_session", 0)]
+)
+async def test_a_damaged_index_is_named_and_built_anew_by_who_writes(long: Path, index: str, fill: int):
+    spoil(long, index, fill)
+    assert any(f"the index {index} of" in finding.what for finding in check(long))
+    store = await Store.open(long)
+    _, turn, _ = await ask(store, 2, "one more", "indeed")
+    await store.close()
+    if any(f"the index {index}" in finding.what for finding in check(long)):
+        mend(long)  # nobody needed it
+    store = await Store.open(long)
+    assert (await store.turn(turn)).reply == "indeed" and len(await store.turns(2)) == 13
+    await store.close()
+    assert mend(long).lost == () and check(long) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "fill"),
+    [
+        ("message", 0), ("turn", 0xFF), ("session", 0), ("trace", 0), ("trace_part", 0xFF), ("daily", 0),
+        ("message_words_data", 0xFF),
+    ],
+)  # fmt: skip
+async def test_of_a_damaged_table_what_can_be_read_is_kept(long: Path, table: str, fill: int):
+    spoil(long, table, fill)
+    if "words" not in table:
+        found = [finding for finding in check(long) if f"the table {table} is damaged" in finding.what]
+        assert found and "--mend" in found[0].remedy
+    mended = mend(long)
+    assert ("words" in table) == (mended.lost == ()) and (mended.kept is None or mended.kept.exists())
+    assert [finding for finding in check(long) if "trace of turn" not in finding.what] == []
+    assert index_findings(long) == []
+    store = await Store.open(long)
+    rows = [row for session in await store.sessions() for row in await store.turns(session.id)]
+    assert 30 <= len(rows) <= 48 and (len(rows) == 48 or table in ("turn", "session"))
+    for row in rows:
+        await store.turn(row.id)
+        await store.messages(row.session)
+    assert 0 < len((await store.search(parse("question"), limit=100)).hits) <= 48
+    _, turn, _ = await ask(store, rows[0].session, "one more", "indeed", person=5)
+    assert turn > 48 and (await store.turn(turn)).reply == "indeed"
+    await store.erase_person(5)
+    await store.close()

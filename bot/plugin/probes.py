@@ -10,6 +10,7 @@ from typing import Any
 import discord
 
 from ..chat import BranchRequest, Done, fresh_seed
+from ..chat.what_if import one_token
 from ..errors import UserError
 from ..explain.contrast import kin_text
 from ..explain.explanation import Explanation
@@ -117,12 +118,13 @@ class Probes:
     async def _token(self, turn: Turn, text: str) -> int:
         """The one token that ``text`` is to the model that wrote the reply."""
         async with self._service.chat.using(self._model(turn)) as speaker:
-            ids = speaker.vocabulary.tokenise(text, special=False)
-        if len(ids) != 1:
-            raise UserError(
-                f"{text!r} is {len(ids)} tokens for this model: give one, with its leading space if it has one"
-            )
-        return ids[0]
+            return one_token(speaker.vocabulary, text)
+
+    def ends(self, turn: Turn, token: int) -> bool:
+        """Whether a reply ends with the token, so that nothing can be written after it. Known of the usual model's
+        alone: another one may not be loaded."""
+        speaker = self._service.chat.speaker
+        return speaker.engine.model.sha256 == turn.model.sha256 and speaker.vocabulary.is_end(token)
 
     async def branch(
         self, interaction: discord.Interaction[Any], place: Place, choice: int | str, *, fresh: bool, show: Show
@@ -171,7 +173,8 @@ class WhatIf(discord.ui.Modal):
     def __init__(self, probes: Probes, explanation: Explanation, place: Place, show: Show) -> None:
         super().__init__(title=f"What if, at step {place.step} of turn {place.turn}?"[:45])
         self._probes, self._place, self._show = probes, place, show
-        candidates = [c for c in explanation.step(place.step).candidates if not c.chosen][:25]
+        others = [c for c in explanation.step(place.step).candidates if not c.chosen]
+        candidates = [c for c in others if not probes.ends(explanation.turn, c.id)][:25]
         self._choice: discord.ui.Select[Any] = discord.ui.Select(
             required=False,
             options=[

@@ -2,10 +2,15 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from discord_double import Channel, Message, Permission
+from glasshead.explain.explanation import explain
 from glasshead.plugin import sync_if_changed, touring
+from glasshead.plugin.panel import Place
+from glasshead.plugin.probes import Probes, WhatIf
+from glasshead.predict.step import Candidate
 from house import Room, finished, labels, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -166,6 +171,22 @@ async def test_what_if_is_a_branch_of_its_own(room: Room) -> None:
     values = {"Another candidate": first, "What falls after it": "same"}
     branch = await (await room.alice.submit(asked, **values)).answer(60)
     assert "What if, from step 0" in branch.text and branch.ephemeral
+
+
+async def test_an_end_of_turn_is_not_offered_as_a_what_if(room: Room) -> None:
+    reply = await room.ask(room.alice, "Name a colour.")
+    await asyncio.gather(*room.service.tasks)
+    store, vocabulary = room.service.chat.store, room.service.chat.speaker.vocabulary
+    turn = await store.turn(await store.turn_of_discord_message(reply.id) or 0)
+    (end,) = vocabulary.tokenise("<|im_end|>", special=True)
+    step = turn.trace.steps[0]
+    listed = replace(step, top=(*step.top[:4], Candidate(end, step.top[4].logprob)))
+    explanation = explain(replace(turn, trace=replace(turn.trace, steps=(listed,), pieces=turn.trace.pieces[:1])))
+    probes = Probes(room.service)
+    modal = WhatIf(probes, explanation, Place(turn.id, 0, "probability", 1), show=None)  # type: ignore[arg-type]
+    offered = [int(option.value) for option in modal._choice.options]
+    assert offered == [c.id for c in step.top[:4] if c.id != step.id]
+    assert not probes.ends(replace(turn, model=replace(turn.model, sha256="f" * 64)), end)
 
 
 async def test_shared_panels_are_stepped_by_all_and_probed_by_the_opener(room: Room) -> None:

@@ -9,6 +9,7 @@ from ..chat import Chat
 from ..chat.what_if import what_if
 from ..config import Settings
 from ..errors import UserError
+from ..explain.family import Family
 from ..explain.loss import Scored, score
 from ..explain.proof import prove, require, threads_here
 from ..explain.same_model import difference
@@ -38,13 +39,25 @@ class ModelActions:
     async def __aexit__(self, *_: object) -> None:
         self._left.call()
 
-    async def family(self, turn: Turn) -> list[Turn]:
+    async def family(self, turn: Turn) -> Family:
         """The logged replies to the same message."""
+        async with self._log() as store:
+            return await relatives(store, turn)
+
+    async def turn(self, number: int) -> Turn:
+        """A logged turn."""
+        async with self._log() as store:
+            return await store.turn(number)
+
+    @asynccontextmanager
+    async def _log(self) -> AsyncIterator[Store]:
+        """The log, to be read."""
         if self._chat is not None:
-            return await relatives(self._chat.store, turn)
+            yield self._chat.store
+            return
         store = await Store.open(self._settings.store.path, writable=False)
         try:
-            return await relatives(store, turn)
+            yield store
         finally:
             await store.close()
 
@@ -72,11 +85,7 @@ class ModelActions:
         except Owned as owned:
             async with asking(path, owned.owner) as ask:
                 number = int(await ask("what_if", **branch.keywords))
-        store = await Store.open(path, writable=False)
-        try:
-            return await store.turn(number)
-        finally:
-            await store.close()
+        return await self.turn(number)
 
     async def score(self, turn: Turn) -> Scored:
         """Prompt and reply in one pass. Nothing is logged: it needs the model, not the log."""

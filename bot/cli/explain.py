@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,9 +14,10 @@ from ..chat import Chat
 from ..config import Settings, load_settings
 from ..errors import UserError
 from ..explain.branches import compare as compare_turns
-from ..explain.contrast import compare_lines
+from ..explain.contrast import compare_lines, unread_lines
 from ..explain.explanation import Explanation
 from ..explain.explanation import explain as explain_turn
+from ..explain.family import Family
 from ..explain.json import Json, comparison_json, explanation_json, scored_json, tree_json
 from ..explain.lines import Line, plain
 from ..explain.loss import scored_lines
@@ -85,20 +85,20 @@ async def _explain(settings: Settings, number: int | None, asked: Asked) -> None
             raise UserError("the log holds no turn yet: say something first, with glasshead chat")
         turn = await store.turn(number)
         other = await store.turn(asked.compare) if asked.compare is not None else None
-        family = await relatives(store, turn) if asked.as_tree or asked.html or not _is_terminal() else []
+        family = await relatives(store, turn) if asked.as_tree or asked.html or not _is_terminal() else Family()
     finally:
         await store.close()
     if other is not None:
         comparison = compare_turns(turn, other)
         _tell(asked, comparison_json(comparison), compare_lines(comparison, turn, other, columns()))
     elif asked.as_tree:
-        forest = tree(family)
-        _tell(asked, tree_json(forest), tree_lines(forest, turn.id, columns()))
+        lines = tree_lines(tree(family), turn.id, columns()) + unread_lines(family, columns())
+        _tell(asked, tree_json(family), lines)
     else:
         await _open(settings, turn, asked, family)
 
 
-async def _open(settings: Settings, turn: Turn, asked: Asked, family: Sequence[Turn]) -> None:
+async def _open(settings: Settings, turn: Turn, asked: Asked, family: Family) -> None:
     explanation = explain_turn(turn)
     if asked.step is not None:
         check_step(explanation, asked.step)
@@ -142,7 +142,7 @@ async def show_turn(
     settings: Settings | None = None,
     chat: Chat | None = None,
     step: int = 0,
-    family: Sequence[Turn] = (),
+    family: Family = Family(),
 ) -> None:
     """Open a reply where the person is: full-screen on a terminal, else as text, with the tree of its ``family``.
 
@@ -152,7 +152,8 @@ async def show_turn(
     if not _is_terminal():
         print(full(explanation, columns()), end="")
         if len(family) > 1:
-            print(f"\nReplies to the same message\n{plain(tree_lines(tree(family), turn.id, columns()))}")
+            lines = tree_lines(tree(family), turn.id, columns()) + unread_lines(family, columns())
+            print(f"\nReplies to the same message\n{plain(lines)}")
         return
     from .screen import Screen  # noqa: PLC0415 - a pipe has no use for it
 

@@ -28,8 +28,9 @@ from prompt_toolkit.output import ColorDepth, Output, create_output
 
 from ..errors import UserError
 from ..explain.branches import compare
-from ..explain.contrast import compare_lines
+from ..explain.contrast import compare_lines, unread_lines
 from ..explain.explanation import Explanation
+from ..explain.family import Family
 from ..explain.lines import Line, plain, reply_lines, width
 from ..explain.loss import Scored, scored_lines
 from ..explain.page import Extras, page_bytes
@@ -294,7 +295,7 @@ class Screen:
             return
         explanation, step = self.state.explanation, self.state.step
         turn = explanation.turn
-        family = await self._actions.family(turn) if self._actions is not None else ()
+        family = await self._actions.family(turn) if self._actions is not None else Family()
         extras = Extras(self._scored.get(turn.id), self._proven.get(turn.id, ()), family)
         html = await asyncio.to_thread(page_bytes, explanation, step if explanation.tokens else None, extras)
         self.state.note = await asyncio.to_thread(lambda: write_file(Path(typed.strip()).expanduser(), html))
@@ -312,8 +313,9 @@ class Screen:
     def _tree(self) -> None:
         async def work() -> None:
             turn = self.state.explanation.turn
-            forest = tree(await self._need().family(turn))
-            self.state.lines = [plain([line]) for line in tree_lines(forest, turn.id, self._half())]
+            family = await self._need().family(turn)
+            lines = tree_lines(tree(family), turn.id, self._half()) + unread_lines(family, self._half())
+            self.state.lines = [plain([line]) for line in lines]
             self._show("lines")
 
         self._start(work())
@@ -322,11 +324,10 @@ class Screen:
         """Read another turn of the tree."""
         family = await self._need().family(self.state.explanation.turn)
         number = typed.strip()
-        wanted = next((turn for turn in family if str(turn.id) == number), None)
-        if wanted is None:
-            numbers = ", ".join(str(turn.id) for turn in family)
+        if number not in map(str, family.numbers):
+            numbers = ", ".join(map(str, family.numbers))
             raise UserError(f"the tree has the turns {numbers}, not {number or 'nothing'}")
-        self.state.enter(wanted, 0)
+        self.state.enter(await self._need().turn(int(number)), 0)
 
     def _compare(self) -> None:
         state = self.state

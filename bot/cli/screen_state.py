@@ -6,6 +6,7 @@ from itertools import accumulate
 from typing import Protocol
 
 from ..explain.explanation import Explanation, explain
+from ..explain.family import Family
 from ..explain.lines import width
 from ..explain.loss import Scored
 from ..explain.scale import LAYERS, Layer
@@ -42,7 +43,11 @@ def hint(columns: int) -> str:
 class Actions(Protocol):
     """What needs a model or the log: done when asked for, and only then."""
 
-    async def family(self, turn: Turn) -> list[Turn]:
+    async def turn(self, number: int) -> Turn:
+        """A logged turn. Raises UserError."""
+        ...
+
+    async def family(self, turn: Turn) -> Family:
         """The logged replies to the message that ``turn`` answers, ``turn`` among them. Raises UserError."""
         ...
 

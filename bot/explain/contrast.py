@@ -1,8 +1,10 @@
 """Two replies compared, as text: what they share, where they part, where they meet again."""
 
+import textwrap
 from collections.abc import Sequence
 
 from .branches import Comparison, ReplyToken, Stretch, compare
+from .family import Family
 from .lines import Line, lay_out, plain
 from .tree import tree, tree_lines
 from .turn import Turn
@@ -25,13 +27,18 @@ def compare_lines(comparison: Comparison, left: Turn, right: Turn, columns: int 
     return lines
 
 
-def kin_text(family: Sequence[Turn], turn: Turn, columns: int) -> str:
+def kin_text(family: Family, turn: Turn, columns: int) -> str:
     """The tree of the replies to one message; below it ``turn``, if it is a branch, beside the reply it left."""
-    lines = tree_lines(tree(family), turn.id, columns)
+    lines = [*tree_lines(tree(family), turn.id, columns), *unread_lines(family, columns)]
     parent = next((other for other in family if other.id == turn.parent_turn), None)
     if parent is not None:
         lines += [[], *compare_lines(compare(parent, turn), parent, turn, columns)]
     return plain(lines)
+
+
+def unread_lines(family: Family, columns: int) -> list[Line]:
+    """What the tree above does not show."""
+    return [[("", part)] for part in textwrap.wrap(family.unread, columns)]
 
 
 def facts(comparison: Comparison) -> list[str]:

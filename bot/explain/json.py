@@ -1,7 +1,6 @@
 """The stable JSON of an explanation: docs/json.md describes every field, and changes only by addition."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from ..predict.prompt import Span
@@ -9,8 +8,9 @@ from ..predict.step import Step
 from .branches import Comparison, ReplyToken
 from .ending import stated, stop_string
 from .explanation import Explanation
+from .family import Family
 from .loss import Scored
-from .tree import Branch
+from .tree import Branch, tree
 from .turn import Turn
 from .visible import text
 
@@ -193,9 +193,10 @@ def _reply_token_json(token: ReplyToken) -> Json:
     }
 
 
-def tree_json(forest: Sequence[Branch]) -> Json:
+def tree_json(family: Family) -> Json:
     """The replies to one message, each branch below its parent."""
-    return {"format": FORMAT, "trees": [_branch_json(branch) for branch in forest]}
+    trees = [_branch_json(branch) for branch in tree(family)]
+    return {"format": FORMAT, "trees": trees, "left_out": list(family.left_out)}
 
 
 def _branch_json(branch: Branch) -> Json:

@@ -251,6 +251,7 @@
       item.style.marginLeft = 24 * branch.depth + "px";
       $("tree").append(item);
     }
+    if (view.unread) $("tree").append(make("p", { className: "warning", textContent: view.unread }));
     if (view.dropped) $("prompt").append(make("p", { className: "warning", textContent: view.dropped }));
     for (const [title, kind, pieces] of view.prompt) {
       $("prompt").append(make("h3", { textContent: title }), make("p", { className: kind, dir: "auto" },

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ..predict.sampling import StageName
 from .branches import ReplyToken, compare
 from .contrast import facts
 from .explanation import Explanation
+from .family import Family
 from .json import explanation_json, number
 from .lines import Shown, plain, shown
 from .loss import Scored, SeenToken, loss_lines
@@ -52,7 +53,7 @@ class Extras:
 
     scored: Scored | None = None
     certificate: Sequence[str] = ()
-    family: Sequence[Turn] = ()
+    family: Family = field(default_factory=Family)
 
 
 _NONE = Extras()
@@ -137,6 +138,7 @@ def page_data(explanation: Explanation, step: int | None, extras: Extras) -> dic
         "proof": "\n".join(extras.certificate) or _unproven(explanation),
         "identity": _identity(explanation),
         "tree": [_tree_row(row, turn) for row in tree_rows(tree(extras.family))] if len(extras.family) > 1 else [],
+        "unread": extras.family.unread,
     }
     return record
 

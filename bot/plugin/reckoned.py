@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..explain.family import Family
 from ..explain.loss import arrange
 from ..explain.page import Extras
 from ..explain.turn import Turn
@@ -34,7 +35,7 @@ class Reckoned:
         """Remember a certificate, in lines."""
         self._at(turn).certificate = certificate
 
-    def extras(self, turn: Turn, family: Sequence[Turn]) -> Extras:
+    def extras(self, turn: Turn, family: Family) -> Extras:
         """For the page of a turn as the log has it now: nothing of one that was erased since."""
         known = self._turns.get(turn.id)
         if known is None or not turn.verifiable:

@@ -137,6 +137,7 @@ async def reply(request: Request) -> Response:
         marks=of_session.get(turn.id) or Marks(turn.id, None, (), (), ()),
         unsure=[visible(explanation.group_of(index).bytes) for index in explanation.whole.least_certain],
         forest=await asyncio.to_thread(tree, family) if len(family) > 1 else (),
+        unread=family.unread,
         step=_step(explanation, index),
     )
 

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 
+from ..explain.family import Family
 from ..explain.turn import Turn
 from .store import Store
 from .tables import turn
@@ -10,8 +11,8 @@ MOST = 24
 """More are not read at once: each is decoded whole."""
 
 
-async def relatives(store: Store, of: Turn) -> list[Turn]:
-    """``of`` and its relatives by id, `MOST` at most: its own line first, then those made earliest."""
+async def relatives(store: Store, of: Turn) -> Family:
+    """``of`` and its relatives by id. `MOST` are read at most: its own line first, then those made earliest."""
 
     def work(connection: sa.Connection) -> dict[int, int | None]:
         if of.prompt_message is None:
@@ -25,5 +26,6 @@ async def relatives(store: Store, of: Turn) -> list[Turn]:
     while at in parents and at not in line:
         line.append(at)
         at = parents[at]
-    chosen = [*line, *(number for number in parents if number not in line)][:MOST]
-    return [of if number == of.id else await store.turn(number) for number in sorted(chosen)]
+    numbers = [*line, *(number for number in parents if number not in line)]
+    turns = [of if number == of.id else await store.turn(number) for number in sorted(numbers[:MOST])]
+    return Family(tuple(turns), tuple(sorted(numbers[MOST:])))

@@ -11,6 +11,7 @@ from glasshead.cli.screen import Screen
 from glasshead.cli.screen_state import HELP, hint
 from glasshead.errors import UserError
 from glasshead.explain.explanation import explain
+from glasshead.explain.family import Family
 from glasshead.explain.lines import plain, reply_lines, width
 from glasshead.explain.loss import Scored, arrange
 from glasshead.explain.text import candidate_lines
@@ -39,8 +40,12 @@ class Answers:
         self.branch = branch
         self.asked: list[tuple[int, int | str, bool]] = []
 
-    async def family(self, turn: Turn) -> list[Turn]:
-        return sorted({each.id: each for each in (self.branch, turn)}.values(), key=lambda each: each.id)
+    async def family(self, turn: Turn) -> Family:
+        turns = sorted({each.id: each for each in (self.branch, turn)}.values(), key=lambda each: each.id)
+        return Family(tuple(turns), (90,))
+
+    async def turn(self, number: int) -> Turn:
+        return replace(self.branch, id=number)
 
     async def prove(self, turn: Turn) -> list[str]:
         return [f"turn {turn.id} proven"]
@@ -196,7 +201,13 @@ async def test_the_tree_is_shown_and_its_turns_open(turn: Turn, keys: PipeInput)
     assert f"turn {turn.id} (<) and turn 77 (>)" in shown(screen)
     screen = screen_of(turn, keys, Answers(branch))
     await press(screen, keys, "o5\r")
-    assert screen.state.note == f"the tree has the turns {turn.id}, 77, not 5"
+    assert screen.state.note == f"the tree has the turns {turn.id}, 77, 90, not 5"
+    screen = screen_of(turn, keys, Answers(branch))
+    await press(screen, keys, "v")
+    assert "1 more reply to this message, not read here: turn 90" in shown(screen)
+    screen = screen_of(turn, keys, Answers(branch))
+    await press(screen, keys, "o90\r")
+    assert screen.state.explanation.turn.id == 90
 
 
 async def test_a_proof_is_shown_and_a_refusal_told(turn: Turn, keys: PipeInput) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from glasshead.explain.contrast import kin_text
 from glasshead.explain.explanation import explain
+from glasshead.explain.family import Family
 from glasshead.explain.json import tree_json
 from glasshead.explain.lines import plain, width
 from glasshead.explain.tree import tree, tree_lines
@@ -87,7 +88,8 @@ def test_the_tree_as_text(family: list[Turn], columns: int) -> None:
 
 
 def test_the_tree_as_data(family: list[Turn]) -> None:
-    data = tree_json(tree(family))
+    data = tree_json(Family(tuple(family), (8, 9)))
+    assert data["left_out"] == [8, 9]
     child = data["trees"][0]["branches"][0]
     assert (child["turn"], child["fork"]["step"], child["fork"]["took"]["text"]) == (2, STEP, " green")
     assert child["fork"]["instead"]["text"] == " red"
@@ -95,6 +97,6 @@ def test_the_tree_as_data(family: list[Turn]) -> None:
 
 
 def test_a_branch_stands_beside_the_reply_it_left(family: list[Turn]) -> None:
-    said = kin_text(family, family[1], 56)
+    said = kin_text(Family(tuple(family)), family[1], 56)
     assert "turn 1 (<) and turn 2 (>)" in said and "<  red" in said and ">  green" in said
-    assert "(<)" not in kin_text(family, family[0], 56)
+    assert "(<)" not in kin_text(Family(tuple(family)), family[0], 56)

@@ -70,7 +70,7 @@ async def test_a_what_if_is_not_what_a_session_goes_on_with(settings: Settings) 
     async with open_chat(settings) as chat:
         turn = await said(chat)
         await what_if(chat, turn=turn.id, step=1, choice=" green", fresh=False)
-        sitting = Sitting(chat, "", lambda _: None, lambda _: None)
+        sitting = Sitting(chat, "", lambda _: None, lambda _: None, lambda _: None)
         await sitting.resume(turn.session)
         assert sitting.turns == [turn.id]
         asked = (await chat.store.turn((await sitting.say("And a number.")).turn)).prompt_message

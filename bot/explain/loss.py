@@ -21,11 +21,12 @@ from .turn import Turn
 
 MEANING = (
     "In training, the loss of a text is the sum of −log p of its tokens, each predicted from all before it. "
-    "The left column was recorded while this reply was written, token after token; the right one is a single pass "
-    "over the finished text, as training does. Both are the same computation; where other kernels do it they round "
-    "differently, and that difference is the noise floor of the comparison. (The one pass of a proof, level C, goes in "
-    "larger pieces, with a kernel of its own: its sum is near this one, not equal.) This is the forward half of a "
-    "training step. There is no gradient here and no update, and nothing else about training follows from it."
+    "The left column was recorded while this reply was written, token after token; the right one is a single "
+    "pass over the finished text, as training does. Both are the same computation; where other kernels do it "
+    "they round differently, and that difference is the noise floor of the comparison. (The one pass of a "
+    "proof, level C, goes in larger pieces, with a kernel of its own: its sum is near this one, not equal.) "
+    "This is the forward half of a training step. There is no gradient here and no update, and nothing else "
+    "about training follows from it."
 )
 
 

@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Programs start faster where their compiled code is kept, and tests start many.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test check soak bench model browser lock clean
+.PHONY: help run test check lint soak bench model browser lock clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -25,13 +25,18 @@ help:  ## show this list
 run: $(VENV)/.installed  ## install what is missing, fetch the model, start: Discord with DISCORD_TOKEN, else the terminal
 	@$(BIN)/glasshead run $(ARGS)
 
-test: $(VENV)/.installed-dev model browser check  ## lint, types, import directions, tests
-	$(BIN)/python -m pytest -m "not soak" -n 2 --dist worksteal $(ARGS)
+# Types are checked beside the first tests: neither keeps two cores busy alone.
+test: $(VENV)/.installed-dev model browser lint  ## lint, types, import directions, tests
+	@$(BIN)/mypy > $(VENV)/types.log 2>&1 & types=$$!; \
+	  $(BIN)/python -m pytest -m "not soak" -n 2 --dist worksteal $(ARGS); tests=$$?; \
+	  wait $$types; types=$$?; cat $(VENV)/types.log; [ $$tests = 0 ] && [ $$types = 0 ]
 
-check: $(VENV)/.installed-dev
+check: lint  ## lint, types, import directions
+	$(BIN)/mypy
+
+lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 soak: $(VENV)/.installed-dev model  ## the long tests: kills, load, an hour of traffic compressed

@@ -9,6 +9,7 @@ that the cost stands out of the noise.
 import argparse
 import asyncio
 import datetime
+import gc
 import json
 import os
 import platform
@@ -81,6 +82,8 @@ async def main() -> None:
         store = await Store.open(Path(folder) / "log.db")
         try:
             turn = await logged_reply(store, engine, model, prompt, endless)
+            gc.collect()
+            gc.freeze()  # as the bot does once it has started
             bench = Bench(store, turn, pictures, engine, prompt, endless)
             figures = [await oracle(bench, path, Path(folder)), *await alone(bench)]
             figures += [*await html(bench, Path(folder)), await beside_four(bench), *await slow_down(bench)]

@@ -10,7 +10,7 @@ from functools import cached_property
 from ..predict.prompt import SpanKind
 from .tokens import NATS_PER_BIT, Group, PromptPart, Token, groups, prompt_parts, tokens
 from .turn import Turn
-from .view import StepView, view, was_overruled
+from .view import StepView, overruled, view
 
 LEAST_CERTAIN = 5
 
@@ -55,7 +55,7 @@ class Explanation:
 
     @cached_property
     def overruled(self) -> tuple[int, ...]:
-        return tuple(i for i in range(len(self.tokens)) if was_overruled(self.turn, i))
+        return overruled(self.turn)
 
     def step(self, index: int) -> StepView:
         """Open one step, and keep it. Raises IndexError."""

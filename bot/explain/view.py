@@ -148,14 +148,19 @@ def _history(turn: Turn, index: int) -> tuple[int, ...]:
     return turn.prompt.ids[len(turn.prompt.ids) - left :] + reply
 
 
-def was_overruled(turn: Turn, index: int) -> bool:
-    """Whether temperature 0 would have picked another token here (False where the record cannot tell)."""
+def overruled(turn: Turn) -> tuple[int, ...]:
+    """The steps where temperature 0 would have picked another token, as far as the record can tell."""
+    sampling, steps = turn.sampling, turn.trace.steps
+    drawn = [index for index, step in enumerate(steps) if step.interval[0] != 0.0]
+    if not (sampling.penalises or sampling.logit_bias):
+        return tuple(index for index in drawn if steps[index].rank > 1)
+    biased = _lowered(sampling)
+    return tuple(index for index in drawn if _was_overruled(turn, index, biased))
+
+
+def _was_overruled(turn: Turn, index: int, biased: set[int] | None) -> bool:
     step = turn.trace.steps[index]
-    if step.interval[0] == 0.0:
-        return False
-    if not (turn.sampling.penalises or turn.sampling.logit_bias):
-        return step.rank > 1
-    if _favourite_leads(turn, index):
+    if _favourite_leads(turn, index, biased):
         return step.top[0].id != step.id
     if not _reordered(step):
         return step.rank > 1
@@ -168,17 +173,14 @@ def _reordered(step: Step) -> bool:
     return any(stage.name in ("logit_bias", "penalties") for stage in step.stages)
 
 
-def _favourite_leads(turn: Turn, index: int) -> bool:
+def _favourite_leads(turn: Turn, index: int, biased: set[int] | None) -> bool:
     """The likeliest token was touched by no bias and no penalty, and these only lower: it still leads."""
-    sampling, step = turn.sampling, turn.trace.steps[index]
-    if not step.top or not _only_lowers(sampling):
+    step = turn.trace.steps[index]
+    if biased is None or not step.top or step.top[0].id in biased:
         return False
-    favourite = step.top[0].id
-    if any(token == favourite for token, _ in sampling.logit_bias):
-        return False
-    if not sampling.penalises or not _penalised(step):
+    if not turn.sampling.penalises or not _penalised(step):
         return True
-    return favourite not in penalty_counts(sampling, _history(turn, index))
+    return step.top[0].id not in penalty_counts(turn.sampling, _history(turn, index))
 
 
 def _penalised(step: Step) -> bool:
@@ -237,7 +239,7 @@ def _greedy(turn: Turn, index: int, reading: Reading) -> int | None:
     step = turn.trace.steps[index]
     if step.interval[0] == 0.0:
         return step.id
-    if not _reordered(step) or _favourite_leads(turn, index):
+    if not _reordered(step) or _favourite_leads(turn, index, _lowered(turn.sampling)):
         return step.top[0].id if step.top else None
     survivors = _by_probability(reading)
     leader = next((candidate for candidate in survivors if not candidate.chosen), None)
@@ -245,18 +247,20 @@ def _greedy(turn: Turn, index: int, reading: Reading) -> int | None:
         return None
     if leader.final >= reading.final_remainder:
         return leader.id
-    touched = {token for token, _ in turn.sampling.logit_bias}
-    touched |= penalty_counts(turn.sampling, _history(turn, index)).keys()
+    biased = _lowered(turn.sampling)
+    if biased is None:
+        return None
+    touched = biased | penalty_counts(turn.sampling, _history(turn, index)).keys()
     listed = {candidate.id for candidate in step.top}
-    untouched = any(c.id in listed and c.id not in touched for c in survivors)
-    return leader.id if untouched and _only_lowers(turn.sampling) else None
+    return leader.id if any(c.id in listed and c.id not in touched for c in survivors) else None
 
 
-def _only_lowers(sampling: Sampling) -> bool:
-    """No bias and no penalty of these settings makes any token likelier."""
-    return (
+def _lowered(sampling: Sampling) -> set[int] | None:
+    """The tokens that have a bias; None if some bias or penalty makes a token likelier."""
+    only_lowers = (
         sampling.repetition_penalty >= 1
         and sampling.presence_penalty >= 0
         and sampling.frequency_penalty >= 0
         and all(bias <= 0 for _, bias in sampling.logit_bias)
     )
+    return {token for token, _ in sampling.logit_bias} if only_lowers else None

@@ -3,12 +3,14 @@
 A filter of place, person or time looks at the message itself; one of what only a turn has leaves none of them.
 """
 
+from functools import partial
+
 import sqlalchemy as sa
 
 from .among import among
 from .filters import FEW, Condition, persons
 from .order import id_span
-from .rows import numbers
+from .rows import numbers, readable
 from .search_syntax import Query
 from .tables import message, session, turn
 
@@ -43,8 +45,13 @@ def few_between(connection: sa.Connection, query: Query, conditions: list[Condit
         some = sa.select(message.c.id).where(inside).with_hint(message, f"INDEXED BY {index}", "sqlite")
         count = sa.select(sa.func.count()).select_from(some.limit(FEW + 1).subquery())
         if connection.execute(count).scalar_one() <= FEW:
-            return numbers(connection.execute(some.where(*conditions)))
+            all_of_them = partial(_ids, connection, some)
+            return [row.id for row in readable(connection, some.where(*conditions), message.c.id, all_of_them)]
     return None
+
+
+def _ids(connection: sa.Connection, query: sa.Select[tuple[int]]) -> list[int]:
+    return numbers(connection.execute(query))
 
 
 def _before(connection: sa.Connection, after_us: int) -> sa.ScalarSelect[int | None]:

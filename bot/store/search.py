@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from .among import given_ids
 from .filters import newest_turns
-from .rows import light
+from .rows import readable
 from .search_syntax import Query, Term
 from .small_index import snippets
 from .tables import message, model, turn
@@ -68,14 +68,15 @@ def search(
 
 def _shown(connection: sa.Connection, ids: list[int], terms: tuple[Term, ...]) -> tuple[Hit, ...]:
     """What is shown of some messages, in the order of ``ids``."""
-    rows = {row.id: row for row in light(connection.execute(_SHOWN, {"messages": json.dumps(ids)}))}
+    found = readable(connection, _SHOWN, message.c.id, lambda: ids, {"messages": json.dumps(ids)})
+    rows = {row.id: row for row in found}
     marked: dict[int, str] = {}
     index, matched = index_of(terms)
     if index is WORDS:
         texts = [(row.id, row.text) for row in rows.values()]
         marked = snippets(index.name, match_expression(matched), texts, _OPEN, _CLOSE)
     plain = [term.phrase for term in terms if not term.exclude]
-    return tuple(_hit(rows[id_], plain, marked.get(id_)) for id_ in ids)
+    return tuple(_hit(rows[id_], plain, marked.get(id_)) for id_ in ids if id_ in rows)
 
 
 _SAID = (
@@ -106,9 +107,9 @@ _SHOWN = (
 def _by_filter(connection: sa.Connection, query: Query, limit: int, after: tuple[float, int] | None) -> Page:
     """Without words: the newest turns that the filters leave, each by its reply (or what it was to answer)."""
     newest = newest_turns(connection, query, limit + 1, None if after is None else int(after[1]))
-    hits = tuple(
-        _hit(row, [], None) for row in light(connection.execute(_SAID, {"turns": json.dumps(newest[:limit])}))
-    )
+    shown = newest[:limit]
+    rows = readable(connection, _SAID, turn.c.id, lambda: shown, {"turns": json.dumps(shown)})
+    hits = tuple(_hit(row, [], None) for row in rows)
     return Page(hits, (0.0, newest[limit - 1]) if len(newest) > limit else None)
 
 

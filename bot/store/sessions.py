@@ -2,7 +2,7 @@
 
 import secrets
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ from .blocks import unpack_ids
 from .clock import now_us
 from .prepared import inserted, run
 from .records import MessageRow, SessionRow
-from .rows import light
+from .rows import is_damage, light, readable
 from .tables import message, person, session
 
 # Statements of the path of every reply, built once: building one costs as much as running it.
@@ -193,8 +193,15 @@ def require_message(connection: sa.Connection, message_id: int) -> MessageRow:
 def messages(connection: sa.Connection, session_id: int) -> list[MessageRow]:
     """All messages of a session, oldest first, versions and branches included."""
     require_session(connection, session_id)
-    rows = connection.execute(_messages().where(message.c.session_id == session_id).order_by(message.c.id))
-    return list(map(_message_row, light(rows)))
+    inside = message.c.session_id == session_id
+    ids = sa.select(message.c.id).where(inside).order_by(message.c.id)
+    rows = readable(
+        connection,
+        _messages().where(inside).order_by(message.c.id),
+        message.c.id,
+        lambda: connection.execute(ids).scalars().all(),
+    )
+    return list(map(_message_row, rows))
 
 
 def messages_of(connection: sa.Connection, session_ids: Collection[int]) -> list[MessageRow]:
@@ -233,19 +240,33 @@ def _message_row(row: Any) -> MessageRow:
     )
 
 
-def _sessions() -> sa.Select[Any]:
+def _sessions(*, with_preview: bool = True) -> sa.Select[Any]:
     first = sa.select(sa.func.substr(message.c.text, 1, PREVIEW)).where(
         message.c.session_id == session.c.id, message.c.role == "user"
     )
-    preview = first.order_by(message.c.id).limit(1).scalar_subquery().label("preview")
-    return sa.select(session, person.c.discord_id, preview).outerjoin(person, person.c.id == session.c.person_id)
+    preview: Any = first.order_by(message.c.id).limit(1).scalar_subquery() if with_preview else sa.literal("")
+    shown = sa.select(session, person.c.discord_id, preview.label("preview"))
+    return shown.outerjoin(person, person.c.id == session.c.person_id)
 
 
 def require_session(connection: sa.Connection, session_id: int) -> SessionRow:
-    row = connection.execute(_sessions().where(session.c.id == session_id)).first()
-    if row is None:
+    rows = _session_rows(connection, lambda query: query.where(session.c.id == session_id))
+    if not rows:
         raise UserError(f"there is no session {session_id}")
-    return session_row(row)
+    return rows[0]
+
+
+def _session_rows(
+    connection: sa.Connection, narrowed: Callable[[sa.Select[Any]], sa.Select[Any]]
+) -> list[SessionRow]:
+    """Without previews where one of the messages that begin them cannot be read."""
+    try:
+        rows = light(connection.execute(narrowed(_sessions())))
+    except sa.exc.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        rows = light(connection.execute(narrowed(_sessions(with_preview=False))))
+    return list(map(session_row, rows))
 
 
 def sessions(
@@ -258,16 +279,18 @@ def sessions(
     guild_id: int | None = None,
 ) -> list[SessionRow]:
     """Sessions, the one with the newest turn first. ``before`` is (last_turn or 0, id) of the last one seen."""
-    query = _sessions().order_by(session.c.last_turn_id.desc(), session.c.id.desc()).limit(limit)
+    conditions: list[sa.ColumnElement[bool]] = []
     if before is not None:
-        query = query.where(sa.tuple_(session.c.last_turn_id, session.c.id) < sa.tuple_(*map(sa.literal, before)))
+        place = sa.tuple_(session.c.last_turn_id, session.c.id)
+        conditions.append(place < sa.tuple_(*map(sa.literal, before)))
     if kind is not None:
-        query = query.where(session.c.kind == kind)
+        conditions.append(session.c.kind == kind)
     if channel_id is not None:
-        query = query.where(session.c.channel_id == channel_id)
+        conditions.append(session.c.channel_id == channel_id)
     if guild_id is not None:
-        query = query.where(session.c.guild_id == guild_id)
-    return list(map(session_row, light(connection.execute(query))))
+        conditions.append(session.c.guild_id == guild_id)
+    order = session.c.last_turn_id.desc(), session.c.id.desc()
+    return _session_rows(connection, lambda query: query.where(*conditions).order_by(*order).limit(limit))
 
 
 def session_row(row: Any) -> SessionRow:

@@ -25,7 +25,7 @@ from .models import model_id, sampling_id
 from .order import EVERY, keep_order
 from .prepared import inserted, run
 from .records import TurnRow
-from .rows import light
+from .rows import readable
 from .sessions import INSERT_MESSAGE, person_id, session_of, unspaced
 from .statistics import count_turn
 from .tables import discord_part, message, model, person, session, turn
@@ -268,7 +268,9 @@ def turn_rows(
 ) -> list[TurnRow]:
     """Turns without prompt and trace, oldest first; the newest ``limit`` of them if given."""
     query = _ROWS.where(*conditions).limit(limit)
-    return [_turn_row(row) for row in reversed(light(connection.execute(query)))]
+    chosen = sa.select(turn.c.id).where(*conditions).order_by(turn.c.id.desc()).limit(limit)
+    rows = readable(connection, query, turn.c.id, lambda: connection.execute(chosen).scalars().all())
+    return [_turn_row(row) for row in reversed(rows)]
 
 
 def _turn_row(row: Any) -> TurnRow:

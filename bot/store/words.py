@@ -16,7 +16,7 @@ from . import filters
 from .among import among
 from .between import between, few_between
 from .filters import Condition, newest_turns, turn_conditions
-from .rows import numbers
+from .rows import numbers, readable
 from .search_syntax import Query, Term
 from .sessions import unspaced
 from .small_index import matching
@@ -257,7 +257,7 @@ def _texts(
     texts = sa.select(message.c.id, message.c.text).where(message.c.id.in_(among(messages)), *more, *left)
     if index is _trigrams:
         texts = texts.where(sa.literal_column("message.unspaced"))
-    return [(row[0], row[1]) for row in connection.execute(texts).all()]
+    return [(row.id, row.text) for row in readable(connection, texts, message.c.id, lambda: messages)]
 
 
 def turns_with(

@@ -279,3 +279,16 @@ async def test_of_a_damaged_table_what_can_be_read_is_kept(long: Path, table: st
     assert turn > 48 and (await store.turn(turn)).reply == "indeed"
     await store.erase_person(5)
     await store.close()
+
+
+async def test_around_a_damaged_page_everything_else_is_read(long: Path):
+    spoil(long, "message", 0)
+    store = await Store.open(long)
+    rows = await store.sessions()
+    assert len(rows) == 4 and [(await store.session(row.id)).title for row in rows] == ["t" * 500] * 4
+    messages = [message for row in rows for message in await store.messages(row.id)]
+    turns = [turn for row in rows for turn in await store.turns(row.id)]
+    assert 60 < len(messages) < 96 and 30 < len(turns) < 48
+    for typed in ("question", "question server:1", "status:ok", "answer", "w after:1h"):
+        assert (await store.search(parse(typed), limit=100)).hits
+    await store.close()

@@ -1,6 +1,7 @@
 """The log as files: export, import, backup, restore, check; and erasing for good."""
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,6 +20,7 @@ from ..store import Store
 from ..store import backup as backups
 from ..store.export import Format, export, sessions_found
 from ..store.lock import OwnerLock, current_owner
+from ..store.migrate import HEAD, version
 from ..store.new_file import new_text
 from ..store.owner import Write, writer
 from ..store.search_syntax import Query as Wanted
@@ -195,8 +197,14 @@ def backup(
     config: Config = None,
 ) -> None:
     """Copy the log as it is now, in use or not, and verify the copy."""
-    size = backups.backup(load_settings(config).store.path.absolute(), target)
-    print(f"{target}: {size / 1e6:.1f} MB, verified")
+    path = load_settings(config).store.path.absolute()
+    made = backups.backup(path, target)
+    size = made.stat().st_size
+    print(f"{made}: {size / 1e6:.1f} MB, verified")
+    if version(path) != HEAD:
+        return  # to note it would upgrade the log
+    with contextlib.suppress(UserError):  # a log that cannot be written can be backed up all the same
+        writing(config, lambda write: write("note_backup", target=str(made.absolute()), size=size))
 
 
 def restore(

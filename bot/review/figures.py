@@ -9,6 +9,8 @@ from ..store.statistics import Sums
 
 SPANS = {7: "a week", 30: "a month", 365: "a year", 3650: "ten years"}
 MANY = 50
+DAYS = 366
+"""Of the days, the newest in the table."""
 _EPOCH = datetime.date(1970, 1, 1)
 _WIDTH, _HEIGHT = 600, 145
 _MOST_BARS = 400
@@ -66,6 +68,7 @@ _SERIES: tuple[Series, ...] = (
     ("First token after", "ms", True, lambda s: s.ttft_ms),
     ("Perplexity", "", True, lambda s: s.perplexity),
     ("Errors and interruptions", "", False, lambda s: s.errors + s.interrupted),
+    ("Reviewers' ratings", "of 5", True, lambda s: s.stars),
 )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from ..store.backup import BEFORE_RESTORE
+from ..store.backup import BEFORE_RESTORE, backup_noted
 from ..store.filters import newest_turns
 from ..store.search_syntax import Query
 from ..store.tables import erasure, message, session, turn
@@ -45,10 +45,14 @@ class Health:
     """Asked for and not finished."""
     copies: tuple[Backup, ...]
     """Beside the log. An erasure does not reach them."""
+    noted: Backup | None
+    """The last that was made by `log backup`, wherever it was put."""
 
     @property
     def last_backup(self) -> Backup | None:
-        return next((copy for copy in self.copies if BEFORE_RESTORE not in copy.path), None)
+        beside = [copy for copy in self.copies if BEFORE_RESTORE not in copy.path]
+        known = beside if self.noted is None else [*beside, self.noted]
+        return max(known, key=lambda copy: copy.made_us, default=None)
 
 
 def look_at(connection: sa.Connection, path: Path) -> Health:
@@ -80,6 +84,7 @@ def look_at(connection: sa.Connection, path: Path) -> Health:
         odd=tuple(row._tuple() for row in odd),
         erasures=count(erasure, erasure.c.done_us.is_(None)),
         copies=_copies(path),
+        noted=Backup(**last) if (last := backup_noted(connection)) is not None else None,
     )
 
 

@@ -232,6 +232,7 @@ async def statistics(request: Request) -> Response:
         whole=figures.whole(by_day),
         plots=figures.plots(by_day, span),
         tables=[(way.capitalize(), rows) for way, rows in zip(ways[1:], tables, strict=True)],
+        by_day=by_day[: -figures.DAYS - 1 : -1],
         first=figures.date(span.start),
         last=figures.date(until),
         days=days,

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -25,6 +26,7 @@ from .probing import parts, unreadable
 from .readonly import read_only
 from .salvage import salvage
 from .search_indexes import SEARCH_INDEXES, rebuild_search_index
+from .settings import set_setting, settings_of
 from .spans import unpack_spans
 from .traces import PART
 
@@ -47,8 +49,8 @@ _MEND = "run `glasshead log check --mend`"
 _SALVAGE = f"{_RESTORE}; or {_MEND}: it keeps what can be read and tells what is lost"
 
 
-def backup(path: Path, target: Path) -> int:
-    """Copy a log, in use or not, as it is at this moment; verified before it gets its name. Returns its size."""
+def backup(path: Path, target: Path) -> Path:
+    """Copy a log, in use or not, as it is at this moment; verified before it gets its name. Returns that."""
     if not path.exists():
         raise UserError(f"there is no log at {path}")
     if target.is_dir():
@@ -70,7 +72,20 @@ def backup(path: Path, target: Path) -> int:
             raise UserError(f"{target} cannot be written: {error.strerror}") from None
         finally:
             partial.unlink(missing_ok=True)
-    return target.stat().st_size
+    return target
+
+
+_NOTED = ("log", 0)
+"""The setting that says when a backup was last made, and where it was put."""
+
+
+def note_backup(connection: sa.Connection, target: str, size: int, made_us: int) -> None:
+    set_setting(connection, *_NOTED, "backup", {"path": target, "size": size, "made_us": made_us})
+
+
+def backup_noted(connection: sa.Connection) -> dict[str, Any] | None:
+    """``path``, ``size`` in bytes, ``made_us``; None if none was ever made."""
+    return settings_of(connection, *_NOTED).get("backup")
 
 
 def restore(path: Path, source: Path) -> Path | None:

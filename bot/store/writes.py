@@ -7,8 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from ..predict.engine import ModelIdentity
-from . import marks, transfer
+from . import backup, marks, transfer
 from .backup import search_index_findings
+from .clock import now_us
 from .models import unpack_pieces
 from .store import Store
 
@@ -67,10 +68,14 @@ async def check_search_index(store: Store) -> list[tuple[str, str]]:
     return [(finding.what, finding.remedy) for finding in found]
 
 
+async def note_backup(store: Store, *, target: str, size: int) -> None:
+    await store.database.write(lambda c: backup.note_backup(c, target, size, now_us()))
+
+
 WRITES: dict[str, Callable[..., Awaitable[Any]]] = {
     work.__name__: work
     for work in (
         rate, add_tag, remove_tag, add_note, remove_note, rename_session, erase_person, erase_message,
-        import_session, import_vocabulary, check_search_index,
+        import_session, import_vocabulary, check_search_index, note_backup,
     )
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -221,15 +222,22 @@ def test_a_session_is_read_again_for_its_own_replies_only(site: Site, log: Log) 
 
 def test_statistics_and_health(tab: Tab, log: Log) -> None:
     page = tab.go("/statistics")
-    expect(page.locator(".plot")).to_have_count(6)
+    expect(page.locator(".plot")).to_have_count(7)
+    page.get_by_text("These numbers by day").click()
+    expect(page.locator("table.data").first).to_contain_text("thumbs up / down")
     expect(page.locator("table.data").first.locator("tbody tr")).to_have_count(1)
     page.goto("/health")
     expect(page.locator("main")).to_contain_text(str(log.settings.store.path))
-    expect(page.locator("main")).to_contain_text("No backup lies beside the log.")
+    expect(page.locator("main")).to_contain_text("No backup is known")
     for name in ("log.db.before-restore", "log.backup.db", "log.backup.db.part"):
         log.settings.store.path.with_name(name).write_bytes(b"")
     page.reload()
     expect(page.locator("main")).not_to_contain_text("No backup")
+    made = {"path": "/mnt/elsewhere.db", "size": 1, "made_us": 2 * 10**15}
+    with sqlite3.connect(log.settings.store.path) as other:
+        other.execute("INSERT INTO setting VALUES ('log', 0, 'backup', ?)", (json.dumps(made),))
+    page.reload()
+    expect(page.locator(".figures").get_by_title("/mnt/elsewhere.db")).to_contain_text("2033-05-18")
     expect(page.locator("table.data").last.locator("tbody tr")).to_have_count(2)
     assert tab.alarms == []
 

@@ -171,6 +171,9 @@ def test_files(path: Path, tmp_path: Path):
     copy, everything = str(tmp_path / "copy.db"), str(tmp_path / "all.jsonl")
     log(path, "export", "-o", everything)
     log(path, "backup", copy)
+    with sqlite3.connect(path) as other:
+        (noted,) = other.execute("SELECT value FROM setting WHERE name = 'backup'").fetchone()
+    assert json.loads(noted)["path"] == copy and json.loads(noted)["size"] == Path(copy).stat().st_size
     assert log(path, "erase", "--person", "5", "--yes").startswith("erased: 2 messages, 2 replies")
     assert json.loads(log(path, "search", "hello", "--json"))["hits"] == []
     assert "restored" in log(path, "restore", copy)

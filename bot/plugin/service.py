@@ -219,7 +219,9 @@ class Service:
         if served and guild not in served:
             return False
         here = self.preferences.guild(guild)
-        places = {getattr(channel, name, None) for name in ("id", "parent_id", "category_id")}
+        of_category = channel.parent if isinstance(channel, discord.Thread) else channel
+        places = {getattr(channel, name, None) for name in ("id", "parent_id")}
+        places.add(getattr(of_category, "category_id", None))
         if user.id in here.blocked_users or places & set(here.blocked_channels):
             return False
         roles = {role.id for role in getattr(user, "roles", [])}

@@ -257,7 +257,9 @@ def _tombstone(data: SessionData, lost: set[int], out: Plan) -> None:
         if tail != before:
             out.tails[row.id] = pack_ids(tail)
     out.blocks = {id_: packed for id_, ids in opened.items() if (packed := pack_ids(ids)) != data.blocks[id_][1]}
-    out.hashes = {id_ for id_ in data.blocks if not out.blocks.keys().isdisjoint(_chain(data, id_)[:-1])}
+    for id_ in sorted(data.blocks) if out.blocks else ():  # a parent has the lower id
+        if data.blocks[id_][0] in out.blocks or data.blocks[id_][0] in out.hashes:
+            out.hashes.add(id_)
     for row in data.turns:
         if row.verifiable and (
             row.id in out.traces or row.id in out.tails or any(id_ in opened for id_ in _chain(data, row.block_id))

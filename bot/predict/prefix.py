@@ -2,6 +2,7 @@
 
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from .radix import RadixTree
 from .schedule import Schedule
-from .spill import Spill, Spilled
+from .spill import Spill, Written
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class Entry:
     schedule: Schedule
     size: int
     data: NDArray[np.uint8] | None
-    spilled: "Spilled | Future[Spilled | None] | None" = None
+    spilled: Written | None = None
 
 
 class PrefixCache:
@@ -43,7 +44,10 @@ class PrefixCache:
         self._tree: RadixTree[Entry] = RadixTree()
         self._in_memory: OrderedDict[tuple[int, ...], Entry] = OrderedDict()
         self._on_disk: OrderedDict[tuple[int, ...], Entry] = OrderedDict()
+        self._reading: dict[Entry, Future[NDArray[np.uint8] | None]] = {}
         self._memory_used = self._disk_used = 0
+        self.wake: Callable[[], None] = lambda: None
+        """Called, on another thread, when something was read."""
         for spilled in spill.known() if spill else ():
             entry = Entry(spilled.ids, spilled.schedule, spilled.size, None, spilled)
             self._tree.put(spilled.ids, entry)
@@ -52,14 +56,30 @@ class PrefixCache:
         self._shrink()
 
     def find(self, ids: tuple[int, ...]) -> tuple[int, Entry | None]:
-        """How many positions of ``ids`` the best entry has, the entry; its data is in memory then."""
-        while True:
-            shared, entry = self._best(ids)
-            if entry is None or shared < LEAST:
-                return 0, None
-            if self._load(entry):
-                return shared, entry
-            self.drop(entry)
+        """How many positions of ``ids`` the best entry has, and the entry. Without data in memory it is being read,
+        and found again once it has arrived."""
+        shared, entry = self._best(ids)
+        if entry is None or shared < LEAST:
+            return 0, None
+        self._touch(entry)
+        if entry.data is None and entry not in self._reading and self._spill and entry.spilled:
+            self._reading[entry] = reading = self._spill.read(entry.spilled)
+            reading.add_done_callback(lambda _: self.wake())
+        return shared, entry
+
+    def arrive(self) -> None:
+        """Take in what was read meanwhile; what could not be is forgotten."""
+        for entry in [entry for entry, reading in self._reading.items() if reading.done()]:
+            data = self._reading.pop(entry).result()
+            if self._on_disk.get(entry.ids) is not entry:
+                continue  # dropped meanwhile
+            if data is None:
+                self.drop(entry)
+                continue
+            entry.data = data
+            self._in_memory[entry.ids] = entry
+            self._memory_used += entry.size
+            self._shrink(keep=entry)
 
     def put(self, ids: tuple[int, ...], schedule: Schedule, data: NDArray[np.uint8]) -> None:
         """Keep a snapshot. What it makes superfluous goes."""
@@ -88,6 +108,8 @@ class PrefixCache:
         """Drop everything, on disk too."""
         for entry in {*self._in_memory.values(), *self._on_disk.values()}:
             self.drop(entry)
+        if self._spill is not None:
+            self._spill.flush()
 
     def close(self) -> None:
         """Write what is only in memory, and wait until it is on disk."""
@@ -106,20 +128,6 @@ class PrefixCache:
             shared = len(entries[0].ids) if entries else 0
         # Any of them has the shared positions; memory is nearer, and short is quick.
         return shared, min(entries, key=lambda entry: (entry.data is None, len(entry.ids)), default=None)
-
-    def _load(self, entry: Entry) -> bool:
-        if entry.data is None:
-            spilled = _settled(entry)
-            if spilled is None or self._spill is None:
-                return False
-            entry.data = self._spill.read(spilled)
-            if entry.data is None:
-                return False
-            self._in_memory[entry.ids] = entry
-            self._memory_used += entry.size
-        self._touch(entry)
-        self._shrink(keep=entry)
-        return True
 
     def _touch(self, entry: Entry) -> None:
         for order in (self._in_memory, self._on_disk):
@@ -162,15 +170,7 @@ class PrefixCache:
     def _off_disk(self, entry: Entry) -> None:
         if self._on_disk.pop(entry.ids, None) is None:
             return
-        spilled = _settled(entry)
-        if spilled is not None and self._spill is not None:
-            self._spill.remove(spilled)
+        if self._spill is not None and entry.spilled is not None:
+            self._spill.remove(entry.spilled)
         self._disk_used -= entry.size
         entry.spilled = None
-
-
-def _settled(entry: Entry) -> Spilled | None:
-    """The entry's file; waits for one being written."""
-    if isinstance(entry.spilled, Future):
-        entry.spilled = entry.spilled.result()
-    return entry.spilled

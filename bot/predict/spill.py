@@ -44,6 +44,10 @@ class Spilled:
     size: int
 
 
+Written = Spilled | Future[Spilled | None]
+"""A file, or one being written: None if that fails."""
+
+
 class Damaged(Exception):
     """The file is not what was written."""
 
@@ -57,6 +61,11 @@ def empty(folder: Path) -> None:
         for path in _snapshots(folder):
             if path.suffix == ending:
                 path.unlink(missing_ok=True)
+
+
+def _settled(written: Written) -> Spilled | None:
+    """The file; waits for one being written."""
+    return written.result() if isinstance(written, Future) else written
 
 
 def _remove(path: Path) -> None:
@@ -74,7 +83,8 @@ def _snapshots(folder: Path) -> list[Path]:
 
 
 class Spill:
-    """A folder of snapshots under one key (model, adapter, build). Files are written behind, on a thread.
+    """A folder of snapshots under one key (model, adapter, build). Files are written and removed on one thread, in
+    order, and read on another: a large one takes seconds, in which replies go on.
 
     ``most`` bounds the bytes of all files there, those under other keys included: a build or a model that nobody
     runs any more would else keep its share for good.
@@ -86,6 +96,7 @@ class Spill:
         self._key = key
         self._name = xxhash.xxh3_64_hexdigest(key.encode())
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="glasshead-spill")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="glasshead-unspill")
 
     def known(self) -> Iterator[Spilled]:
         """What earlier runs left under this key, the longest unused first. Damaged files are removed."""
@@ -110,8 +121,26 @@ class Spill:
         """Write a snapshot, whole or not at all; the result is None if that failed."""
         return self._writer.submit(self._write, ids, schedule, data)
 
-    def read(self, spilled: Spilled) -> NDArray[np.uint8] | None:
-        """The data, if the file is still there and undamaged; else the file is gone, too."""
+    def read(self, written: Written) -> "Future[NDArray[np.uint8] | None]":
+        """The data, None if the file is not there any more or damaged: then it is gone, too."""
+        return self._reader.submit(self._read, written)
+
+    def remove(self, written: Written) -> None:
+        """Delete the file, after what is being written."""
+        self._writer.submit(lambda: _remove(spilled.path) if (spilled := _settled(written)) else None)
+
+    def flush(self) -> None:
+        """Wait until everything is written and removed."""
+        self._writer.submit(lambda: None).result()
+
+    def close(self) -> None:
+        """Wait until everything is written and removed."""
+        self._reader.shutdown(cancel_futures=True)
+        self._writer.shutdown()
+
+    def _read(self, written: Written) -> NDArray[np.uint8] | None:
+        if (spilled := _settled(written)) is None:
+            return None
         try:
             with spilled.path.open("rb") as file:
                 file.seek(spilled.start)
@@ -126,17 +155,9 @@ class Spill:
             return None
         except (OSError, Damaged) as error:
             log.warning("%s cannot be used and is removed: %s", spilled.path, error)
-            self.remove(spilled)
+            _remove(spilled.path)
             return None
         return data
-
-    def remove(self, spilled: Spilled) -> None:
-        """Delete the file."""
-        _remove(spilled.path)
-
-    def close(self) -> None:
-        """Wait until everything is written."""
-        self._writer.shutdown()
 
     def _write(self, ids: tuple[int, ...], schedule: Schedule, data: NDArray[np.uint8]) -> Spilled | None:
         head = json.dumps({"key": self._key, "ids": ids, "schedule": plain(schedule), "size": data.size}).encode()

@@ -45,8 +45,8 @@ class Streams:
         self._holders[reply.stream] = reply
 
     def waits(self, reply: Reply, prefilling: Sequence[Reply]) -> bool:
-        """Whether a reply admitted earlier is about to compute what this one begins with, so that it can be had."""
-        return any(
+        """Whether what this one begins with can be had soon: from disk, or from a reply admitted earlier."""
+        return self._is_read(reply) or any(
             other.admitted < reply.admitted
             and (shared := common(other.ids, reply.ids)) > other.computed
             and self._worth(reply, min(shared, len(reply.ids) - 1), len(other.ids))
@@ -84,6 +84,13 @@ class Streams:
         stream, reply.stream = reply.stream, -1
         self._context.trim(stream, 0)
         self._close_gap(stream)
+
+    def _is_read(self, reply: Reply) -> bool:
+        """Whether the state to start from is just being read: other replies go on meanwhile."""
+        if reply.computed:
+            return False
+        n, entry = self._cache.find(tuple(reply.ids[:-1]))
+        return entry is not None and entry.data is None and self._worth(reply, n, len(entry.ids))
 
     def _worth(self, reply: Reply, n: int, whole: int) -> bool:
         """Whether starting from ``n`` positions of a state of ``whole`` is possible and pays."""

@@ -67,6 +67,7 @@ class Worker(threading.Thread):
         self._jobs: deque[ScoreJob] = deque()
         self._forgetting: deque[asyncio.Future[None]] = deque()
         self._cache = cache
+        cache.wake = self.wake
         self._governor = governor
         self._streams = Streams(context, context.streams - 1, cache, can_trim=self._can_trim)
         self._admissions = count(1)
@@ -141,6 +142,7 @@ class Worker(threading.Thread):
     def _round(self) -> bool:
         """A chunk, a step, and whatever comes first. False if there was nothing to do."""
         self._forget()
+        self._cache.arrive()
         self._drop_cancelled()
         self._admit()
         self._scores_turn = not self._scores_turn
@@ -219,9 +221,10 @@ class Worker(threading.Thread):
 
     def _prefill(self) -> bool:
         """One chunk of one newcomer; they take turns."""
-        if not self._prefilling:
+        ready = (reply for reply in self._prefilling if not self._streams.waits(reply, self._prefilling))
+        reply = next(ready, None)
+        if reply is None:
             return False
-        reply = next(reply for reply in self._prefilling if not self._streams.waits(reply, self._prefilling))
         self._prefilling.remove(reply)
         self._streams.reuse(reply)
         left = len(reply.ids) - reply.computed

@@ -250,6 +250,27 @@ async def test_of_a_private_reply_nothing_is_kept(start, tmp_path):
     assert list(tmp_path.glob("*.kv")) == []
 
 
+async def test_while_a_state_is_read_from_disk_others_go_on(start, tmp_path, monkeypatch):
+    before = await start(spill_folder=tmp_path)
+    prompt = tuple(range(500, 590))
+    await read(prompt, before.generate(prompt, WILD, 1))
+    await before.aclose()
+    slow, fromfile = threading.Event(), np.fromfile
+    monkeypatch.setattr(np, "fromfile", lambda *given: (slow.wait(60), fromfile(*given))[1])
+    engine = await start(spill_folder=tmp_path)
+    running = engine.generate(PROMPT, replace(LONG, logit_bias=((2, -math.inf),)), 1)
+    await anext(running)
+    onward = (*prompt, 5, 6, 7)
+    newcomer = engine.generate(onward, WILD, 1)
+    for _ in range(12):
+        await anext(running)
+    assert (newcomer.place, newcomer.timings.gen_us, newcomer.n_cached) == (0, 0, 0)
+    await running.aclose()
+    slow.set()
+    made = await read(onward, newcomer)
+    assert (made.n_cached, made.finish) == (len(prompt), "length")
+
+
 async def test_newcomers_share_what_another_is_just_computing(start):
     engine = await start()
     shared = tuple(range(100, 180))

@@ -1,6 +1,7 @@
 """The prefix cache with made-up snapshots: what is found, what goes first, what survives."""
 
 import os
+from concurrent.futures import wait
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,10 @@ def cache(
 
 def found(cache: PrefixCache, ids: tuple[int, ...]) -> int:
     shared, entry = cache.find(ids)
+    while entry is not None and entry.data is None:
+        wait(cache._reading.values())
+        cache.arrive()
+        shared, entry = cache.find(ids)
     if entry is not None:
         assert entry.data is not None and set(entry.data) == {sum(entry.ids) % 251}
     return shared

@@ -78,7 +78,6 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
     try:
         choices = {name: await asyncio.to_thread(model_choice, settings, name) for name in (usual, *others)}
         models = ModelPool(choices, _memory(settings))
-        store.when_erased(models.forget)
         try:
             speakers, sampling = _Speakers(models, store), settings.sampling.sampling()
             async with speakers.use(usual) as speaker:
@@ -90,6 +89,12 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
                     k=settings.explain.candidates,
                     others={name: partial(speakers.use, name) for name in others},
                 )
+
+                async def forget() -> None:
+                    chat.keep_no_state()
+                    await models.forget()
+
+                store.when_erased(forget)
                 try:
                     also = {"what_if": partial(what_if, chat)}
                     async with take_writes(store, also), _pruning(store, limits(settings)):

@@ -61,6 +61,17 @@ async def test_an_erasure_reaches_the_kv_in_memory_and_on_disk(settings: Setting
         assert (await chat.store.turn(restarted.turn)).n_cached == 0
 
 
+async def test_of_a_reply_that_is_only_being_prepared_during_an_erasure_no_kv_is_kept(settings: Settings) -> None:
+    async with open_chat(settings) as chat:
+        session = await chat.store.start_session(guild_id=SERVER, kind="channel")
+        message = await chat.store.append_message(session, "user", SAID, person=PERSON)
+        reply = chat.reply(ReplyRequest(session=session, message=message))  # it has not read anything yet
+        await chat.store.drop_caches()
+        assert [event async for event in reply]
+        again = await answered(chat, session, message)
+        assert (await chat.store.turn(again.turn)).n_cached == 0
+
+
 async def test_the_kv_of_a_conversation_outlives_a_restart(settings: Settings) -> None:
     async with open_chat(settings) as chat:
         await said(chat, SAID)

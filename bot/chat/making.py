@@ -119,7 +119,7 @@ class _Making:
             opening.seed,
             first_step=len(opening.kept),
             user=opening.user,
-            private=isinstance(self._store, Unlogged),
+            private=isinstance(self._store, Unlogged) or not reply.keeps_state,
         )
         self._generation = generation
         await reply.attach(generation)

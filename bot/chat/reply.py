@@ -22,6 +22,8 @@ class Reply:
         self._events: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
         self._generation: Generation | None = None
         self.stopping = False
+        self.keeps_state = True
+        """Whether the engine may keep a state of it, for what begins the same."""
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         while (event := await self._events.get()) is not None:

@@ -85,6 +85,11 @@ class Chat:
         """Replies being made or waiting."""
         return len(self._running)
 
+    def keep_no_state(self) -> None:
+        """Of the replies begun so far: something was erased, and they may have read it before."""
+        for reply in self._running:
+            reply.keeps_state = False
+
     async def aclose(self) -> None:
         """Stop what runs and wait until it is in the log. Engine and store stay open."""
         await asyncio.gather(*(reply.stop() for reply in self._running))

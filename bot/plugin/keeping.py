@@ -1,13 +1,13 @@
 """`/session`, `/privacy`, `/forget`, `/export-my-data`: what is kept, and what becomes of it."""
 
-import asyncio
 import contextlib
-import io
-from collections.abc import Callable
-from typing import Any, Literal
+import json
+import re
+from typing import Any, Literal, Self, cast
 
 import discord
 from discord import app_commands
+from discord.ext import commands
 
 from ..config import StoreSection
 from ..store.clock import now_us
@@ -15,12 +15,13 @@ from ..store.export import markdown
 from ..store.personal import of_person
 from ..store.records import SessionRow
 from ..store.sessions import update_session
-from .belongings import packed
 from .cog import ServiceCog, answering, tell
 from .display import counted
+from .fitting import as_file
 from .service import Running
 from .transient import TROUBLE
 from .tuning import refused
+from .views import PREFIX
 
 Keep = Literal["keep", "keep nothing"]
 
@@ -43,8 +44,34 @@ def how_long(kept: StoreSection, guild: int | None) -> str:
     return ", and ".join(limits) or "until it is erased"
 
 
+class ForgetButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=rf"{PREFIX}:forget:(?P<user>\d+)"):
+    """One dangerous button, for one person; it works after a restart, too."""
+
+    def __init__(self, user: int) -> None:
+        label, style = "Erase everything of mine", discord.ButtonStyle.danger
+        super().__init__(discord.ui.Button(custom_id=f"{PREFIX}:forget:{user}", label=label, style=style))
+        self.user = user
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        return cls(int(match["user"]))
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        cog = cast(commands.Bot, interaction.client).get_cog("Glasshead keeping")
+        assert isinstance(cog, Keeping), "the button is removed with its cog"
+        await cog.forget_now(interaction, self.user)
+
+
 class Keeping(ServiceCog, name="Glasshead keeping"):
     """The log, as far as people reach it from Discord."""
+
+    async def cog_load(self) -> None:
+        self.bot.add_dynamic_items(ForgetButton)
+
+    async def cog_unload(self) -> None:
+        self.bot.remove_dynamic_items(ForgetButton)
 
     session = app_commands.Group(name="session", description="The logged conversation in this channel or thread.")
 
@@ -79,8 +106,9 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
         if row is None:
             return
         store = self.service.chat.store
-        text = markdown(row, await store.messages(row.id), await store.turns(row.id))
-        file = discord.File(io.BytesIO(text.encode()), f"session-{row.id}.md")
+        said = row, await store.messages(row.id), await store.turns(row.id)
+        remedy = f"Whoever runs me can hand it to you: `glasshead log export session:{row.id} --format markdown`."
+        file = await as_file(lambda: markdown(*said), f"session-{row.id}.md", interaction.filesize_limit, remedy)
         await tell(interaction, f"Session {row.id} as a file.", file)
 
     @session.command(name="review", description="Where to review the latest conversation here.")
@@ -136,18 +164,26 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
     @app_commands.allowed_installs(guilds=True, users=True)
     async def forget(self, interaction: discord.Interaction[Any]) -> None:
-        async def erase(pressed: discord.Interaction[Any]) -> None:
-            with contextlib.suppress(discord.HTTPException, *TROUBLE):  # erased it is, whatever can be shown of it
-                await pressed.response.edit_message(content="Erasing …", view=None)
-            async with answering(pressed):
-                await pressed.edit_original_response(content=await self._erase(interaction.user.id))
-
+        sure = discord.ui.View(timeout=None)
+        sure.add_item(ForgetButton(interaction.user.id))
+        sure.stop()  # presses arrive at the dynamic item
         await interaction.response.send_message(
             "This erases from the log everything you said to me and what I answered, for good. Messages in Discord "
             "stay: delete those there. Replies of mine that quoted you lose what they quoted.",
-            view=Confirm(interaction.user.id, "Erase everything of mine", erase),
+            view=sure,
             ephemeral=True,
         )
+
+    async def forget_now(self, pressed: discord.Interaction[Any], user: int) -> None:
+        """The button was pressed."""
+        if pressed.user.id != user:
+            async with answering(pressed):
+                await tell(pressed, "That button is not yours.")
+            return
+        with contextlib.suppress(discord.HTTPException, *TROUBLE):  # erased it is, whatever can be shown of it
+            await pressed.response.edit_message(content="Erasing …", view=None)
+        async with answering(pressed):
+            await pressed.edit_original_response(content=await self._erase(user))
 
     async def _erase(self, user: int) -> str:
         for theirs in [each for each in self.service.unfinished if each.requester == user]:
@@ -172,28 +208,13 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
         await interaction.response.defer(ephemeral=True, thinking=True)
         user = interaction.user.id
         data = await self.service.chat.store.database.read(lambda c: of_person(c, user))
-        name, content = await asyncio.to_thread(packed, data, interaction.filesize_limit)
-        messages, replies = (
-            counted(len(data["messages"]), "message"),
-            counted(len(data["turns"]), "reply", "replies"),
+        remedy = f"Whoever runs me can hand it to you: `glasshead log export user:{user}`."
+        file = await as_file(
+            lambda: json.dumps(data, ensure_ascii=False, indent=1),
+            "my-data.json",
+            interaction.filesize_limit,
+            remedy,
         )
-        said = f"{messages} of yours and {replies}, as a file."
-        await tell(interaction, said, discord.File(io.BytesIO(content), name))
-
-
-class Confirm(discord.ui.View):
-    """One dangerous button, for one person, for three minutes."""
-
-    def __init__(self, user: int, label: str, action: Callable[[discord.Interaction[Any]], Any]) -> None:
-        super().__init__(timeout=180)
-        self._user = user
-        sure: discord.ui.Button[Any] = discord.ui.Button(label=label, style=discord.ButtonStyle.danger)
-        sure.callback = action  # type: ignore[method-assign, assignment]
-        self.add_item(sure)
-
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        if interaction.user.id == self._user:
-            return True
-        async with answering(interaction):
-            await tell(interaction, "That button is not yours.")
-        return False
+        messages = counted(len(data["messages"]), "message")
+        replies = counted(len(data["turns"]), "reply", "replies")
+        await tell(interaction, f"{messages} of yours and {replies}, as a file.", file)

@@ -25,6 +25,7 @@ from ..explain.visible import visible
 from ..store.relatives import relatives
 from .cog import answering, expired, in_time, tell
 from .display import open_links
+from .fitting import as_file
 from .panel import COLUMNS, Place, Verb, within
 from .reckoned import Reckoned
 from .service import Running, Service
@@ -98,8 +99,12 @@ class Probes:
     async def _file(self, interaction: discord.Interaction[Any], explanation: Explanation) -> None:
         family = await relatives(self._service.chat.store, explanation.turn)
         extras = self._reckoned.extras(explanation.turn, family)
-        html = await asyncio.to_thread(page, explanation, extras=extras)
-        file = discord.File(io.BytesIO(html.encode()), f"turn-{explanation.turn.id}.html")
+        file = await as_file(
+            lambda: page(explanation, extras=extras),
+            f"turn-{explanation.turn.id}.html",
+            interaction.filesize_limit,
+            f"Whoever runs me can hand it to you: `glasshead explain {explanation.turn.id} --html page.html`.",
+        )
         missing = [name for name, there in (("Loss", extras.scored), ("Prove it", extras.certificate)) if not there]
         more = f" *{'* and *'.join(missing)}*, pressed before, would be on it." if missing else ""
         said = f"Everything recorded, as one page: download it and open it in a browser.{more}"

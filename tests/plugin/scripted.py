@@ -26,13 +26,21 @@ class _Named:
     model: ModelIdentity
 
 
+class _Words:
+    """What is asked of its vocabulary: which tokens end a reply."""
+
+    def is_end(self, token: int) -> bool:
+        return token == 0
+
+
 class Scripted(Chat):
     """``says`` is the reply to everything, ``heard`` the conversations that were given to the model."""
 
     def __init__(self, store: Store) -> None:
         nothing: Any = None
         engine: Any = _Named(MODEL)
-        super().__init__(store, Speaker(engine, nothing, nothing), Sampling(max_tokens=64), others={OTHER: nothing})
+        words: Any = _Words()
+        super().__init__(store, Speaker(engine, words, nothing), Sampling(max_tokens=64), others={OTHER: nothing})
         self.says = "Well, then."
         self.thinks = ""
         self.heard: list[list[tuple[str, str]]] = []

@@ -49,6 +49,18 @@ async def test_every_button_survives_being_pressed_too_late(
     assert not [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR]
 
 
+async def test_forgetting_is_confirmed_also_after_a_restart(double: Double, started: Any) -> None:
+    alice = double.person("alice")
+    async with started():
+        await double.reply_to(await alice.mention_bot(double.general, "Hello!"), finished, timeout=40)
+        await double.commands_synced()
+        asked = await (await alice.slash("forget")).answer()
+    async with started() as bot:
+        done = await alice.press(asked, "Erase everything of mine")
+        assert "1 message of yours" in (await done.shows(lambda m: "Erased" in m.text)).text
+        assert not (await bot.service.chat.store.turn(1)).reply
+
+
 async def test_what_comes_after_fifteen_minutes_comes_as_a_direct_message(
     double: Double, started: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

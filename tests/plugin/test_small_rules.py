@@ -1,7 +1,6 @@
 """What needs no Discord: files, the end of a reply, chains that changed, presence, preferences."""
 
 import io
-import json
 import re
 import zipfile
 from collections.abc import AsyncIterator
@@ -16,9 +15,9 @@ from glasshead.errors import UserError
 from glasshead.explain.explanation import Explanation, explain
 from glasshead.explain.turn import Trace, Turn
 from glasshead.plugin.attachments import MOST_BYTES, Offered, decoded, mentioned, quoted, why_not
-from glasshead.plugin.belongings import packed
 from glasshead.plugin.bounds import bounded
 from glasshead.plugin.display import spoiler
+from glasshead.plugin.fitting import packed
 from glasshead.plugin.panel import TEMPLATE, Place, Verb, moved
 from glasshead.plugin.preferences import EVERYWHERE, SCOPE, ChannelPreferences, Preferences
 from glasshead.plugin.presence import standing
@@ -210,12 +209,13 @@ def explained(*ranks: int) -> Explanation:
 
 async def test_a_step_without_other_candidates_can_be_typed_over_all_the_same() -> None:
     explanation = explained(1)
-    place, nothing = Place(3, 0, "probability", 7), cast(Any, None)
-    assert len(WhatIf(nothing, explanation, place, nothing).children) == 3
+    place, show = Place(3, 0, "probability", 7), cast(Any, None)
+    probes = cast(Any, SimpleNamespace(ends=lambda turn, token: False))
+    assert len(WhatIf(probes, explanation, place, show).children) == 3
     (step,) = explanation.turn.trace.steps
     trace = replace(explanation.turn.trace, steps=(replace(step, top=step.top[:1]),))
     alone = explain(replace(explanation.turn, trace=trace))
-    assert len(WhatIf(nothing, alone, place, nothing).children) == 2
+    assert len(WhatIf(probes, alone, place, show).children) == 2
 
 
 async def test_a_typed_token_is_one_of_the_model_that_wrote_the_reply() -> None:
@@ -230,15 +230,14 @@ async def test_a_typed_token_is_one_of_the_model_that_wrote_the_reply() -> None:
     assert await Probes(service)._token(gone, " red") == ""
 
 
-def test_data_is_packed_as_far_as_discord_takes_it() -> None:
-    data = {"person": "7", "messages": ["well then " * 1000]}
-    name, content = packed(data, 1 << 20)
-    assert name == "my-data.json" and json.loads(content) == data
-    name, content = packed(data, 8192)
+def test_a_file_is_packed_as_far_as_discord_takes_it() -> None:
+    text = "well then " * 1000
+    assert packed(text, "a.md", 1 << 20, "") == ("a.md", text.encode())
+    name, content = packed(text, "a.md", 8192, "")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        assert name == "my-data.json.zip" and json.loads(archive.read("my-data.json")) == data
-    with pytest.raises(UserError, match="glasshead log export user:7"):
-        packed(data, 4096)
+        assert name == "a.md.zip" and archive.read("a.md").decode() == text
+    with pytest.raises(UserError, match="Ask somebody"):
+        packed(text, "a.md", 4096, "Ask somebody.")
 
 
 @pytest.mark.parametrize(

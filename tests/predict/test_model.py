@@ -3,11 +3,17 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import llama_cpp.llama_cpp as llama
 import pytest
 from glasshead.errors import UserError
+from glasshead.predict import library
+from glasshead.predict.context import Context
 from glasshead.predict.model import Model, file_sha256
+from lent import lent
 
 from .samples import vocabulary_file
 
@@ -26,7 +32,24 @@ def test_a_model_knows_what_it_is(model: Model, model_path: Path) -> None:
     assert model.template is not None
     assert identity.template_sha256 == hashlib.sha256(model.template.encode()).hexdigest()
     assert "llama.cpp" in identity.llamacpp_build
+    assert (identity.cpu, identity.gpu_layers) == (library.cpu_name(), 0)
     assert not model.is_recurrent
+
+
+@pytest.mark.parametrize("layers", [0, 7, -1])
+def test_without_gpu_layers_no_batch_goes_to_a_gpu(loaded: Model, layers: int, monkeypatch) -> None:
+    asked: list[bool] = []
+
+    def spy(pointer: Any, params: Any) -> Any:
+        asked.append(params.op_offload)
+        return make(pointer, params)
+
+    make = llama.llama_init_from_model
+    monkeypatch.setattr(llama, "llama_init_from_model", spy)
+    model = lent(loaded)
+    model.identity = replace(model.identity, gpu_layers=layers)
+    Context(model, n_ctx=256, streams=1, threads=1, n_batch=64).close()
+    assert asked == [layers != 0]
 
 
 def test_a_name_can_be_given(model_path: Path) -> None:

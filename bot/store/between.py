@@ -3,6 +3,7 @@
 A filter of place, person or time looks at the message itself; one of what only a turn has leaves none of them.
 """
 
+from collections.abc import Iterator
 from functools import partial
 
 import sqlalchemy as sa
@@ -19,11 +20,12 @@ def between(connection: sa.Connection, query: Query) -> list[Condition] | None:
     """The filters of a query as conditions on such a message; None if it leaves none."""
     if query.models or query.statuses or query.tags or query.thumbs or query.ratings:
         return None
-    if query.perplexities or query.tokens:
+    if query.perplexities or query.tokens or connection.execute(_ANY).first() is None:
         return None
     out: list[Condition] = [message.c.turn_id.is_(None), message.c.role == "user"]
     if (places := _places(connection, query)) is not None:
-        out.append(message.c.session_id.in_(among(places)))
+        # The plus keeps SQLite from looking one message up with each of the sessions.
+        out.append(sa.literal_column("+message.session_id").in_(among(places)))
     if query.users:
         out.append(message.c.person_id.in_(persons(connection, query)))
     if query.after_us is not None:
@@ -35,19 +37,30 @@ def between(connection: sa.Connection, query: Query) -> list[Condition] | None:
 
 
 def few_between(connection: sa.Connection, query: Query, conditions: list[Condition]) -> list[int] | None:
-    """These messages, in no order, where the places or the people that are asked for have few; else None."""
-    ways: list[tuple[str, Condition]] = []
-    if (places := _places(connection, query)) is not None:
-        ways.append(("message_session", message.c.session_id.in_(among(places))))
-    if query.users:
-        ways.append(("message_person", message.c.person_id.in_(persons(connection, query))))
-    for index, inside in ways:
-        some = sa.select(message.c.id).where(inside).with_hint(message, f"INDEXED BY {index}", "sqlite")
+    """These messages, in no order, where there are few, or the places or people that are asked for have few; else
+    None."""
+    for index, inside in _ways(connection, query):
+        some = sa.select(_inside.c.id).where(inside).with_hint(_inside, f"INDEXED BY {index}", "sqlite")
         count = sa.select(sa.func.count()).select_from(some.limit(FEW + 1).subquery())
         if connection.execute(count).scalar_one() <= FEW:
-            all_of_them = partial(_ids, connection, some)
-            return [row.id for row in readable(connection, some.where(*conditions), message.c.id, all_of_them)]
+            chosen = sa.select(message.c.id).where(message.c.id.in_(some), *conditions)
+            # It knows which of them no turn answers: no other row is read.
+            chosen = chosen.with_hint(message, "INDEXED BY message_place", "sqlite")
+            return [row.id for row in readable(connection, chosen, message.c.id, partial(_ids, connection, some))]
     return None
+
+
+_inside = message.alias("inside")
+_ANY = sa.select(message.c.id).where(message.c.turn_id.is_(None)).limit(1)
+
+
+def _ways(connection: sa.Connection, query: Query) -> Iterator[tuple[str, Condition]]:
+    """Indexes, and what chooses a part of them that has all that is asked for."""
+    yield "message_turn", _inside.c.turn_id.is_(None)
+    if (places := _places(connection, query)) is not None:
+        yield "message_session", _inside.c.session_id.in_(among(places))
+    if query.users:
+        yield "message_person", _inside.c.person_id.in_(persons(connection, query))
 
 
 def _ids(connection: sa.Connection, query: sa.Select[tuple[int]]) -> list[int]:

@@ -133,7 +133,9 @@ def persons(connection: sa.Connection, query: Query) -> list[int]:
     """Those that the query names, by Discord id or by name, whatever its case."""
     ids = [int(user) for user in query.users if user.isdecimal() and int(user) < 2**63]
     found = numbers(connection.execute(sa.select(person.c.id).where(person.c.discord_id.in_(ids))))
-    names = {_folded(user) for user in query.users}
+    names = {_folded(user) for user in query.users if not user.isdecimal()}
+    if not names:
+        return found
     named = sa.select(person.c.id, person.c.name).where(person.c.name.is_not(None))
     if all(map(str.isascii, names)):  # SQLite knows the case of no other letters
         named = named.where(sa.func.lower(person.c.name).in_(names))

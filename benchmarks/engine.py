@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from .peers import SYSTEMS
-from .widened import widen
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
@@ -153,6 +152,8 @@ def measure(
             "the price of bits that can be proven",
         )
     )
+    from .widened import widen  # what it needs, only `make bench` installs
+
     say("one reply, 262 thousand tokens to choose from")
     with tempfile.TemporaryDirectory() as folder:
         wide = widen(model, Path(folder) / "wide.gguf")

@@ -21,8 +21,8 @@ class Commands(Lazy):
         "verify": ("verify:verify", "Replay a reply from its record alone: do the same bits come out?"),
         "tour": (
             "tour:tour",
-            "Eight short steps that show next-token prediction on your model. "
-            "Exit code 1 if a claim does not hold.",
+            "Eight short steps that show next-token prediction on your model.\n\n"
+            "Exit code 1 if a claim does not hold, 2 if one could not be run.",
         ),
         "log": ("log:app", "Find, read, mark, export and erase what was logged."),
         "model": ("model:app", "Models: list, fetch, look inside."),

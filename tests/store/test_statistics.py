@@ -126,6 +126,7 @@ async def test_an_upgrade_fills_the_months(used: Store):
             "DROP INDEX turn_channel", "DROP INDEX turn_guild", "DROP INDEX turn_requester",
             "CREATE INDEX turn_requester ON turn (requester_id, id) WHERE requester_id IS NOT NULL",
             "ALTER TABLE turn DROP COLUMN channel_id", "ALTER TABLE turn DROP COLUMN guild_id",
+            "ALTER TABLE model DROP COLUMN cpu", "ALTER TABLE model DROP COLUMN gpu_layers",
             "UPDATE alembic_version SET version_num = '0001'",
         ):  # fmt: skip
             connection.exec_driver_sql(statement)

@@ -310,7 +310,7 @@ async def test_a_long_newcomer_goes_in_chunks_between_steps(start, monkeypatch):
 
 async def test_scoring_has_limits_that_answer(start):
     engine = await start()
-    tokens = tuple(range(100, 200))
+    tokens = tuple(range(100, 110))
     users = ["ann", *[""] * (MOST_SCORING - 1)]
     scoring = [asyncio.create_task(engine.score(tokens, user=user)) for user in users]
     await asyncio.sleep(0)
@@ -353,8 +353,8 @@ async def test_of_what_waits_while_all_is_forgotten_nothing_is_kept(start):
     running = engine.generate(PROMPT, LONG, 1)
     await anext(running)
     prompt = tuple(range(500, 540))
-    waiting = engine.generate(prompt, WILD, 1)
-    scoring = asyncio.create_task(engine.score(tuple(range(100, 400)), first=250))
+    waiting = engine.generate(prompt, replace(WILD, max_tokens=4), 1)
+    scoring = asyncio.create_task(engine.score(tuple(range(100, 200)), first=50))
     await asyncio.sleep(0)
     await engine.forget()
     await running.aclose()

@@ -269,7 +269,7 @@ def measure(
     say("gaps")
     gaps = peers["glasshead"].ask("gaps", replies=4, newcomers=2, length=3000)
     say("proofs")
-    proof = peers["glasshead"].ask("proof", replies=20, tokens=24, longest=600)
+    proof = peers["glasshead"].ask("proof", replies=20, tokens=24, longest=200)
     rows += [
         row(
             "longest gap in 4 running replies while newcomers of 3,000 tokens are read, ms",

@@ -35,12 +35,13 @@ class ReplyRequest:
 class BranchRequest:
     """What if step ``step`` of ``turn`` had drawn token ``choice``? The reply goes on from there.
 
-    With ``seed`` None the branch keeps the turn's own draws u(seed, t), so that only the choice differs.
+    ``choice`` is a token, or text that is one to the model that made the turn. With ``seed`` None the branch keeps
+    the turn's own draws u(seed, t), so that only the choice differs.
     """
 
     turn: int
     step: int
-    choice: int
+    choice: int | str
     seed: int | None = None
     user: str = ""
     requester: int | None = None

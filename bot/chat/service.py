@@ -5,7 +5,7 @@ import datetime
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
 from ..errors import UserError
@@ -18,6 +18,7 @@ from ..predict.sampling import Sampling
 from ..store import Store, StoreError
 from .making import Opening, make_turn
 from .names import named
+from .one_token import one_token
 from .reply import Reply
 from .request import BranchRequest, ReplyRequest, fresh_seed
 from .speaker import Others, Speaker
@@ -60,6 +61,10 @@ class Chat:
                 yield speaker
         else:
             raise UserError(f"there is no model {name!r} here: there are {', '.join(self.models)}")
+
+    def using_maker(self, turn: Turn) -> AbstractAsyncContextManager[Speaker]:
+        """The same of the model that made a turn, if there is one of its name; else the usual one."""
+        return self.using(turn.model.name if turn.model.name in self._others else "")
 
     def reply(self, request: ReplyRequest) -> Reply:
         """Answer a logged message."""
@@ -154,12 +159,14 @@ class Chat:
 
     async def _branch(self, reply: Reply, request: BranchRequest) -> None:
         turn = await self.store.turn(request.turn)
-        opening = _branched(turn, request, self.k)
-        async with self.using(turn.model.name if turn.model.name in self._others else "") as speaker:
+        async with self.using_maker(turn) as speaker:
+            choice = request.choice
+            choice = one_token(speaker.vocabulary, choice) if isinstance(choice, str) else choice
+            opening = _branched(turn, request, choice, self.k)
             if other := difference(turn, speaker.engine.model):
                 raise UserError(f"turn {turn.id} {other}")
-            if speaker.vocabulary.is_end(request.choice):
-                raise UserError(f"token {request.choice} ends a reply: nothing would follow it")
+            if speaker.vocabulary.is_end(choice):
+                raise UserError(f"token {choice} ends a reply: nothing would follow it")
             await make_turn(self.store, speaker, opening, reply)
 
 
@@ -168,21 +175,19 @@ def prompt_budget(n_ctx: int, sampling: Sampling) -> int:
     return max(n_ctx - sampling.max_tokens, n_ctx // 2)
 
 
-def _branched(turn: Turn, request: BranchRequest, k: int) -> Opening:
-    """The turn that keeps the reply before ``request.step``, and puts ``request.choice`` there."""
+def _branched(turn: Turn, request: BranchRequest, choice: int, k: int) -> Opening:
+    """The turn that keeps the reply before ``request.step``, and puts ``choice`` there."""
     step = request.step - turn.first_step
     if not 0 <= step < len(turn.trace.steps):
         last = turn.first_step + len(turn.trace.steps) - 1
         raise UserError(f"turn {turn.id} has no step {request.step}: it has {turn.first_step} to {last}")
-    if not 0 <= request.choice < turn.model.n_vocab:
-        raise UserError(
-            f"token {request.choice} does not exist: {turn.model.name} has 0 to {turn.model.n_vocab - 1}"
-        )
+    if not 0 <= choice < turn.model.n_vocab:
+        raise UserError(f"token {choice} does not exist: {turn.model.name} has 0 to {turn.model.n_vocab - 1}")
     if turn.prompt_message is None:
         raise UserError(f"turn {turn.id} answers a message that was erased: it cannot be branched")
     start = len(turn.prompt.ids)
     kept = turn.prompt.ids[start - turn.first_step :] if turn.first_step else ()
-    new = (*(s.id for s in turn.trace.steps[:step]), request.choice)
+    new = (*(s.id for s in turn.trace.steps[:step]), choice)
     span = Span(start, start + len(new), "generated", "assistant", turn.reply_message)
     return Opening(
         session=turn.session,

@@ -14,7 +14,7 @@ from ..chat import Chat
 from ..config import Settings, load_settings
 from ..errors import UserError
 from ..explain.branches import compare as compare_turns
-from ..explain.contrast import compare_lines, unread_lines
+from ..explain.contrast import compare_lines, family_lines
 from ..explain.explanation import Explanation
 from ..explain.explanation import explain as explain_turn
 from ..explain.family import Family
@@ -23,7 +23,6 @@ from ..explain.lines import Line, plain
 from ..explain.loss import scored_lines
 from ..explain.page import Extras, page_bytes
 from ..explain.text import absence, full, step_lines
-from ..explain.tree import tree, tree_lines
 from ..explain.turn import Turn
 from ..store.relatives import relatives
 from ..store.store import Store
@@ -92,8 +91,7 @@ async def _explain(settings: Settings, number: int | None, asked: Asked) -> None
         comparison = compare_turns(turn, other)
         _tell(asked, comparison_json(comparison), compare_lines(comparison, turn, other, columns()))
     elif asked.as_tree:
-        lines = tree_lines(tree(family), turn.id, columns()) + unread_lines(family, columns())
-        _tell(asked, tree_json(family), lines)
+        _tell(asked, tree_json(family), family_lines(family, turn, columns()))
     else:
         await _open(settings, turn, asked, family)
 
@@ -152,8 +150,7 @@ async def show_turn(
     if not _is_terminal():
         print(full(explanation, columns()), end="")
         if len(family) > 1:
-            lines = tree_lines(tree(family), turn.id, columns()) + unread_lines(family, columns())
-            print(f"\nReplies to the same message\n{plain(lines)}")
+            print(f"\nReplies to the same message\n{plain(family_lines(family, turn, columns()))}")
         return
     from .screen import Screen  # noqa: PLC0415 - a pipe has no use for it
 

@@ -7,6 +7,7 @@ from typing import Annotated, cast, get_args
 import typer
 
 from ..errors import UserError
+from ..explain.tokens import NATS_PER_BIT
 from ..explain.turn import Turn
 from ..explain.visible import model_name, visible
 from ..store import Store
@@ -18,8 +19,6 @@ from .printing import print_json
 from .table import line, show_table, sparkline
 
 TurnArgument = Annotated[int, typer.Argument(help="The turn's number, as `glasshead log show` lists it.")]
-BITS = 1.4426950408889634
-"""Bits in a nat."""
 
 
 def compare(
@@ -49,7 +48,7 @@ def compare(
                 "meets_at": found.meets_at,
                 "stretches": [asdict(stretch) for stretch in found.stretches],
                 "same_model": sides.same_model,
-                "kl": [{"index": index, "nats": value / BITS} for index, value in bits.items()],
+                "kl": [{"index": index, "nats": value * NATS_PER_BIT} for index, value in bits.items()],
             }
         )
         return

@@ -28,14 +28,13 @@ from prompt_toolkit.output import ColorDepth, Output, create_output
 
 from ..errors import UserError
 from ..explain.branches import compare
-from ..explain.contrast import compare_lines, unread_lines
+from ..explain.contrast import compare_lines, family_lines
 from ..explain.explanation import Explanation
 from ..explain.family import Family
 from ..explain.lines import Line, plain, reply_lines, width
 from ..explain.loss import Scored, scored_lines
 from ..explain.page import Extras, page_bytes
 from ..explain.text import absence, headline, legend, prompt_lines, quoted, step_lines, whole
-from ..explain.tree import tree, tree_lines
 from ..explain.visible import neutral
 from .cells import CellControl, keep_columns
 from .screen_state import HELP, Actions, State, hint
@@ -314,8 +313,7 @@ class Screen:
         async def work() -> None:
             turn = self.state.explanation.turn
             family = await self._need().family(turn)
-            lines = tree_lines(tree(family), turn.id, self._half()) + unread_lines(family, self._half())
-            self.state.lines = [plain([line]) for line in lines]
+            self.state.lines = [plain([line]) for line in family_lines(family, turn, self._half())]
             self._show("lines")
 
         self._start(work())

@@ -29,16 +29,17 @@ def compare_lines(comparison: Comparison, left: Turn, right: Turn, columns: int 
 
 def kin_text(family: Family, turn: Turn, columns: int) -> str:
     """The tree of the replies to one message; below it ``turn``, if it is a branch, beside the reply it left."""
-    lines = [*tree_lines(tree(family), turn.id, columns), *unread_lines(family, columns)]
+    lines = family_lines(family, turn, columns)
     parent = next((other for other in family if other.id == turn.parent_turn), None)
     if parent is not None:
         lines += [[], *compare_lines(compare(parent, turn), parent, turn, columns)]
     return plain(lines)
 
 
-def unread_lines(family: Family, columns: int) -> list[Line]:
-    """What the tree above does not show."""
-    return [[("", part)] for part in textwrap.wrap(family.unread, columns)]
+def family_lines(family: Family, turn: Turn, columns: int) -> list[Line]:
+    """The tree of the replies to one message, ``turn`` marked in it, and what it does not show."""
+    unread: list[Line] = [[("", part)] for part in textwrap.wrap(family.unread, columns)]
+    return tree_lines(tree(family), turn.id, columns) + unread
 
 
 def facts(comparison: Comparison) -> list[str]:

@@ -15,7 +15,7 @@ from ..store import StoreError
 from .again import quoted
 from .cog import ServiceCog, answering, in_time, tell
 from .explaining import EVERYWHERE, INSTALLS
-from .history import Before, History, left_unread
+from .history import Before, History
 from .interaction_surface import InteractionSurface, is_member
 from .presenter import present
 from .rights import manages
@@ -163,7 +163,7 @@ class Asking(ServiceCog, name="Glasshead asking"):
             except StoreError as gap:
                 reply = self.service.chat.unlogged(self.history.single(text, interaction.channel), request, gap)
             else:
-                notes += [left_unread()] if logged.cut else []
+                notes += logged.notes
                 reply = self.service.chat.reply(replace(request, session=logged.session, message=logged.message))
         place = thread.id if thread else interaction.channel_id or 0
         running = Running(reply, interaction.user.id, place, ends_at=ends_at)

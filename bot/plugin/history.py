@@ -36,6 +36,12 @@ class Logged:
     message: int
     cut: bool = False
 
+    @property
+    def notes(self) -> list[str]:
+        """For small print."""
+        unread = f"What was said here before the last {MOST_HISTORY} messages was not read."
+        return [unread] if self.cut else []
+
 
 Before = tuple[int, int | None]
 """A session, and the message in it that the next one follows (None: none)."""
@@ -367,11 +373,6 @@ class History:
     async def text(self, message: discord.Message) -> tuple[str, tuple[str, ...]]:
         """What a message says, and which of its files were not read."""
         return await text_of(message, self._us.id)
-
-
-def left_unread() -> str:
-    """For small print, where a conversation is cut."""
-    return f"What was said here before the last {MOST_HISTORY} messages was not read."
 
 
 def _replies(message: discord.Message) -> bool:

@@ -10,7 +10,6 @@ from typing import Any
 import discord
 
 from ..chat import BranchRequest, Done, fresh_seed
-from ..chat.what_if import one_token
 from ..errors import UserError
 from ..explain.contrast import kin_text
 from ..explain.explanation import Explanation
@@ -78,7 +77,7 @@ class Probes:
     async def _loss(self, explanation: Explanation, person: int) -> str:
         """The reply scored in one pass, beside what was recorded while it was written."""
         turn = explanation.turn
-        async with self._service.chat.using(self._model(turn)) as speaker:
+        async with self._service.chat.using_maker(turn) as speaker:
             scores = await one_pass(speaker.engine, turn, k=1, user=str(person))
         self._reckoned.scored(turn.id, scores)
         return "\n".join(scored_lines(turn, arrange(turn, scores), COLUMNS))
@@ -116,15 +115,6 @@ class Probes:
             raise UserError(f"turn {place.turn} has no step {place.step} any more")
         await interaction.response.send_modal(WhatIf(self, explanation, place, show))
 
-    def _model(self, turn: Turn) -> str:
-        """The model that wrote a reply, if there is one of its name; else the usual one."""
-        return turn.model.name if turn.model.name in self._service.chat.models else ""
-
-    async def _token(self, turn: Turn, text: str) -> int:
-        """The one token that ``text`` is to the model that wrote the reply."""
-        async with self._service.chat.using(self._model(turn)) as speaker:
-            return one_token(speaker.vocabulary, text)
-
     def ends(self, turn: Turn, token: int) -> bool:
         """Whether a reply ends with the token, so that nothing can be written after it. Known of the usual model's
         alone: another one may not be loaded."""
@@ -143,7 +133,7 @@ class Probes:
         request = BranchRequest(
             turn=place.turn,
             step=at,
-            choice=await self._token(explanation.turn, choice) if isinstance(choice, str) else choice,
+            choice=choice,
             seed=fresh_seed() if fresh else None,
             user=str(interaction.user.id),
             requester=interaction.user.id,

@@ -19,7 +19,7 @@ from .cog import ServiceCog, in_words
 from .display import small
 from .gone import gone
 from .hearing import Hearing
-from .history import History, left_unread
+from .history import History
 from .lately import Seen, lately
 from .missed import MISSED, missed
 from .permissions import plea
@@ -245,7 +245,7 @@ class Talk(ServiceCog, name="Glasshead"):
                 if message.id in self._gone:
                     await self.service.chat.store.erase_message(message.id)
                     return None
-                notes += [left_unread()] if logged.cut else []
+                notes += logged.notes
                 reply = self.service.chat.reply(replace(request, session=logged.session, message=logged.message))
         return Running(reply, message.author.id, message.channel.id, asked=message.id), tuple(notes)
 

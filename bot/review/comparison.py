@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from ..explain.branches import Comparison, compare
 from ..explain.tokens import groups
 from ..explain.turn import Turn
-from ..explain.visible import neutral
 from ..predict.step import Step
+from .microscope import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def _pieces(comparison: Comparison, turn: Turn, *, of_left: bool) -> list[Piece]
             same[low:high] = [True] * (high - low)
     return [
         Piece(
-            text=neutral(group.bytes).replace("\n", "⏎\n"),
+            text=shown(group),
             same=all(same[group.first : group.last + 1]),
             index=group.first - turn.first_step if group.first >= turn.first_step else None,
         )

@@ -45,7 +45,7 @@ def glyphs(explanation: Explanation) -> list[Glyph]:
     for group in explanation.groups:
         parts = explanation.tokens[group.first : group.last + 1]
         marker = parts[-1].is_end or not group.bytes
-        text = visible(group.bytes) if marker else neutral(group.bytes).replace("\n", "⏎\n")
+        text = shown(group, marker=marker)
         classes = " ".join(_classes(layer, parts) for layer in LAYERS)
         over = any(part.index in overruled for part in parts)
         out.append(Glyph(group.first, group.last, text, classes, over, marker))
@@ -81,12 +81,13 @@ def seen_tokens(scored: Scored) -> list[Seen]:
             else f"{part.surprisal_bits:.2f} bits"
             for part in parts
         ]
-        out.append(Seen(_shown(group), _noted([part.bytes for part in parts], notes), classes))
+        out.append(Seen(shown(group), _noted([part.bytes for part in parts], notes), classes))
     return out
 
 
-def _shown(group: Group) -> str:
-    return neutral(group.bytes).replace("\n", "⏎\n")
+def shown(group: Group, *, marker: bool = False) -> str:
+    """Its text on the page; of a ``marker`` everything in it is visible."""
+    return visible(group.bytes) if marker else neutral(group.bytes).replace("\n", "⏎\n")
 
 
 def _noted(pieces: Sequence[bytes], notes: Sequence[str]) -> str:
@@ -119,6 +120,6 @@ def prompt_tokens(part: PromptPart) -> list[Seen]:
     out = []
     for group in groups(part.pieces):
         places = slice(group.first, group.last + 1)
-        text = visible(group.bytes) if part.kind == "marker" else _shown(group)
+        text = shown(group, marker=part.kind == "marker")
         out.append(Seen(text, _noted(part.pieces[places], list(map(str, part.ids[places])))))
     return out

@@ -40,17 +40,17 @@ def written(connection: sa.Connection, page: Sequence[int], traces: bool) -> Wri
     begun = {head.row.id: head for head in heads(connection, [-id_ for id_ in page if id_ < 0])}
     raw = bulk(connection, [id_ for id_ in page if id_ > 0], traces=traces)
     copied = _copied(connection, begun)
-    before: list[str] = []
-    lines = before
+    lines: list[str] = []
+    begins: int | None = None
     for id_ in page:  # what was deleted in between is left out
         if -id_ in begun:
             head = begun[-id_]
-            if lines is before:
-                lines = []
+            begins = len(lines) if begins is None else begins
             lines += map(line_text, transfer.session_lines(head.public_id, head.row, head.messages, copied))
         elif id_ in raw.rows:
             lines.append(turn_text(raw, raw.rows[id_], traces))
-    old, new = ("".join(f"{line}\n" for line in some) for some in (before, lines if lines is not before else ()))
+    at = len(lines) if begins is None else begins
+    old, new = ("".join(f"{line}\n" for line in some) for some in (lines[:at], lines[at:]))
     return Written(old + new, len(raw.rows), frozenset(raw.models) | _models(connection, begun), len(old))
 
 

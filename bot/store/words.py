@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from . import filters
 from .among import among
-from .between import between, few_between
+from .between import Between, between, few_between
 from .filters import Condition, newest_turns, turn_conditions
 from .rows import numbers, readable
 from .search_syntax import Query, Term
@@ -67,7 +67,7 @@ def messages_found(
         found = _best(connection, index, matched, query.terms, conditions, limit, after)
         if apart is None:
             return found
-        others = _best(connection, index, matched, query.terms, apart, limit, after, answered=False)
+        others = _best(connection, index, matched, query.terms, apart.conditions, limit, after, answered=False)
         keys = sorted(found.keys + others.keys, key=lambda key: (key[1], -key[0]))
         return Found(keys[:limit], found.capped)
     below = None if after is None else int(after[1])
@@ -84,18 +84,18 @@ def messages_found(
 def _newest_between(  # noqa: PLR0917
     connection: sa.Connection,
     query: Query,
-    conditions: list[Condition],
+    asked: Between,
     limit: int,
     below: int | None,
     newer: int = 0,
 ) -> list[int]:
     """Those of the messages that no turn answers, newer than the message ``newer``."""
     index, matched = index_of(query.terms)
-    few = None if index is None else few_between(connection, query, conditions)
+    few = None if index is None else few_between(connection, asked)
     if index is None or few is None:
         ids = message.c.id if index is None else index.c.rowid
         return _newest(
-            connection, index, matched, query.terms, conditions, limit, below, ids > newer, answered=False
+            connection, index, matched, query.terms, asked.conditions, limit, below, ids > newer, answered=False
         )
     wanted = [id_ for id_ in few if newer < id_ and (below is None or id_ < below)]
     return _having(connection, index, matched, query.terms, wanted)[:limit]

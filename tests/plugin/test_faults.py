@@ -24,13 +24,19 @@ async def ask(double: Double, who: Person, text: str) -> Message:
     return await double.reply_to(await who.mention_bot(double.general, text), finished, timeout=40)
 
 
+async def stopped(double: Double) -> Any:
+    """A reply that only the person who asked could stop, and did."""
+    alice, bob = double.person("alice"), double.person("bob")
+    asked = await alice.mention_bot(double.general, "Count from one to five hundred in words.")
+    running = await double.reply_to(asked, lambda m: labels(m) == ["Stop"] and m.content != "", timeout=40)
+    await (await bob.press(running, "Stop")).shows(lambda m: "Only the person who asked" in m.text)
+    await alice.press(running, "Stop")
+    return running
+
+
 async def test_stop_keeps_what_was_said(double: Double, started: Any) -> None:
     async with started(sampling={"max_tokens": 1500, "temperature": 0.0, "logit_bias": ON_AND_ON}):
-        alice, bob = double.person("alice"), double.person("bob")
-        asked = await alice.mention_bot(double.general, "Count from one to five hundred in words.")
-        running = await double.reply_to(asked, lambda m: labels(m) == ["Stop"] and m.content != "", timeout=40)
-        await (await bob.press(running, "Stop")).shows(lambda m: "Only the person who asked" in m.text)
-        await alice.press(running, "Stop")
+        running = await stopped(double)
         await double.until(lambda: finished(running), timeout=30)
         assert "Stopped." in running.content
 
@@ -53,12 +59,8 @@ async def test_what_waits_for_its_turn_shows_it_and_can_be_stopped(double: Doubl
 async def test_a_reply_of_which_nothing_is_kept_can_be_stopped_too(double: Double, started: Any) -> None:
     async with started(sampling={"max_tokens": 1500, "temperature": 0.0, "logit_bias": ON_AND_ON}):
         await double.commands_synced()
-        alice, bob = double.person("alice"), double.person("bob")
-        await alice.slash("privacy", double.general, mine="keep nothing")
-        asked = await alice.mention_bot(double.general, "Count from one to five hundred in words.")
-        running = await double.reply_to(asked, lambda m: labels(m) == ["Stop"] and m.content != "", timeout=40)
-        await (await bob.press(running, "Stop")).shows(lambda m: "Only the person who asked" in m.text)
-        await alice.press(running, "Stop")
+        await double.person("alice").slash("privacy", double.general, mine="keep nothing")
+        running = await stopped(double)
         await double.until(lambda: labels(running) == [] and "Stopped." in running.content, timeout=40)
 
 

@@ -11,6 +11,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from glasshead.chat import Chat
+from glasshead.chat.one_token import one_token
 from glasshead.errors import UserError
 from glasshead.explain.explanation import Explanation, explain
 from glasshead.explain.turn import Trace, Turn
@@ -22,7 +24,7 @@ from glasshead.plugin.panel import TEMPLATE, Place, Verb, moved
 from glasshead.plugin.preferences import EVERYWHERE, SCOPE, ChannelPreferences, Preferences
 from glasshead.plugin.presence import standing
 from glasshead.plugin.presenter import Room, final_texts
-from glasshead.plugin.probes import Probes, WhatIf
+from glasshead.plugin.probes import WhatIf
 from glasshead.plugin.rereading import Said, unchanged
 from glasshead.predict.engine import ModelIdentity
 from glasshead.predict.prompt import Prompt, Span
@@ -219,15 +221,21 @@ async def test_a_step_without_other_candidates_can_be_typed_over_all_the_same() 
 
 
 async def test_a_typed_token_is_one_of_the_model_that_wrote_the_reply() -> None:
-    @asynccontextmanager
-    async def using(name: str) -> AsyncIterator[Any]:
-        yield SimpleNamespace(vocabulary=SimpleNamespace(tokenise=lambda text, special: [name]))
+    def speaker(name: str) -> Any:
+        vocabulary = SimpleNamespace(tokenise=lambda text, special: [name])
+        return SimpleNamespace(vocabulary=vocabulary, engine=SimpleNamespace(model=SimpleNamespace(name=name)))
 
-    service = cast(Any, SimpleNamespace(chat=SimpleNamespace(models=("usual", "m.gguf"), using=using)))
+    @asynccontextmanager
+    async def other() -> AsyncIterator[Any]:
+        yield speaker("m.gguf")
+
+    chat = Chat(cast(Any, None), speaker("usual"), Sampling(), others={"m.gguf": other})
     turn = explained(1).turn
-    assert await Probes(service)._token(turn, " red") == "m.gguf"
+    async with chat.using_maker(turn) as maker:
+        assert one_token(maker.vocabulary, " red") == "m.gguf"
     gone = replace(turn, model=replace(turn.model, name="gone"))
-    assert await Probes(service)._token(gone, " red") == ""
+    async with chat.using_maker(gone) as maker:
+        assert one_token(maker.vocabulary, " red") == "usual"
 
 
 def test_a_file_is_packed_as_far_as_discord_takes_it() -> None:

@@ -7,10 +7,11 @@ import logging
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 
 from .catalog import Catalog
-from .chat import Chat, Speaker
+from .chat import Chat, Endings, Other, Speaker
 from .chat.what_if import what_if
 from .config import Settings
 from .errors import UserError
@@ -87,7 +88,12 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
                     speaker,
                     sampling,
                     k=settings.explain.candidates,
-                    others={name: partial(speakers.use, name) for name in others},
+                    others={
+                        name: Other(
+                            partial(speakers.use, name), partial(asyncio.to_thread, endings, choices[name].path)
+                        )
+                        for name in others
+                    },
                 )
 
                 async def forget() -> None:
@@ -127,6 +133,13 @@ def _started() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+@cache
+def endings(path: Path) -> Endings:
+    """Of a model's file, its weights left on the disk. Raises UserError."""
+    with Model.load(path, vocab_only=True) as model:
+        return Endings(model.identity, model.vocabulary.ends)
 
 
 def limits(settings: Settings) -> Limits:

@@ -4,13 +4,15 @@ from .events import Done, Event, Queued, Started, Text, Thought
 from .reply import Reply
 from .request import BranchRequest, ReplyRequest, fresh_seed
 from .service import Chat
-from .speaker import Speaker
+from .speaker import Endings, Other, Speaker
 
 __all__ = [
     "BranchRequest",
     "Chat",
     "Done",
+    "Endings",
     "Event",
+    "Other",
     "Queued",
     "Reply",
     "ReplyRequest",

@@ -11,6 +11,7 @@ from dataclasses import replace
 from ..errors import UserError
 from ..explain.same_model import difference
 from ..explain.turn import Turn
+from ..predict.engine import ModelIdentity
 from ..predict.message import Conversation
 from ..predict.prompt import Span
 from ..predict.render import Renderer
@@ -21,7 +22,7 @@ from .names import named
 from .one_token import one_token
 from .reply import Reply
 from .request import BranchRequest, ReplyRequest, fresh_seed
-from .speaker import Others, Speaker
+from .speaker import Endings, Others, Speaker
 from .unlogged import Unlogged
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class Chat:
         if name in ("", self.speaker.engine.model.name):
             yield self.speaker
         elif name in self._others:
-            async with self._others[name]() as speaker:
+            async with self._others[name].use() as speaker:
                 yield speaker
         else:
             raise UserError(f"there is no model {name!r} here: there are {', '.join(self.models)}")
@@ -65,6 +66,19 @@ class Chat:
     def using_maker(self, turn: Turn) -> AbstractAsyncContextManager[Speaker]:
         """The same of the model that made a turn, if there is one of its name; else the usual one."""
         return self.using(turn.model.name if turn.model.name in self._others else "")
+
+    async def ends(self, turn: Turn) -> frozenset[int]:
+        """The tokens that cannot take another's place in a turn: they end a reply of the model that made it.
+
+        Raises UserError where no token can.
+        """
+        speaker = self.speaker
+        if turn.model.name in self._others:
+            found = await self._others[turn.model.name].endings()
+        else:
+            found = Endings(speaker.engine.model, await asyncio.to_thread(lambda: speaker.vocabulary.ends))
+        _require(turn, found.model)
+        return found.ends
 
     def reply(self, request: ReplyRequest) -> Reply:
         """Answer a logged message."""
@@ -160,14 +174,25 @@ class Chat:
     async def _branch(self, reply: Reply, request: BranchRequest) -> None:
         turn = await self.store.turn(request.turn)
         async with self.using_maker(turn) as speaker:
+            _require(turn, speaker.engine.model)
             choice = request.choice
             choice = one_token(speaker.vocabulary, choice) if isinstance(choice, str) else choice
             opening = _branched(turn, request, choice, self.k)
-            if other := difference(turn, speaker.engine.model):
-                raise UserError(f"turn {turn.id} {other}")
             if speaker.vocabulary.is_end(choice):
                 raise UserError(f"token {choice} ends a reply: nothing would follow it")
             await make_turn(self.store, speaker, opening, reply)
+
+
+def _require(turn: Turn, model: ModelIdentity) -> None:
+    """Only the model that made a turn can go on with it, from everything that went in."""
+    if turn.prompt_message is None:
+        raise UserError(f"turn {turn.id} answers a message that was erased: it cannot be branched")
+    if not turn.verifiable:
+        raise UserError(
+            f"part of what turn {turn.id} was made from was erased or is damaged: it cannot be branched"
+        )
+    if other := difference(turn, model):
+        raise UserError(f"turn {turn.id} {other}")
 
 
 def prompt_budget(n_ctx: int, sampling: Sampling) -> int:
@@ -183,8 +208,7 @@ def _branched(turn: Turn, request: BranchRequest, choice: int, k: int) -> Openin
         raise UserError(f"turn {turn.id} has no step {request.step}: it has {turn.first_step} to {last}")
     if not 0 <= choice < turn.model.n_vocab:
         raise UserError(f"token {choice} does not exist: {turn.model.name} has 0 to {turn.model.n_vocab - 1}")
-    if turn.prompt_message is None:
-        raise UserError(f"turn {turn.id} answers a message that was erased: it cannot be branched")
+    assert turn.prompt_message is not None  # _require has seen to it
     start = len(turn.prompt.ids)
     kept = turn.prompt.ids[start - turn.first_step :] if turn.first_step else ()
     new = (*(s.id for s in turn.trace.steps[:step]), choice)

@@ -1,10 +1,10 @@
 """A speaker: one loaded model, ready to be talked to."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from ..predict.engine import Engine
+from ..predict.engine import Engine, ModelIdentity
 from ..predict.render import Renderer
 from ..predict.vocabulary import Vocabulary
 
@@ -23,5 +23,22 @@ class Speaker:
     stop: tuple[str, ...] = ()
 
 
-Others = Mapping[str, Callable[[], AbstractAsyncContextManager[Speaker]]]
-"""Further models by name, each loaded when it is asked for, and kept while it is used."""
+@dataclass(frozen=True, slots=True)
+class Endings:
+    """A model, and the tokens that end a reply of its: nothing is written after them."""
+
+    model: ModelIdentity
+    ends: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A further model. ``use`` loads it when it is asked for, and keeps it while it is used; ``endings`` reads its
+    vocabulary alone."""
+
+    use: Callable[[], AbstractAsyncContextManager[Speaker]]
+    endings: Callable[[], Awaitable[Endings]]
+
+
+Others = Mapping[str, Other]
+"""Further models by name."""

@@ -90,7 +90,8 @@ class ModelActions:
     async def score(self, turn: Turn) -> Scored:
         """Prompt and reply in one pass. Nothing is logged: it needs the model, not the log."""
         if self._chat is not None:
-            return await score(self._chat.speaker.engine, turn)
+            async with self._chat.using_maker(turn) as speaker:
+                return await score(speaker.engine, turn)
         async with self._engine(turn) as engine:
             return await score(engine, turn)
 

@@ -110,16 +110,15 @@ class Probes:
         await tell(interaction, said, file)
 
     async def _ask_what_if(self, interaction: discord.Interaction[Any], place: Place, show: Show) -> None:
-        explanation = await in_time(self._explanation(place.turn))
+        explanation, ends = await in_time(self._branchable(place))
+        await interaction.response.send_modal(WhatIf(self, explanation, place, ends, show))
+
+    async def _branchable(self, place: Place) -> tuple[Explanation, frozenset[int]]:
+        """What is explained, and the tokens that a what-if there cannot take."""
+        explanation = await self._explanation(place.turn)
         if place.step >= len(explanation.tokens):
             raise UserError(f"turn {place.turn} has no step {place.step} any more")
-        await interaction.response.send_modal(WhatIf(self, explanation, place, show))
-
-    def ends(self, turn: Turn, token: int) -> bool:
-        """Whether a reply ends with the token, so that nothing can be written after it. Known of the usual model's
-        alone: another one may not be loaded."""
-        speaker = self._service.chat.speaker
-        return speaker.engine.model.sha256 == turn.model.sha256 and speaker.vocabulary.is_end(token)
+        return explanation, await self._service.chat.ends(explanation.turn)
 
     async def branch(
         self, interaction: discord.Interaction[Any], place: Place, choice: int | str, *, fresh: bool, show: Show
@@ -165,11 +164,14 @@ class Probes:
 class WhatIf(discord.ui.Modal):
     """Which token instead, and on which draws."""
 
-    def __init__(self, probes: Probes, explanation: Explanation, place: Place, show: Show) -> None:
+    def __init__(
+        self, probes: Probes, explanation: Explanation, place: Place, ends: frozenset[int], show: Show
+    ) -> None:
+        """``ends``: the tokens after which nothing could be written."""
         super().__init__(title=f"What if, at step {place.step} of turn {place.turn}?"[:45])
         self._probes, self._place, self._show = probes, place, show
         others = [c for c in explanation.step(place.step).candidates if not c.chosen]
-        candidates = [c for c in others if not probes.ends(explanation.turn, c.id)][:25]
+        candidates = [c for c in others if c.id not in ends][:25]
         self._choice: discord.ui.Select[Any] = discord.ui.Select(
             required=False,
             options=[

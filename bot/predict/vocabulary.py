@@ -106,6 +106,11 @@ class Vocabulary:
         return bool(llama_cpp.llama_vocab_is_eog(self._pointer, id))
 
     @cached_property
+    def ends(self) -> frozenset[int]:
+        """The tokens that end a reply."""
+        return frozenset(filter(self.is_end, range(self.n_tokens)))
+
+    @cached_property
     def special(self) -> dict[int, str]:
         """Every special token and its text."""
         ids = (id for id, attributes in enumerate(self._attributes) if attributes & _SPECIAL_BITS)

@@ -412,6 +412,9 @@ async def test_a_branch_needs_the_model_that_made_the_turn_and_its_adapter(room:
     )
     with pytest.raises(UserError, match=rf"turn {made} was made with the adapter abab.*not with no adapter"):
         await room.branch(made, 0, turn.trace.steps[0].top[1].id)
+    with pytest.raises(UserError, match=rf"turn {made} was made with the adapter abab"):
+        await room.chat.ends(await room.turn(made))
+    assert END in await room.chat.ends(turn)
 
 
 async def test_a_branch_that_cannot_be_is_refused(room: Room) -> None:

@@ -29,8 +29,7 @@ class _Named:
 class _Words:
     """What is asked of its vocabulary: which tokens end a reply."""
 
-    def is_end(self, token: int) -> bool:
-        return token == 0
+    ends = frozenset((0,))
 
 
 class Scripted(Chat):

@@ -182,11 +182,11 @@ async def test_an_end_of_turn_is_not_offered_as_a_what_if(room: Room) -> None:
     step = turn.trace.steps[0]
     listed = replace(step, top=(*step.top[:4], Candidate(end, step.top[4].logprob)))
     explanation = explain(replace(turn, trace=replace(turn.trace, steps=(listed,), pieces=turn.trace.pieces[:1])))
-    probes = Probes(room.service)
-    modal = WhatIf(probes, explanation, Place(turn.id, 0, "probability", 1), show=None)  # type: ignore[arg-type]
+    ends = await room.service.chat.ends(turn)
+    place = Place(turn.id, 0, "probability", 1)
+    modal = WhatIf(Probes(room.service), explanation, place, ends, show=None)  # type: ignore[arg-type]
     offered = [int(option.value) for option in modal._choice.options]
     assert offered == [c.id for c in step.top[:4] if c.id != step.id]
-    assert not probes.ends(replace(turn, model=replace(turn.model, sha256="f" * 64)), end)
 
 
 async def test_shared_panels_are_stepped_by_all_and_probed_by_the_opener(room: Room) -> None:

@@ -1,5 +1,6 @@
 """What needs no Discord: files, the end of a reply, chains that changed, presence, preferences."""
 
+import asyncio
 import io
 import re
 import zipfile
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from glasshead.chat import Chat
+from glasshead.chat import Chat, Endings, Other, Speaker
 from glasshead.chat.one_token import one_token
 from glasshead.errors import UserError
 from glasshead.explain.explanation import Explanation, explain
@@ -31,6 +32,7 @@ from glasshead.predict.prompt import Prompt, Span
 from glasshead.predict.sampling import Sampling
 from glasshead.predict.step import Candidate, Step
 from glasshead.store import Store
+from glasshead.wiring import endings
 
 
 @pytest.mark.parametrize(
@@ -204,7 +206,7 @@ def explained(*ranks: int) -> Explanation:
         id=3, session=1, model=model, prompt=Prompt((1,), (Span(0, 1, "typed", "user", 1),)), prompt_pieces=(b"?",),
         sampling=Sampling(), seed=1, first_step=0, trace=Trace(steps, tuple(b"a" for _ in steps), 2), schedule=(),
         status="ok", finish="length", error=None, reply="a" * len(steps), reasoning="", n_cached=0, timings=None,
-        created_us=0, app_version="",
+        created_us=0, app_version="", prompt_message=1,
     )  # fmt: skip
     return explain(turn)
 
@@ -212,12 +214,13 @@ def explained(*ranks: int) -> Explanation:
 async def test_a_step_without_other_candidates_can_be_typed_over_all_the_same() -> None:
     explanation = explained(1)
     place, show = Place(3, 0, "probability", 7), cast(Any, None)
-    probes = cast(Any, SimpleNamespace(ends=lambda turn, token: False))
-    assert len(WhatIf(probes, explanation, place, show).children) == 3
+    probes, none = cast(Any, None), frozenset[int]()
+    assert len(WhatIf(probes, explanation, place, none, show).children) == 3
     (step,) = explanation.turn.trace.steps
     trace = replace(explanation.turn.trace, steps=(replace(step, top=step.top[:1]),))
     alone = explain(replace(explanation.turn, trace=trace))
-    assert len(WhatIf(probes, alone, place, show).children) == 2
+    assert len(WhatIf(probes, alone, place, none, show).children) == 2
+    assert len(WhatIf(probes, explanation, place, frozenset((2,)), show).children) == 2
 
 
 async def test_a_typed_token_is_one_of_the_model_that_wrote_the_reply() -> None:
@@ -229,13 +232,28 @@ async def test_a_typed_token_is_one_of_the_model_that_wrote_the_reply() -> None:
     async def other() -> AsyncIterator[Any]:
         yield speaker("m.gguf")
 
-    chat = Chat(cast(Any, None), speaker("usual"), Sampling(), others={"m.gguf": other})
+    chat = Chat(cast(Any, None), speaker("usual"), Sampling(), others={"m.gguf": Other(other, cast(Any, None))})
     turn = explained(1).turn
     async with chat.using_maker(turn) as maker:
         assert one_token(maker.vocabulary, " red") == "m.gguf"
     gone = replace(turn, model=replace(turn.model, name="gone"))
     async with chat.using_maker(gone) as maker:
         assert one_token(maker.vocabulary, " red") == "usual"
+
+
+async def test_what_ends_a_reply_is_known_of_the_model_that_wrote_it(model_path: Path) -> None:
+    async def of_another() -> Endings:
+        return await asyncio.to_thread(endings, model_path)
+
+    usual = Speaker(cast(Any, SimpleNamespace(model=explained(1).turn.model)), cast(Any, None), cast(Any, None))
+    chat = Chat(cast(Any, None), usual, Sampling(), others={"b": Other(cast(Any, None), of_another)})
+    turn = explained(1).turn
+    its = replace(turn, model=replace((await of_another()).model, name="b"))
+    assert {2} <= await chat.ends(its) < set(range(49152))
+    with pytest.raises(UserError, match=r"made by b \(Q8_0, sha256 0000.*not by SmolLM2-135M-Instruct\.Q4_1"):
+        await chat.ends(replace(turn, model=replace(turn.model, name="b")))
+    with pytest.raises(UserError, match="was erased"):
+        await chat.ends(replace(its, verifiable=False))
 
 
 def test_a_file_is_packed_as_far_as_discord_takes_it() -> None:

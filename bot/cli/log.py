@@ -31,7 +31,7 @@ class Commands(Lazy):
             "Tag a turn: `glasshead log tag 12 funny`, and back: `glasshead log tag 12 -- -funny`.",
         ),
         "note": ("log_marks:note", "Write a note on a turn, or on some tokens of its reply."),
-        "rate": ("log_marks:rate", "Rate a reply, 1 to 5."),
+        "rate": ("log_marks:rate", "Rate a reply, 1 to 5: each author once, the last time counts."),
         "stats": (
             "log_marks:stats",
             "Turns, tokens, speed, perplexity, ends and ratings: by day, model, server or user.",

@@ -19,6 +19,7 @@ from .printing import print_json
 from .table import line, show_table, sparkline
 
 TurnArgument = Annotated[int, typer.Argument(help="The turn's number, as `glasshead log show` lists it.")]
+Author = Annotated[str, typer.Option(help="Who says it.")]
 
 
 def compare(
@@ -85,6 +86,7 @@ def compare(
 def tag(
     turn: TurnArgument,
     names: Annotated[list[str], typer.Argument(help="Tags; -NAME (after --) takes one away.")],
+    author: Author = "",
     config: Config = None,
 ) -> None:
     """Tag a turn: `glasshead log tag 12 funny`, and back: `glasshead log tag 12 -- -funny`."""
@@ -94,7 +96,7 @@ def tag(
             if name.startswith("-"):
                 await write("remove_tag", turn=turn, name=name[1:])
             else:
-                await write("add_tag", turn=turn, name=name)
+                await write("add_tag", turn=turn, name=name, author=author)
 
     writing(config, work)
 
@@ -103,7 +105,7 @@ def note(
     turn: TurnArgument,
     text: Annotated[str, typer.Argument(help="What there is to say.")],
     tokens: Annotated[str, typer.Option(help="On some tokens only: FIRST or FIRST-LAST, counted from 0.")] = "",
-    author: Annotated[str, typer.Option(help="Who says it.")] = "",
+    author: Author = "",
     config: Config = None,
 ) -> None:
     """Write a note on a turn, or on some tokens of its reply."""
@@ -127,12 +129,13 @@ def _span(tokens: str) -> tuple[int | None, int | None]:
 def rate(
     turn: TurnArgument,
     stars: Annotated[int, typer.Argument(min=0, max=5, help="1 to 5; 0 takes the rating back.")],
+    author: Author = "",
     config: Config = None,
 ) -> None:
-    """Rate a reply, 1 to 5."""
+    """Rate a reply, 1 to 5: each author once, the last time counts."""
 
     async def work(write: Write) -> None:
-        await write("rate", turn=turn, stars=stars or None)
+        await write("rate", turn=turn, stars=stars or None, author=author)
 
     writing(config, work)
 

@@ -123,18 +123,22 @@ def _turn_line(turn: TurnRow, marks: Marks | None) -> str:
     if not turn.verifiable:
         facts.append("can no longer be verified: part of its prompt was erased")
     if marks is not None:
-        if marks.stars is not None:
-            facts.append("★" * marks.stars)
-        facts += [f"#{line(name)}" for name in marks.tags]
+        facts += ["★" * rating.stars + _by(rating.author) for rating in marks.ratings]
+        facts += [f"#{line(tag.name)}{_by(tag.author)}" for tag in marks.tags]
         up = sum(value > 0 for _, value, _ in marks.thumbs)
         down = len(marks.thumbs) - up
         facts += [f"👍 {up}"] * bool(up) + [f"👎 {down}"] * bool(down)
-    notes = [] if marks is None else [f"    {_place(n.first, n.last)}{line(n.text)}" for n in marks.notes]
-    return "\n".join(["  · " + " · ".join(facts), *notes])
+    notes = () if marks is None else marks.notes
+    said = [f"    {_place(note.first, note.last)}{_by(note.author)}: {line(note.text)}" for note in notes]
+    return "\n".join(["  · " + " · ".join(facts), *said])
 
 
 def _place(first: int | None, last: int | None) -> str:
-    return "note: " if first is None else f"note on {first}: " if first == last else f"note on {first} to {last}: "
+    return "note" if first is None else f"note on {first}" if first == last else f"note on {first} to {last}"
+
+
+def _by(author: str) -> str:
+    return f" by {line(author)}" if author else ""
 
 
 def search(  # noqa: PLR0917

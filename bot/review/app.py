@@ -47,6 +47,7 @@ def create_app(
     app.state.templates = environment()
     app.state.writing = asyncio.Lock()
     app.state.caches = caches
+    app.state.reviewer = ""
     app.state.jobs = Jobs(actions)
     app.state.palette = stylesheet()
     return app

@@ -14,6 +14,7 @@ from .jobs import start
 from .keys import key
 
 NOTE_LIMIT = 10_000
+NAME_LIMIT = 80
 BODY_LIMIT = 100_000  # bytes
 
 Form = dict[str, str]
@@ -27,13 +28,18 @@ async def change(request: Request) -> Response:
     turn, what = request.path_params["id"], request.path_params["what"]
     if what in ("prove", "loss", "branch"):
         return await start(request, turn, what, form)
-    if what not in _MARKS:
-        raise UserError("there is no such change")
-    call, arguments = _MARKS[what](turn, form)
     state = request.app.state
-    # One at a time: we may have to become the log's owner, and are not twice.
-    async with state.writing, writer(state.store.database.path, state.caches) as write:
-        await write(call, **arguments)
+    if what == "reviewer":
+        state.reviewer = form.get("author", "").strip()[:NAME_LIMIT]
+    elif what in _MARKS:
+        call, arguments = _MARKS[what](turn, form)
+        if call in _SIGNED:
+            arguments["author"] = state.reviewer
+        # One at a time: we may have to become the log's owner, and are not twice.
+        async with state.writing, writer(state.store.database.path, state.caches) as write:
+            await write(call, **arguments)
+    else:
+        raise UserError("there is no such change")
     step = key(form.get("first"))
     return RedirectResponse(f"/turn/{turn}{'' if step is None else f'?step={step}'}#marks", 303)
 
@@ -60,7 +66,7 @@ def _note(turn: int, form: Form) -> Call:
     if len(text) > NOTE_LIMIT:
         raise UserError(f"a note holds {NOTE_LIMIT:,} characters at most, not {len(text):,}")
     span = {"first": number(form, "first"), "last": number(form, "last")}
-    return "add_note", {"turn": turn, "text": text, "author": form.get("author", "")[:80], **span}
+    return "add_note", {"turn": turn, "text": text, **span}
 
 
 def _unnote(turn: int, form: Form) -> Call:
@@ -74,6 +80,8 @@ _MARKS: dict[str, Callable[[int, Form], Call]] = {
     "note": _note,
     "unnote": _unnote,
 }
+_SIGNED = ("rate", "add_tag", "add_note")
+"""Writes that say who made the mark: the one browser the page is open to has one reviewer before it."""
 
 
 async def _form(request: Request) -> Form:

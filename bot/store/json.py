@@ -64,12 +64,13 @@ def turn_json(row: TurnRow) -> Json:
 
 def marks_json(marks: Marks | None) -> Json:
     if marks is None:
-        return {"stars": None, "rated_us": None, "tags": [], "tagged_us": [], "notes": [], "thumbs": []}
+        return marks_json(Marks(0))
     return {
         "stars": marks.stars,
-        "rated_us": marks.rated_us,
-        "tags": list(marks.tags),
-        "tagged_us": list(marks.tagged_us),
+        "ratings": [asdict(rating) for rating in marks.ratings],
+        "tags": [tag.name for tag in marks.tags],
+        "tagged_by": [tag.author for tag in marks.tags],
+        "tagged_us": [tag.created_us for tag in marks.tags],
         "notes": [
             {"note": n.id, "first": n.first, "last": n.last, "text": n.text, "author": n.author,
              "created_us": n.created_us}

@@ -1,7 +1,11 @@
-"""What people think of a turn: thumbs from Discord, reviewers' stars, tags and notes."""
+"""What people think of a turn: thumbs from Discord, reviewers' stars, tags and notes.
+
+A reviewer is a name, "" too. Each has one rating a turn; a tag is on a turn once, whoever gives it again.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -32,25 +36,50 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Rating:
+    """A reviewer's, 1 to 5."""
+
+    stars: int
+    author: str
+    created_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    name: str
+    author: str
+    created_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Marks:
-    """``stars`` 1 to 5 or None; ``thumbs`` are (person's Discord id, -1 or 1, note). And when each was given."""
+    """``thumbs`` are (person's Discord id, -1 or 1, note), and when each was given."""
 
     turn: int
-    stars: int | None
-    tags: tuple[str, ...]
-    notes: tuple[Note, ...]
-    thumbs: tuple[tuple[int | None, int, str], ...]
-    rated_us: int | None = None
-    tagged_us: tuple[int, ...] = ()
+    ratings: tuple[Rating, ...] = ()
+    tags: tuple[Tag, ...] = ()
+    notes: tuple[Note, ...] = ()
+    thumbs: tuple[tuple[int | None, int, str], ...] = ()
     thumbed_us: tuple[int, ...] = ()
 
+    @property
+    def stars(self) -> float | None:
+        """The mean of the ratings."""
+        return fmean(rating.stars for rating in self.ratings) if self.ratings else None
 
-def rate(connection: sa.Connection, turn_id: int, stars: int | None, at_us: int | None = None) -> None:
-    """A reviewer's rating, 1 to 5; None takes it back. Given now, or ``at_us``."""
+    def stars_of(self, author: str) -> int | None:
+        """What a reviewer gave."""
+        return next((rating.stars for rating in self.ratings if rating.author == author), None)
+
+
+def rate(
+    connection: sa.Connection, turn_id: int, stars: int | None, *, author: str = "", at_us: int | None = None
+) -> None:
+    """A reviewer's rating, 1 to 5, in place of theirs before; None takes it back. Given now, or ``at_us``."""
     if stars is not None and not 1 <= stars <= 5:
         raise UserError(f"a rating is 1 to 5, not {stars}")
     require_turn(connection, turn_id)
-    mine = sa.and_(feedback.c.turn_id == turn_id, feedback.c.source == STARS)
+    mine = sa.and_(feedback.c.turn_id == turn_id, feedback.c.source == STARS, feedback.c.author == author)
     _count(connection, turn_id, mine, -1)
     connection.execute(feedback.delete().where(mine))
     if stars is not None:
@@ -58,6 +87,7 @@ def rate(connection: sa.Connection, turn_id: int, stars: int | None, at_us: int 
             "turn_id": turn_id,
             "source": STARS,
             "value": stars,
+            "author": author,
             "created_us": now_us() if at_us is None else at_us,
         }
         connection.execute(feedback.insert().values(values))
@@ -90,10 +120,12 @@ def _count(connection: sa.Connection, turn_id: int, which: sa.ColumnElement[bool
             add(connection, turn_id, thumbs_up=sign * (value > 0), thumbs_down=sign * (value < 0))
 
 
-def add_tag(connection: sa.Connection, turn_id: int, name: str, at_us: int | None = None) -> None:
+def add_tag(
+    connection: sa.Connection, turn_id: int, name: str, *, author: str = "", at_us: int | None = None
+) -> None:
     require_turn(connection, turn_id)
     created_us = now_us() if at_us is None else at_us
-    values = {"turn_id": turn_id, "name": _tag_name(name), "created_us": created_us}
+    values = {"turn_id": turn_id, "name": _tag_name(name), "created_us": created_us, "author": author}
     connection.execute(insert(tag).values(values).on_conflict_do_nothing())
 
 
@@ -160,17 +192,17 @@ def _marks(connection: sa.Connection, which: sa.ColumnElement[bool]) -> dict[int
     def rows(query: Any) -> Any:
         return connection.execute(query.where(which)).all()
 
-    stars: dict[int, tuple[int, int]] = {}
+    ratings: dict[int, list[Rating]] = {}
     thumbs: dict[int, list[Any]] = {}
     given = sa.select(feedback, person.c.discord_id).join(turn, turn.c.id == feedback.c.turn_id)
     for row in rows(given.outerjoin(person, person.c.id == feedback.c.person_id).order_by(feedback.c.id)):
         if row.source == STARS:
-            stars[row.turn_id] = row.value, row.created_us
+            ratings.setdefault(row.turn_id, []).append(Rating(row.value, row.author, row.created_us))
         else:
             thumbs.setdefault(row.turn_id, []).append(row)
-    tags: dict[int, list[Any]] = {}
+    tags: dict[int, list[Tag]] = {}
     for row in rows(sa.select(tag).join(turn, turn.c.id == tag.c.turn_id).order_by(tag.c.name)):
-        tags.setdefault(row.turn_id, []).append(row)
+        tags.setdefault(row.turn_id, []).append(Tag(row.name, row.author, row.created_us))
     notes: dict[int, list[Note]] = {}
     for row in rows(sa.select(annotation).join(turn, turn.c.id == annotation.c.turn_id).order_by(annotation.c.id)):
         note = Note(row.id, row.turn_id, row.first, row.last, row.note, row.author, row.created_us)
@@ -178,13 +210,11 @@ def _marks(connection: sa.Connection, which: sa.ColumnElement[bool]) -> dict[int
     return {
         id_: Marks(
             turn=id_,
-            stars=stars[id_][0] if id_ in stars else None,
-            tags=tuple(row.name for row in tags.get(id_, ())),
+            ratings=tuple(ratings.get(id_, ())),
+            tags=tuple(tags.get(id_, ())),
             notes=tuple(notes.get(id_, ())),
             thumbs=tuple((row.discord_id, row.value, row.note) for row in thumbs.get(id_, ())),
-            rated_us=stars[id_][1] if id_ in stars else None,
-            tagged_us=tuple(row.created_us for row in tags.get(id_, ())),
             thumbed_us=tuple(row.created_us for row in thumbs.get(id_, ())),
         )
-        for id_ in sorted({*stars, *thumbs, *tags, *notes})
+        for id_ in sorted({*ratings, *thumbs, *tags, *notes})
     }

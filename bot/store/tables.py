@@ -252,6 +252,7 @@ feedback = sa.Table(
     sa.Column("value", sa.Integer, nullable=False, comment="discord: -1, 1; review: 1 to 5"),
     sa.Column("note", Text, nullable=False, server_default=""),
     sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.Column("author", Text, nullable=False, server_default="", comment="review: its name"),
     sa.Index("feedback_turn", "turn_id", "source"),
     sa.Index("feedback_value", "source", "value", "turn_id"),
     sa.Index("feedback_person", "person_id", sqlite_where=sa.text("person_id IS NOT NULL")),
@@ -276,6 +277,7 @@ tag = sa.Table(
     sa.Column("turn_id", Id, sa.ForeignKey("turn.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("name", Text, primary_key=True),
     sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.Column("author", Text, nullable=False, server_default="", comment="who gave it first"),
     sa.Index("tag_name", "name", "turn_id"),
     sqlite_with_rowid=False,
 )

@@ -233,11 +233,13 @@ def _import_turn(  # noqa: PLR0917
 
 
 def _import_marks(connection: sa.Connection, turn_id: int, values: Json) -> None:
-    # Exports of older versions do not say when.
-    if values["stars"] is not None:
-        marking.rate(connection, turn_id, values["stars"], values.get("rated_us"))
-    for name, tagged_us in zip_longest(values["tags"], values.get("tagged_us", ())):
-        marking.add_tag(connection, turn_id, name, tagged_us)
+    # Exports of older versions have one rating a turn, and do not say whose, or when.
+    alone = {"stars": values["stars"], "author": "", "created_us": values.get("rated_us")}
+    for given in values.get("ratings", () if alone["stars"] is None else (alone,)):
+        marking.rate(connection, turn_id, given["stars"], author=given["author"], at_us=given["created_us"])
+    tags = values["tags"]
+    for name, author, tagged_us in zip_longest(tags, values.get("tagged_by", ()), values.get("tagged_us", ())):
+        marking.add_tag(connection, turn_id, name, author=author or "", at_us=tagged_us)
     for note in values["notes"]:
         fields = {name: note[name] for name in ("first", "last", "author", "created_us")}
         connection.execute(annotation.insert().values(turn_id=turn_id, note=note["text"], **fields))

@@ -14,12 +14,12 @@ from .models import unpack_pieces
 from .store import Store
 
 
-async def rate(store: Store, *, turn: int, stars: int | None) -> None:
-    await store.database.write(lambda c: marks.rate(c, turn, stars))
+async def rate(store: Store, *, turn: int, stars: int | None, author: str = "") -> None:
+    await store.database.write(lambda c: marks.rate(c, turn, stars, author=author))
 
 
-async def add_tag(store: Store, *, turn: int, name: str) -> None:
-    await store.database.write(lambda c: marks.add_tag(c, turn, name))
+async def add_tag(store: Store, *, turn: int, name: str, author: str = "") -> None:
+    await store.database.write(lambda c: marks.add_tag(c, turn, name, author=author))
 
 
 async def remove_tag(store: Store, *, turn: int, name: str) -> None:

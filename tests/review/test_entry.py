@@ -62,7 +62,7 @@ def test_other_methods_are_refused(method: str, site: Site) -> None:
     assert site.ask("/", method=method).status == 405
 
 
-@pytest.mark.parametrize("what", ["rate", "tag", "untag", "note", "unnote", "prove", "loss", "branch"])
+@pytest.mark.parametrize("what", ["rate", "tag", "untag", "note", "unnote", "reviewer", "prove", "loss", "branch"])
 def test_a_change_needs_the_forms_secret(what: str, site: Site, log: Log) -> None:
     form = {"stars": "5", "name": "x", "text": "x", "step": "0", "choice": "1"}
     for secret in ({}, {"csrf": ""}, {"csrf": "guess"}):

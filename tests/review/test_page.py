@@ -55,8 +55,9 @@ def test_tokens_are_walked_through_by_keys(tab: Tab, log: Log) -> None:
     page.keyboard.press("l")
     expect(page.locator("#scope")).to_have_attribute("data-layer", "surprisal")
     page.keyboard.press("u")
-    unsure = page.locator("#scope").get_attribute("data-unsure").split()[0]
-    expect(page.locator("#step .walk")).to_contain_text(f"{unsure} /")
+    unsure = page.locator("#scope").get_attribute("data-unsure").split()
+    following = unsure[(unsure.index("1") + 1) % len(unsure)] if "1" in unsure else unsure[0]
+    expect(page.locator("#step .walk")).to_contain_text(f"{following} /")
     page.keyboard.press("?")
     expect(page.locator("#help")).to_be_visible()
     assert tab.alarms == []
@@ -91,8 +92,8 @@ def test_what_the_model_saw_is_all_there(tab: Tab, log: Log) -> None:
 
 def test_a_reply_is_rated_tagged_and_noted(tab: Tab, log: Log) -> None:
     page = tab.go(f"/turn/{log.turns[1]}?step=1")
-    page.get_by_label("4 of 5").click()
-    expect(page.get_by_label("4 of 5")).to_have_attribute("aria-pressed", "true")
+    page.get_by_label("4 of 5", exact=True).click()
+    expect(page.get_by_label("4 of 5", exact=True)).to_have_attribute("aria-pressed", "true")
     page.get_by_label("New tag").fill("fruity")
     page.get_by_role("button", name="Add tag").click()
     page.get_by_label("A note").fill("Why this\n<b>one</b>?")
@@ -109,8 +110,15 @@ def test_a_reply_is_rated_tagged_and_noted(tab: Tab, log: Log) -> None:
     expect(page.locator("#marks .tag")).to_have_count(0)
     page.get_by_role("button", name="Delete").click()
     expect(page.locator(".remark")).to_have_count(0)
+    page.get_by_label("You mark as").fill("Bo")
+    page.get_by_role("button", name="Change name").click()
+    page.get_by_label("2 of 5", exact=True).click()
+    expect(page.get_by_role("img", name="rated 4 of 5")).to_be_visible()
+    page.get_by_label("You mark as").fill("")
+    page.get_by_role("button", name="Change name").click()
+    expect(page.get_by_role("img", name="rated 2 of 5 by Bo")).to_be_visible()
     page.get_by_role("button", name="take back").click()
-    expect(page.get_by_label("4 of 5")).not_to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_label("4 of 5", exact=True)).not_to_have_attribute("aria-pressed", "true")
     assert tab.alarms == []
 
 

@@ -68,7 +68,7 @@ def test_list_and_show_as_json(path: Path):
         (2, "5", "ok", 12),
     ]
     assert shown["turns"][0]["marks"] == {
-        "stars": None, "rated_us": None, "tags": [], "tagged_us": [], "notes": [], "thumbs": [],
+        "stars": None, "ratings": [], "tags": [], "tagged_by": [], "tagged_us": [], "notes": [], "thumbs": [],
     }  # fmt: skip
 
 
@@ -99,11 +99,20 @@ def test_search_and_marks(path: Path):
     log(path, "tag", "1", "odd", "funny")
     log(path, "tag", "1", "--", "-funny")
     log(path, "rate", "1", "5")
-    assert log(path, "note", "1", "look here", "--tokens", "2-3").strip() == "note 1"
+    for author, stars in (("Ann", "1"), ("Bo", "4"), ("Ann", "2")):
+        log(path, "rate", "1", stars, "--author", author)
+    assert log(path, "note", "1", "look here", "--tokens", "2-3", "--author", "Bo").strip() == "note 1"
     (hit,) = json.loads(log(path, "search", "general", "tag:odd", "rating:5", "--json"))["hits"]
     assert (hit["turn"], hit["snippet"]) == (1, ["", "general", " talk"])
     shown = log(path, "show", "1")
-    assert "★★★★★ · #odd" in shown and "note on 2 to 3: look here" in shown
+    assert "★★★★★ · ★★★★ by Bo · ★★ by Ann · #odd" in shown and "note on 2 to 3 by Bo: look here" in shown
+    (mean, *_) = [t["marks"] for t in json.loads(log(path, "show", "1", "--json"))["turns"]]
+    assert mean["stars"] == pytest.approx(11 / 3)
+    assert [(r["author"], r["stars"]) for r in mean["ratings"]] == [("", 5), ("Bo", 4), ("Ann", 2)]
+    for query, found in (("rating:2", 1), ("rating:>=5", 1), ("rating:1", 0), ("rating:3", 0)):
+        assert len(json.loads(log(path, "search", "general", query, "--json"))["hits"]) == found, query
+    log(path, "rate", "1", "0", "--author", "Ann")
+    assert "by Ann" not in log(path, "show", "1")
     assert log(path, "search", "tag:funny").splitlines() == ["session\tturn\twho\twhen\ttext"]
 
 

@@ -75,7 +75,8 @@ async def used(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 async def test_sums_are_what_adding_up_the_turns_gives(used: Store):
-    await used.database.write(lambda c: marks.rate(c, 1, None))
+    for turn_id, stars, author in ((1, 4, "Ann"), (1, 2, "Bo"), (1, 5, "Ann"), (1, None, ""), (6, None, "Bo")):
+        await used.database.write(lambda c, t=turn_id, s=stars, a=author: marks.rate(c, t, s, author=a))
     await used.database.read(assert_true)
 
 
@@ -127,6 +128,7 @@ async def test_an_upgrade_fills_the_months(used: Store):
             "CREATE INDEX turn_requester ON turn (requester_id, id) WHERE requester_id IS NOT NULL",
             "ALTER TABLE turn DROP COLUMN channel_id", "ALTER TABLE turn DROP COLUMN guild_id",
             "ALTER TABLE model DROP COLUMN cpu", "ALTER TABLE model DROP COLUMN gpu_layers",
+            "ALTER TABLE feedback DROP COLUMN author", "ALTER TABLE tag DROP COLUMN author",
             "UPDATE alembic_version SET version_num = '0001'",
         ):  # fmt: skip
             connection.exec_driver_sql(statement)

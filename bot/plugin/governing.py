@@ -176,6 +176,8 @@ class Governing(ServiceCog, name="Glasshead administration"):
             f"gateway   {self.bot.latency * 1000:.0f} ms",
             f"up        {uptime // 3600} h {uptime // 60 % 60} min",
         ]
+        if trouble := chat.speaker.engine.trouble:
+            lines.append(f"engine    {trouble}")
         await tell(interaction, "```\n" + "\n".join(lines) + "\n```")
 
     async def _newest(self) -> list[int]:

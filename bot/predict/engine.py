@@ -108,6 +108,11 @@ class Engine(Protocol):
         """Tokens one sequence may hold, prompt and reply together."""
         ...
 
+    @property
+    def trouble(self) -> str | None:
+        """The last fault since it was started, and what came of it, in a line; None if there was none."""
+        ...
+
     def generate(
         self,
         prompt: Sequence[int],

@@ -5,6 +5,7 @@ import json
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from . import library
@@ -17,6 +18,7 @@ from .model import Model
 from .prefix import PrefixCache
 from .queue import FairQueue
 from .reply import End, Reply
+from .rounds import Inbox, Rounds
 from .sampler import check
 from .sampling import Sampling
 from .scoring import ScoreJob
@@ -78,31 +80,16 @@ class LocalEngine:
         self._n_ctx = settings.positions(trained)
         if not 16 <= self._n_ctx <= max(16, trained):
             raise EngineError("bad_settings", f"n_ctx is {self._n_ctx}: this model can do 16 to {trained}")
-        governor = Governor(settings.threads or available_cores())
-        context = Context(
-            model,
-            n_ctx=self._n_ctx,
-            streams=settings.streams,
-            threads=governor.threads,
-            n_batch=settings.n_batch,
-        )
-        tells = context.has_gpu or model.adapter is not None or tells_rows(model.header)
-        folder, most = settings.spill_folder, settings.spill_bytes
-        spill = Spill(folder, _cache_key(model.identity, settings.streams), most) if folder else None
-        cache = PrefixCache(memory=settings.cache_bytes, can_trim=not model.is_recurrent, spill=spill)
+        self._governor = Governor(settings.threads or available_cores())
         self._loop = loop or asyncio.get_running_loop()
         self._mailbox = Mailbox(self._loop)
         self._queue = FairQueue(settings.max_waiting, settings.max_per_user)
-        self._worker = Worker(
-            model,
-            context,
-            cache=cache,
-            governor=governor,
-            queue=self._queue,
-            mailbox=self._mailbox,
-            k=settings.k,
-            tells=tells,
-        )
+        inbox = Inbox(self._queue)
+        try:
+            self._worker = Worker(partial(self._rounds, inbox), inbox, self._mailbox)
+        except BaseException:
+            self._mailbox.close()
+            raise
         self._scoring: list[str] = []
         """For whom texts are being scored."""
         self._worker.start()
@@ -131,6 +118,11 @@ class LocalEngine:
     def n_ctx(self) -> int:
         """Tokens one sequence may hold, prompt and reply together."""
         return self._n_ctx
+
+    @property
+    def trouble(self) -> str | None:
+        """The last fault since it was started, and what came of it, in a line; None if there was none."""
+        return self._worker.trouble
 
     def generate(
         self,
@@ -200,6 +192,29 @@ class LocalEngine:
         """End every running reply with this reason, and begin no other; the vocabulary can still be read."""
         self._worker.stop(reason)
         await asyncio.to_thread(self._worker.join)
+
+    def _rounds(self, inbox: Inbox) -> Rounds:
+        """A context, and what serves from it. Raises EngineError where there is no memory."""
+        model, settings = self._model, self._settings
+        context = Context(
+            model,
+            n_ctx=self._n_ctx,
+            streams=settings.streams,
+            threads=self._governor.threads,
+            n_batch=settings.n_batch,
+        )
+        folder, most = settings.spill_folder, settings.spill_bytes
+        spill = Spill(folder, _cache_key(model.identity, settings.streams), most) if folder else None
+        return Rounds(
+            model,
+            context,
+            cache=PrefixCache(memory=settings.cache_bytes, can_trim=not model.is_recurrent, spill=spill),
+            governor=self._governor,
+            inbox=inbox,
+            mailbox=self._mailbox,
+            k=settings.k,
+            tells=context.has_gpu or model.adapter is not None or tells_rows(model.header),
+        )
 
     def _checked(self, tokens: Sequence[int], most: int) -> list[int]:
         ids = [int(token) for token in tokens]

@@ -115,10 +115,12 @@ class PrefixCache:
         """Write what is only in memory, and wait until it is on disk."""
         if self._spill is None:
             return
-        for entry in list(self._in_memory.values()):
-            self._write(entry)
-        self._shrink_disk()
-        self._spill.close()
+        try:
+            for entry in list(self._in_memory.values()):
+                self._write(entry)
+            self._shrink_disk()
+        finally:
+            self._spill.close()
 
     def _best(self, ids: tuple[int, ...]) -> tuple[int, Entry | None]:
         if self._can_trim:

@@ -1,85 +1,46 @@
-"""The engine's one thread: admits, prefills, decodes and samples, round after round."""
+"""The engine's one thread: rounds until it is stopped, with a context made anew after a fault nobody foresaw."""
 
 import asyncio
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import count
-from typing import Any
+from functools import partial
 
-from .batch import LEAST_CHUNK, TILE, chunk, decode_classes
-from .context import Context, DecodeFailed, Place
-from .draw import draw
 from .engine import EngineError
 from .generation import Mailbox
-from .governor import Governor, Key
-from .logits import BadLogits, Scratch
-from .model import Model
-from .prefix import PrefixCache
-from .queue import FairQueue
-from .reply import End, Reply, now_us
-from .sampler import sample
-from .schedule import Run
-from .scoring import ScoreJob, Scorer
-from .streams import Streams
+from .reply import End, Reply
+from .rounds import Inbox, Rounds, settle
+from .scoring import ScoreJob
 
 log = logging.getLogger(__name__)
 
-GAP_S = 0.15
-"""How long it may take from one step of the running replies to the next: a prefill chunk, and the step itself."""
-LEAST_S = 0.05
-"""But so long a chunk may take even where steps are slow: else a newcomer would never get there."""
-ALONE_S = 0.3
-"""And how long it may take where nobody waits: a newcomer or a cancellation does."""
-ALONE_ROWS = TILE + TILE // 2
-"""But so many rows it has there at least: in a long context, flash attention is half as fast below a tile."""
+MOST_FAULTS = 3
+WITHIN_S = 600.0
+"""So many faults within so long, and it is not started anew again."""
 
 
 class Worker(threading.Thread):
-    """Owns the context. The event loop speaks to it through ``begin_later``, ``score_later``, ``forget_later``,
-    ``wake`` and ``stop``; what has once been taken in is answered, whatever becomes of the thread."""
+    """The event loop speaks to it through ``begin_later``, ``score_later``, ``forget_later``, ``wake``, ``stop``;
+    what has once been taken in is answered, whatever becomes of the thread.
 
-    def __init__(
-        self,
-        model: Model,
-        context: Context,
-        *,
-        cache: PrefixCache,
-        governor: Governor,
-        queue: FairQueue,
-        mailbox: Mailbox,
-        k: int,
-        tells: bool,
-    ) -> None:
+    ``make`` makes what serves it all: first on the thread that makes the worker, which hears why it cannot be had.
+    """
+
+    def __init__(self, make: Callable[[], Rounds], inbox: Inbox, mailbox: Mailbox) -> None:
         super().__init__(name="glasshead-engine", daemon=True)
-        self._model = model
-        self._context = context
-        self._queue = queue
+        self._make = make
+        self._inbox = inbox
         self._mailbox = mailbox
-        self._k = k
-        self._tells = tells
-        self._can_trim = not model.is_recurrent
-        self._scratch = Scratch(context.n_vocab)
-        self._scorer = Scorer(context, context.streams - 1, self._can_trim)
-        self._jobs: deque[ScoreJob] = deque()
-        self._forgetting: deque[asyncio.Future[None]] = deque()
-        self._cache = cache
-        cache.wake = self.wake
-        self._governor = governor
-        self._streams = Streams(context, context.streams - 1, cache, can_trim=self._can_trim)
-        self._admissions = count(1)
-        self._prefilling: deque[Reply] = deque()
-        self._decoding: list[Reply] = []
-        self._scores_turn = False
-        self._row_s = 0.004
-        self._step_s = 0.0
+        self.rounds: Rounds | None = make()
         self._news = threading.Event()
         self._door = threading.Lock()
         """Held while something is taken in, and while the thread is told to stop."""
         self._stopped: EngineError | None = None
+        self._faults: list[float] = []
+        self.trouble: str | None = None
+        """The last fault, and what came of it, in a line."""
 
     # From the event loop
 
@@ -90,18 +51,18 @@ class Worker(threading.Thread):
     def begin_later(self, reply: Reply) -> None:
         """Let a reply wait for its turn. Raises EngineError once stopped, QueueFull."""
         with self._taking_in():
-            self._queue.put(reply)
+            self._inbox.queue.put(reply)
 
     def score_later(self, job: ScoreJob) -> None:
         """Score as soon as there is time. Raises EngineError once stopped."""
         with self._taking_in():
-            self._jobs.append(job)
+            self._inbox.jobs.append(job)
 
     def forget_later(self, done: "asyncio.Future[None]") -> None:
         """Drop what is kept of earlier prompts, and keep nothing of what waits or runs then. Raises EngineError
         once stopped."""
         with self._taking_in():
-            self._forgetting.append(done)
+            self._inbox.forgetting.append(done)
 
     def stop(self, reason: EngineError) -> None:
         """End everything with this reason, and the thread. The first reason counts."""
@@ -113,241 +74,70 @@ class Worker(threading.Thread):
     def _taking_in(self) -> Iterator[None]:
         with self._door:
             if self._stopped is not None:
-                raise EngineError("engine_closed", "the engine is not running")
+                failed = self._stopped.reason == "engine_failed"
+                why = str(self._stopped) if failed else "the engine is not running"
+                raise EngineError("engine_failed" if failed else "engine_closed", why)
             yield
         self.wake()
 
     # The thread
 
     def run(self) -> None:
-        """Work until stopped; wait without spinning while there is none."""
-        try:
-            while self._stopped is None:
-                self._news.clear()
-                if not self._round():
-                    self._news.wait()
-        except Exception as error:
-            log.exception("the engine failed")
-            self.stop(EngineError("engine_failed", f"the engine failed: {error}"))
-        try:
-            self._end_all()
-            self._mailbox.send()  # nobody waits for the disk
-            self._cache.close()
-        except Exception:
-            log.exception("the engine ended, but left something undone")
-        finally:
-            self._mailbox.close()
-            self._context.close()
+        """Work until stopped; wait without spinning while there is nothing to do."""
+        while self._stopped is None:
+            try:
+                self._work()
+            except Exception as error:
+                self._end(self._note(error))
+        self._end(self._stopped)
+        for done in self._inbox.forgetting:  # what could not even be forgotten: nothing of it is held any more
+            self._mailbox.post(settle, done, None)
+        self._mailbox.close()
 
-    def _round(self) -> bool:
-        """A chunk, a step, and whatever comes first. False if there was nothing to do."""
-        self._forget()
-        self._cache.arrive()
-        self._drop_cancelled()
-        self._admit()
-        self._scores_turn = not self._scores_turn
-        first, second = (self._score, self._prefill) if self._scores_turn else (self._prefill, self._score)
-        worked = first() or second()
-        self._mailbox.send()
-        worked = self._decode() or worked
-        self._mailbox.send()  # not reply by reply: the loop would take the interpreter's lock between them
-        return worked
+    def _work(self) -> None:
+        rounds = self.rounds = self.rounds or self._make()
+        rounds.wakes(self.wake)
+        while self._stopped is None:
+            self._news.clear()
+            if not rounds.round():
+                self._news.wait()
 
-    def _forget(self) -> None:
-        while self._forgetting:
-            self._cache.clear()
-            if not self._jobs:
-                self._scorer.forget()
-            for reply in (*self._streams.holders, *self._queue.waiting):
-                reply.private = True
-            for job in self._jobs:
-                job.private = True
-            self._mailbox.post(_settle, self._forgetting.popleft(), None)
+    def _note(self, error: Exception) -> EngineError:
+        """Log a fault; what to tell those it befell. Too many of them stop the thread."""
+        log.exception("the engine failed")
+        now, what = time.monotonic(), f"{type(error).__name__}: {error}"
+        self._faults = [*(fault for fault in self._faults if now - fault < WITHIN_S), now]
+        if len(self._faults) < MOST_FAULTS:
+            self.trouble = f"failed at {time.strftime('%H:%M')} and was started anew ({what})"
+            log.warning("the engine is started anew; replies that were being made have ended")
+            return EngineError("engine_failed", f"the engine failed and is started anew: ask again ({what})")
+        self.trouble = f"off since {time.strftime('%H:%M')}: {MOST_FAULTS} faults in a short time (last: {what})"
+        off = EngineError(
+            "engine_failed",
+            f"the engine is not running: it failed {MOST_FAULTS} times within {WITHIN_S / 60:.0f} minutes, "
+            f"last with {what}; the program's log says where: start the program anew",
+        )
+        log.error("%s", off)
+        self.stop(off)
+        return off
 
-    def _drop_cancelled(self) -> None:
-        for reply in [reply for reply in (*self._prefilling, *self._decoding) if reply.cancelled]:
-            self._finish(reply, End("stopped"))
+    def _end(self, reason: EngineError) -> None:
+        """Answer what runs and, once stopped, what waits: nothing comes after it. Let go of the context."""
+        rounds, self.rounds = self.rounds, None
+        waiting = [partial(self._answer_waiting, reason)] if self._stopped is not None else []
+        todo: list[Callable[[], None]] = [*waiting, self._mailbox.send]  # nobody waits for the disk
+        if rounds is not None:
+            todo = [partial(rounds.end, reason), *waiting, rounds.forget, self._mailbox.send, rounds.close]
+        for do in todo:
+            try:
+                do()
+            except Exception:
+                log.exception("the engine ended, but left something undone")
 
-    def _admit(self) -> None:
-        while self._streams.free and (reply := self._queue.get()):
-            reply.admitted_us = now_us()
-            if reply.cancelled:
-                self._queue.done(reply)
-                reply.deliver(End("stopped"))
-                continue
-            reply.admitted = next(self._admissions)
-            self._streams.take(reply)
-            self._prefilling.append(reply)
-
-    def _limit(self) -> int:
-        """Rows of a prefill chunk, by how long they take just now."""
-        least, seconds = ALONE_ROWS, ALONE_S
-        if self._decoding:
-            least, seconds = LEAST_CHUNK, max(LEAST_S, GAP_S - self._step_s)
-        return min(self._context.n_batch, max(least, int(seconds / self._row_s)))
-
-    def _measure(self, rows: int, began: float) -> None:
-        took = (time.monotonic() - began) / rows
-        self._row_s = max(took, (took + self._row_s) / 2)  # slower counts at once
-
-    def _govern(self, key: Key, seconds: float) -> None:
-        before = self._governor.threads
-        threads = self._governor.observe(key, seconds)
-        if threads != before:
-            self._context.set_threads(threads)
-
-    def _score(self) -> bool:
-        if not self._jobs:
-            return False
-        job = self._jobs[0]
-        try:
-            self._scorer.begin(job)
-            began, before = time.monotonic(), job.computed  # what it need not compute took no time
-            done = job.future.cancelled() or self._scorer.advance(job, self._limit())
-        except EngineError as error:
-            self._jobs.popleft()
-            self._scorer.forget()
-            self._clean_up(error)
-            self._mailbox.post(_settle, job.future, error)
-            return True
-        if job.computed > before:
-            self._measure(job.computed - before, began)
-        if done:
-            self._jobs.popleft()
-            self._mailbox.post(_settle, job.future, job.scores)
-            if job.private:
-                self._scorer.forget()
-        return True
-
-    def _prefill(self) -> bool:
-        """One chunk of one newcomer; they take turns."""
-        ready = (reply for reply in self._prefilling if not self._streams.waits(reply, self._prefilling))
-        reply = next(ready, None)
-        if reply is None:
-            return False
-        self._prefilling.remove(reply)
-        self._streams.reuse(reply)
-        left = len(reply.ids) - reply.computed
-        room = self._context.cells - len(reply.ids) if self._can_trim else 0
-        part = chunk(left, self._limit(), room)
-        if part is None:
-            self._begin_decoding(reply)  # what is left goes in decode steps
-            return True
-        start, stop = reply.computed, reply.computed + part.rows
-        last = stop == len(reply.ids)
-        ids = reply.ids[start:stop] + reply.ids[:1] * part.padding
-        rows = [Place(t, start + i, reply.stream, last and start + i == stop - 1) for i, t in enumerate(ids)]
-        began = time.monotonic()
-        try:
-            self._context.decode(rows)
-        except DecodeFailed as error:
-            self._finish(reply, End("error", error))
-            return True
-        self._measure(len(rows), began)
-        if len(rows) >= 64 and not self._decoding:
-            self._govern(("prefill", 0), (time.monotonic() - began) / len(rows))
-        reply.count(Run(part.kind, part.rows))
-        if part.padding:
-            self._context.trim(reply.stream, stop)  # the logits stay
-        if not last:
-            self._prefilling.append(reply)
-        elif end := self._sample(reply, part.rows - 1):
-            self._finish(reply, end)
-        else:
-            self._begin_decoding(reply)
-        return True
-
-    def _begin_decoding(self, reply: Reply) -> None:
-        self._decoding.append(reply)
-        self._decoding.sort(key=lambda other: other.stream)
-
-    def _decode(self) -> bool:
-        """One row of every running reply."""
-        running = list(self._decoding)
-        if not running:
-            return False
-        try:
-            self._step(running)
-        except DecodeFailed:
-            # Whose fault it was shows when each goes alone.
-            for reply in running:
-                try:
-                    self._step([reply])
-                except DecodeFailed as error:
-                    self._finish(reply, End("error", error))
-        return True
-
-    def _step(self, running: list[Reply]) -> None:
-        places = [(reply.stream, reply.computed) for reply in running]
-        classes = decode_classes(places, tells=self._tells, threads=self._context.threads)
-        began = time.monotonic()
-        self._context.decode([Place(r.ids[r.computed], r.computed, r.stream, True) for r in running])
-        self._step_s = time.monotonic() - began
-        self._govern(("decode", len(running)), self._step_s)
-        ends: list[tuple[Reply, End]] = []
-        for i, (reply, run) in enumerate(zip(running, classes, strict=True)):
-            reply.count(run)
-            if reply.computed == len(reply.ids) and (end := self._sample(reply, i)):
-                ends.append((reply, end))
-        for reply, end in ends:  # not before: streams move when one is freed
-            self._finish(reply, end)
-
-    def _sample(self, reply: Reply, row: int) -> End | None:
-        """Draw the next token from the batch's row; how the reply ends, if it does."""
-        sampling = reply.sampling
-        try:
-            u = draw(reply.seed, reply.first_step + reply.n_steps)
-            step = sample(self._context.row(row), sampling, reply.ids, u, self._k, scratch=self._scratch)
-        except EngineError as error:
-            return End("error", error)
-        reply.ids.append(step.id)
-        reply.n_steps += 1
-        reply.stamp()
-        reply.deliver(step)
-        vocabulary = self._model.vocabulary
-        if vocabulary.is_end(step.id) or (reply.stops and reply.stopped_by(vocabulary.piece(step.id))):
-            return End("stop")
-        if reply.n_steps >= sampling.max_tokens or len(reply.ids) > self._context.n_ctx:
-            return End("length")
-        return None
-
-    def _finish(self, reply: Reply, end: End) -> None:
-        """Let go of a running reply."""
-        if reply in self._decoding:
-            self._decoding.remove(reply)
-        elif reply in self._prefilling:
-            self._prefilling.remove(reply)
-        try:
-            self._streams.give_back(reply, keep=end.error is None and not reply.private)
-            self._decoding.sort(key=lambda other: other.stream)
-            self._clean_up(end.error)
-        finally:
-            self._queue.done(reply)
-            reply.deliver(end)
-
-    def _clean_up(self, error: EngineError | None) -> None:
-        """Leave nothing of a reply with NaN in it behind: even in cells no longer used it would spoil others'."""
-        if isinstance(error, BadLogits):
-            self._context.scrub()
-
-    def _end_all(self) -> None:
-        """Answer all that was taken in: nothing comes after it."""
-        end = End("error", self._stopped)
-        for reply in self._streams.holders:
-            self._queue.done(reply)
-            reply.deliver(end)
-        while waiting := self._queue.get():
-            self._queue.done(waiting)
-            waiting.deliver(end)
-        while self._jobs:
-            self._mailbox.post(_settle, self._jobs.popleft().future, self._stopped)
-        self._forget()
-
-
-def _settle(future: "asyncio.Future[Any]", outcome: Any) -> None:
-    if future.done():
-        return
-    if isinstance(outcome, EngineError):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
+    def _answer_waiting(self, reason: EngineError) -> None:
+        queue, jobs = self._inbox.queue, self._inbox.jobs
+        while waiting := queue.get():
+            queue.done(waiting)
+            waiting.deliver(End("error", reason))
+        while jobs:
+            self._mailbox.post(settle, jobs.popleft().future, reason)

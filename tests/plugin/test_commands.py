@@ -302,7 +302,7 @@ async def test_forget_erases_and_gives_a_receipt(room: Room) -> None:
     assert json.loads(again.attachments[0].data)["turns"] == []
 
 
-async def test_blocked_people_and_channels_are_not_answered(room: Room) -> None:
+async def test_blocked_people_and_channels_are_not_answered(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     owner = room.double.person("owner")
     await owner.slash("admin user", room.channel, user=room.alice, action="block")
     silent = await room.alice.mention_bot(room.channel, "Hello?")
@@ -314,6 +314,10 @@ async def test_blocked_people_and_channels_are_not_answered(room: Room) -> None:
         await room.alice.slash("admin status", room.channel)
     status = await (await owner.slash("admin status", room.channel)).answer()
     assert "tokens a second" in status.text and "model" in status.text
+    monkeypatch.setattr(room.service.chat.speaker.engine._worker, "trouble", "off since 12:00")
+    troubled = await (await owner.slash("admin status", room.channel)).answer()
+    monkeypatch.undo()
+    assert "engine" not in status.text and "engine    off since 12:00" in troubled.text
 
 
 async def test_always_answer_channels(room: Room) -> None:

@@ -17,8 +17,8 @@ from glasshead.predict.generation import LocalGeneration
 from glasshead.predict.local import MOST_SCORING
 from glasshead.predict.queue import FairQueue
 from glasshead.predict.reply import End, Reply
+from glasshead.predict.rounds import GAP_S, Rounds
 from glasshead.predict.sampling import Sampling
-from glasshead.predict.worker import GAP_S, Worker
 
 from .replies import WILD, read
 
@@ -324,7 +324,7 @@ async def test_scoring_has_limits_that_answer(start):
 
 async def test_positions_that_need_not_be_scored_again_do_not_count_as_quick_ones(start, monkeypatch):
     measured: list[int] = []
-    monkeypatch.setattr(Worker, "_measure", lambda self, rows, began: measured.append(rows))
+    monkeypatch.setattr(Rounds, "_measure", lambda self, rows, began: measured.append(rows))
     engine = await start()
     tokens = tuple(range(100, 300))
     await engine.score(tokens, first=190)
@@ -361,4 +361,4 @@ async def test_of_what_waits_while_all_is_forgotten_nothing_is_kept(start):
     await read(prompt, waiting)
     await scoring
     assert (await read(prompt, engine.generate(prompt, replace(WILD, max_tokens=1), 1))).n_cached == 0
-    assert engine._worker._scorer._held == []
+    assert engine._worker.rounds._scorer._held == []

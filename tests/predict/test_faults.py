@@ -9,11 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from glasshead.predict import rounds
 from glasshead.predict.context import Context, DecodeFailed, Place
+from glasshead.predict.draw import draw
 from glasshead.predict.engine import EngineError
 from glasshead.predict.logits import hash_row
 from glasshead.predict.model import Model
 from glasshead.predict.prefix import PrefixCache
+from glasshead.predict.sampler import sample
+from glasshead.predict.worker import MOST_FAULTS
 
 from .replies import WILD, read
 from .tiny import tiny
@@ -87,23 +91,53 @@ async def test_a_full_disk_costs_the_cache_and_nothing_else(start, tmp_path: Pat
         assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize(("what", "name"), [(PrefixCache, "find"), (Context, "snapshot"), (Context, "trim")])
-async def test_a_fault_of_our_own_ends_every_reply_and_refuses_the_next(start, monkeypatch, tmp_path, what, name):
-    def broken(*_, **__):
-        raise RuntimeError("unforeseen")
+def unforeseen(*_, **__):
+    raise RuntimeError("unforeseen")
 
+
+FAULTS = [(PrefixCache, "find"), (Context, "snapshot"), (Context, "trim"), (Context, "decode")]
+
+
+@pytest.mark.parametrize(("what", "name"), FAULTS)
+async def test_after_a_fault_of_our_own_the_next_reply_finds_an_engine_made_anew(start, monkeypatch, what, name):
+    engine = await start(max_running=2, n_ctx=256)
+    before = await read(GOOD, engine.generate(GOOD, BRIEF, 1))
+    waiting = BRIEF if name == "snapshot" else WILD  # a snapshot is made when one ends
+    with monkeypatch.context() as broken:
+        replies = [engine.generate(GOOD, waiting, n) for n in range(2)]
+        scoring = asyncio.create_task(engine.score(GOOD * 6))
+        broken.setattr(what, name, unforeseen)
+        async with asyncio.timeout(20):
+            made = await asyncio.gather(*(read(GOOD, reply) for reply in replies))
+        assert {reply.error and reply.error.reason for reply in made} <= {"engine_failed", None}
+        failed = [reply.error for reply in made if reply.error]
+        assert failed and "unforeseen" in str(failed[0])
+    await asyncio.gather(scoring, return_exceptions=True)
+    assert engine.trouble.startswith("failed at") and "RuntimeError: unforeseen" in engine.trouble
+    again = await read(GOOD, engine.generate(GOOD, BRIEF, 1))
+    assert (again.error, again.hashes) == (None, before.hashes)
+    assert len(await engine.score(GOOD)) == len(GOOD) - 1
+
+
+async def test_an_engine_that_fails_again_and_again_stays_off_and_says_so(start, monkeypatch, tmp_path):
     close, closing = PrefixCache.close, threading.Event()
-    monkeypatch.setattr(what, name, broken)
-    monkeypatch.setattr(PrefixCache, "close", lambda self: (closing.wait(), close(self)))
-    engine = await start(tiny(tmp_path / "tiny.gguf"), max_running=2)
-    replies = [engine.generate(GOOD, BRIEF, n) for n in range(4)]
-    scoring = asyncio.create_task(engine.score(GOOD * 8))
+
+    def slow(self):
+        if faults == MOST_FAULTS:
+            closing.wait()
+        close(self)
+
+    monkeypatch.setattr(PrefixCache, "find", unforeseen)
+    monkeypatch.setattr(PrefixCache, "close", slow)
+    engine = await start(tiny(tmp_path / "tiny.gguf"), max_running=1)
     async with asyncio.timeout(20):
-        made = await asyncio.gather(*(read(GOOD, reply) for reply in replies))
-        assert {(reply.finish, reply.error.reason) for reply in made} == {("error", "engine_failed")}
-        await asyncio.gather(*(reply.aclose() for reply in replies), scoring, return_exceptions=True)
-        with pytest.raises(EngineError, match="not running"):  # though its thread still writes
-            engine.generate(GOOD, BRIEF, 1)
+        for faults in range(1, MOST_FAULTS + 1):
+            replies = [engine.generate(GOOD, BRIEF, n) for n in range(1 if faults < MOST_FAULTS else 3)]
+            made = await asyncio.gather(*(read(GOOD, reply) for reply in replies))
+            assert {(reply.finish, reply.error.reason) for reply in made} == {("error", "engine_failed")}
+        assert engine.trouble.startswith("off since")
+        with pytest.raises(EngineError, match=r"not running: it failed 3 times .* start the program anew"):
+            engine.generate(GOOD, BRIEF, 1)  # though its thread still writes
         with pytest.raises(EngineError, match="not running"):
             await engine.score(GOOD)
         forgetting = asyncio.create_task(engine.forget())
@@ -113,12 +147,32 @@ async def test_a_fault_of_our_own_ends_every_reply_and_refuses_the_next(start, m
         await forgetting
 
 
+async def test_what_cannot_be_forgotten_for_a_fault_is_forgotten_by_the_next_engine(start, monkeypatch, tmp_path):
+    engine = await start(tiny(tmp_path / "tiny.gguf"), spill_folder=tmp_path / "kv")
+    await read(GOOD, engine.generate(GOOD, BRIEF, 1))
+    clear, failures = PrefixCache.clear, iter([1, 2])
+    monkeypatch.setattr(PrefixCache, "clear", lambda self: unforeseen() if next(failures, 0) else clear(self))
+    async with asyncio.timeout(20):
+        await engine.forget()
+    assert list((tmp_path / "kv").iterdir()) == []
+    assert (await read(GOOD, engine.generate(GOOD, BRIEF, 1))).n_cached == 0
+
+
+async def test_a_token_that_cannot_be_drawn_ends_its_reply_alone(start, monkeypatch, tmp_path):
+    monkeypatch.setattr(rounds, "sample", lambda *args, **kw: unforeseen() if args[3] == u else sample(*args, **kw))
+    u = draw(2, 3)
+    engine = await start(tiny(tmp_path / "tiny.gguf"))
+    made = await asyncio.gather(*(read(GOOD, engine.generate(GOOD, BRIEF, seed)) for seed in (1, 2)))
+    assert [reply.error and reply.error.reason for reply in made] == [None, "draw_failed"]
+    assert (len(made[1].steps), engine.trouble) == (3, None)
+
+
 async def test_a_state_that_llama_cpp_does_not_take_hides_no_other(start, tmp_path: Path):
     engine = await start(tiny(tmp_path / "tiny.gguf"))
     bad, good, newcomer = ((*GOOD, *range(first, first + n)) for first, n in ((40, 1), (50, 9), (60, 4)))
     for prompt in (good, bad):
         await read(prompt, engine.generate(prompt, replace(BRIEF, max_tokens=1), 1))
-    shorter = engine._worker._cache._in_memory[bad]  # which is looked at first
+    shorter = engine._worker.rounds._cache._in_memory[bad]  # which is looked at first
     shorter.data[:] = 0
     assert (await read(newcomer, engine.generate(newcomer, BRIEF, 1))).n_cached == len(GOOD)
 
@@ -130,6 +184,6 @@ async def test_a_spilled_file_of_another_layout_is_only_a_loss_of_time(start, tm
     made = await read(GOOD, before.generate(GOOD, BRIEF, 1))
     await before.aclose()
     after = await start(path, max_running=5, spill_folder=tmp_path / "kv")
-    assert not after._worker._cache._on_disk
+    assert not after._worker.rounds._cache._on_disk
     again = await read(GOOD, after.generate(GOOD, BRIEF, 1))
     assert (again.error, again.hashes) == (None, made.hashes)

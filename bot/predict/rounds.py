@@ -1,0 +1,311 @@
+"""The engine's rounds with one context: admit, prefill, decode and sample, again and again."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from .batch import LEAST_CHUNK, TILE, chunk, decode_classes
+from .context import Context, DecodeFailed, Place
+from .draw import draw
+from .engine import EngineError
+from .generation import Mailbox
+from .governor import Governor, Key
+from .logits import BadLogits, Scratch
+from .model import Model
+from .prefix import PrefixCache
+from .queue import FairQueue
+from .reply import End, Reply, now_us
+from .sampler import sample
+from .schedule import Run
+from .scoring import ScoreJob, Scorer
+from .streams import Streams
+
+log = logging.getLogger(__name__)
+
+GAP_S = 0.15
+"""How long it may take from one step of the running replies to the next: a prefill chunk, and the step itself."""
+LEAST_S = 0.05
+"""But so long a chunk may take even where steps are slow: else a newcomer would never get there."""
+ALONE_S = 0.3
+"""And how long it may take where nobody waits: a newcomer or a cancellation does."""
+ALONE_ROWS = TILE + TILE // 2
+"""But so many rows it has there at least: in a long context, flash attention is half as fast below a tile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """What the event loop hands in, and the rounds take out."""
+
+    queue: FairQueue
+    jobs: deque[ScoreJob] = field(default_factory=deque)
+    forgetting: "deque[asyncio.Future[None]]" = field(default_factory=deque)
+
+
+class Rounds:
+    """Everything that is served from one context, which it closes. Owned by the engine's thread.
+
+    An exception it lets through was not foreseen: then only ``end``, ``forget`` and ``close`` are of use.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        context: Context,
+        *,
+        cache: PrefixCache,
+        governor: Governor,
+        inbox: Inbox,
+        mailbox: Mailbox,
+        k: int,
+        tells: bool,
+    ) -> None:
+        self._model = model
+        self._context = context
+        self._queue = inbox.queue
+        self._jobs = inbox.jobs
+        self._forgetting = inbox.forgetting
+        self._mailbox = mailbox
+        self._k = k
+        self._tells = tells
+        self._can_trim = not model.is_recurrent
+        self._scratch = Scratch(context.n_vocab)
+        self._scorer = Scorer(context, context.streams - 1, self._can_trim)
+        self._cache = cache
+        self._governor = governor
+        self._streams = Streams(context, context.streams - 1, cache, can_trim=self._can_trim)
+        self._admissions = count(1)
+        self._prefilling: deque[Reply] = deque()
+        self._decoding: list[Reply] = []
+        self._scores_turn = False
+        self._row_s = 0.004
+        self._step_s = 0.0
+
+    def wakes(self, wake: Callable[[], None]) -> None:
+        """What to call, on another thread, when there is something new to see."""
+        self._cache.wake = wake
+
+    def end(self, reason: EngineError) -> None:
+        """Answer what is running."""
+        end = End("error", reason)
+        for reply in self._streams.holders:
+            self._queue.done(reply)
+            reply.deliver(end)
+        if self._jobs and self._jobs[0].begun:
+            self._mailbox.post(settle, self._jobs.popleft().future, reason)
+
+    def forget(self) -> None:
+        """Drop what is kept and keep nothing of what waits or runs, if that was asked for."""
+        while self._forgetting:
+            self._cache.clear()
+            if not self._jobs:
+                self._scorer.forget()
+            for reply in (*self._streams.holders, *self._queue.waiting):
+                reply.private = True
+            for job in self._jobs:
+                job.private = True
+            self._mailbox.post(settle, self._forgetting.popleft(), None)
+
+    def close(self) -> None:
+        """Write what is kept of the replies, and free the context."""
+        try:
+            self._cache.close()
+        finally:
+            self._context.close()
+
+    def round(self) -> bool:
+        """A chunk, a step, and whatever comes first. False if there was nothing to do."""
+        self.forget()
+        self._cache.arrive()
+        self._drop_cancelled()
+        self._admit()
+        self._scores_turn = not self._scores_turn
+        first, second = (self._score, self._prefill) if self._scores_turn else (self._prefill, self._score)
+        worked = first() or second()
+        self._mailbox.send()
+        worked = self._decode() or worked
+        self._mailbox.send()  # not reply by reply: the loop would take the interpreter's lock between them
+        return worked
+
+    def _drop_cancelled(self) -> None:
+        for reply in [reply for reply in (*self._prefilling, *self._decoding) if reply.cancelled]:
+            self._finish(reply, End("stopped"))
+
+    def _admit(self) -> None:
+        while self._streams.free and (reply := self._queue.get()):
+            reply.admitted_us = now_us()
+            if reply.cancelled:
+                self._queue.done(reply)
+                reply.deliver(End("stopped"))
+                continue
+            reply.admitted = next(self._admissions)
+            self._streams.take(reply)
+            self._prefilling.append(reply)
+
+    def _limit(self) -> int:
+        """Rows of a prefill chunk, by how long they take just now."""
+        least, seconds = ALONE_ROWS, ALONE_S
+        if self._decoding:
+            least, seconds = LEAST_CHUNK, max(LEAST_S, GAP_S - self._step_s)
+        return min(self._context.n_batch, max(least, int(seconds / self._row_s)))
+
+    def _measure(self, rows: int, began: float) -> None:
+        took = (time.monotonic() - began) / rows
+        self._row_s = max(took, (took + self._row_s) / 2)  # slower counts at once
+
+    def _govern(self, key: Key, seconds: float) -> None:
+        before = self._governor.threads
+        threads = self._governor.observe(key, seconds)
+        if threads != before:
+            self._context.set_threads(threads)
+
+    def _score(self) -> bool:
+        if not self._jobs:
+            return False
+        job = self._jobs[0]
+        try:
+            self._scorer.begin(job)
+            began, before = time.monotonic(), job.computed  # what it need not compute took no time
+            done = job.future.cancelled() or self._scorer.advance(job, self._limit())
+        except EngineError as error:
+            self._jobs.popleft()
+            self._scorer.forget()
+            self._clean_up(error)
+            self._mailbox.post(settle, job.future, error)
+            return True
+        if job.computed > before:
+            self._measure(job.computed - before, began)
+        if done:
+            self._jobs.popleft()
+            self._mailbox.post(settle, job.future, job.scores)
+            if job.private:
+                self._scorer.forget()
+        return True
+
+    def _prefill(self) -> bool:
+        """One chunk of one newcomer; they take turns."""
+        ready = (reply for reply in self._prefilling if not self._streams.waits(reply, self._prefilling))
+        reply = next(ready, None)
+        if reply is None:
+            return False
+        self._prefilling.remove(reply)
+        self._streams.reuse(reply)
+        left = len(reply.ids) - reply.computed
+        room = self._context.cells - len(reply.ids) if self._can_trim else 0
+        part = chunk(left, self._limit(), room)
+        if part is None:
+            self._begin_decoding(reply)  # what is left goes in decode steps
+            return True
+        start, stop = reply.computed, reply.computed + part.rows
+        last = stop == len(reply.ids)
+        ids = reply.ids[start:stop] + reply.ids[:1] * part.padding
+        rows = [Place(t, start + i, reply.stream, last and start + i == stop - 1) for i, t in enumerate(ids)]
+        began = time.monotonic()
+        try:
+            self._context.decode(rows)
+        except DecodeFailed as error:
+            self._finish(reply, End("error", error))
+            return True
+        self._measure(len(rows), began)
+        if len(rows) >= 64 and not self._decoding:
+            self._govern(("prefill", 0), (time.monotonic() - began) / len(rows))
+        reply.count(Run(part.kind, part.rows))
+        if part.padding:
+            self._context.trim(reply.stream, stop)  # the logits stay
+        if not last:
+            self._prefilling.append(reply)
+        elif end := self._sample(reply, part.rows - 1):
+            self._finish(reply, end)
+        else:
+            self._begin_decoding(reply)
+        return True
+
+    def _begin_decoding(self, reply: Reply) -> None:
+        self._decoding.append(reply)
+        self._decoding.sort(key=lambda other: other.stream)
+
+    def _decode(self) -> bool:
+        """One row of every running reply."""
+        running = list(self._decoding)
+        if not running:
+            return False
+        try:
+            self._step(running)
+        except DecodeFailed:
+            # Whose fault it was shows when each goes alone.
+            for reply in running:
+                try:
+                    self._step([reply])
+                except DecodeFailed as error:
+                    self._finish(reply, End("error", error))
+        return True
+
+    def _step(self, running: list[Reply]) -> None:
+        places = [(reply.stream, reply.computed) for reply in running]
+        classes = decode_classes(places, tells=self._tells, threads=self._context.threads)
+        began = time.monotonic()
+        self._context.decode([Place(r.ids[r.computed], r.computed, r.stream, True) for r in running])
+        self._step_s = time.monotonic() - began
+        self._govern(("decode", len(running)), self._step_s)
+        ends: list[tuple[Reply, End]] = []
+        for i, (reply, run) in enumerate(zip(running, classes, strict=True)):
+            reply.count(run)
+            if reply.computed == len(reply.ids) and (end := self._sample(reply, i)):
+                ends.append((reply, end))
+        for reply, end in ends:  # not before: streams move when one is freed
+            self._finish(reply, end)
+
+    def _sample(self, reply: Reply, row: int) -> End | None:
+        """Draw the next token from the batch's row; how the reply ends, if it does."""
+        sampling = reply.sampling
+        try:
+            u = draw(reply.seed, reply.first_step + reply.n_steps)
+            step = sample(self._context.row(row), sampling, reply.ids, u, self._k, scratch=self._scratch)
+        except EngineError as error:
+            return End("error", error)
+        except Exception as error:  # of this reply's settings: the others have others
+            log.exception("a token could not be drawn")
+            return End("error", EngineError("draw_failed", f"the next token could not be drawn: {error}"))
+        reply.ids.append(step.id)
+        reply.n_steps += 1
+        reply.stamp()
+        reply.deliver(step)
+        vocabulary = self._model.vocabulary
+        if vocabulary.is_end(step.id) or (reply.stops and reply.stopped_by(vocabulary.piece(step.id))):
+            return End("stop")
+        if reply.n_steps >= sampling.max_tokens or len(reply.ids) > self._context.n_ctx:
+            return End("length")
+        return None
+
+    def _finish(self, reply: Reply, end: End) -> None:
+        """Let go of a running reply."""
+        if reply in self._decoding:
+            self._decoding.remove(reply)
+        elif reply in self._prefilling:
+            self._prefilling.remove(reply)
+        try:
+            self._streams.give_back(reply, keep=end.error is None and not reply.private)
+            self._decoding.sort(key=lambda other: other.stream)
+            self._clean_up(end.error)
+        finally:
+            self._queue.done(reply)
+            reply.deliver(end)
+
+    def _clean_up(self, error: EngineError | None) -> None:
+        """Leave nothing of a reply with NaN in it behind: even in cells no longer used it would spoil others'."""
+        if isinstance(error, BadLogits):
+            self._context.scrub()
+
+
+def settle(future: "asyncio.Future[Any]", outcome: Any) -> None:
+    """On the event loop: what became of it."""
+    if future.done():
+        return
+    if isinstance(outcome, EngineError):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

@@ -317,7 +317,7 @@ async def test_blocked_people_and_channels_are_not_answered(room: Room, monkeypa
     monkeypatch.setattr(room.service.chat.speaker.engine._worker, "trouble", "off since 12:00")
     troubled = await (await owner.slash("admin status", room.channel)).answer()
     monkeypatch.undo()
-    assert "engine" not in status.text and "engine    off since 12:00" in troubled.text
+    assert "engine    " not in status.text and "engine    off since 12:00" in troubled.text
 
 
 async def test_always_answer_channels(room: Room) -> None:

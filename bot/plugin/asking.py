@@ -14,13 +14,16 @@ from ..errors import UserError
 from ..store import StoreError
 from .again import quoted
 from .cog import ServiceCog, answering, in_time, tell
+from .display import small
 from .explaining import EVERYWHERE, INSTALLS
 from .history import Before, History
 from .interaction_surface import InteractionSurface, is_member
+from .line import turn_of
 from .presenter import present
 from .rights import manages
-from .service import NOBODY, Running, Service
+from .service import NOBODY, Running, Service, Waiting
 from .surface import Surface
+from .waiting import STARTED_AGAIN, STOPPED
 
 Follows = Callable[[History], Awaitable[Before | None]]
 """Finds what in the log something said in a command follows."""
@@ -129,20 +132,28 @@ class Asking(ServiceCog, name="Glasshead asking"):
         """Reply to ``text`` in the deferred response of an interaction, or in a thread opened for it."""
         place = thread or interaction.channel
         line = self.service.line(place, interaction.guild_id) if is_member(interaction) else nullcontext()
-        async with line:
-            await self._answer(interaction, text, follows, thread)
-
-    async def _answer(
-        self, interaction: discord.Interaction[Any], text: str, follows: Follows, thread: discord.Thread | None
-    ) -> None:
-        await self.service.changed()
         surface: Surface
         if thread is not None:
-            surface, ends_at = Surface(thread, name=str(interaction.id)), None
+            surface = Surface(thread, name=str(interaction.id))
         else:
             surface = InteractionSurface(interaction)
             surface.heading = quoted(text) + "\n"
-            ends_at = surface.ends_at
+        waiting = Waiting(interaction.user.id, getattr(place, "id", 0))
+        async with turn_of(self.service, waiting, surface, line) as come:
+            if come:
+                await self._answer(interaction, text, follows, thread, surface)
+                return
+        await surface.show([small(STARTED_AGAIN if self.service.closing else STOPPED)])
+
+    async def _answer(
+        self,
+        interaction: discord.Interaction[Any],
+        text: str,
+        follows: Follows,
+        thread: discord.Thread | None,
+        surface: Surface,
+    ) -> None:
+        await self.service.changed()
         request = ReplyRequest(
             session=0,
             message=0,
@@ -166,6 +177,7 @@ class Asking(ServiceCog, name="Glasshead asking"):
                 notes += logged.notes
                 reply = self.service.chat.reply(replace(request, session=logged.session, message=logged.message))
         place = thread.id if thread else interaction.channel_id or 0
+        ends_at = surface.ends_at if isinstance(surface, InteractionSurface) else None
         running = Running(reply, interaction.user.id, place, ends_at=ends_at)
         await self.service.spawn(present(self.service, running, surface, tuple(notes)))
 

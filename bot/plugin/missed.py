@@ -9,6 +9,7 @@ import discord
 from .lately import Seen
 from .service import Service
 from .transient import TROUBLE
+from .waiting import only_waits
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,8 @@ async def missed(
 ) -> AsyncIterator[discord.Message]:
     """What people said in a place since then and got no reply to, oldest first. The bot may know some of it."""
     ours = [message for message in seen.messages if message.author.id == us.id]
-    answered = {message.reference.message_id for message in ours if message.reference is not None}
+    said = [message for message in ours if not only_waits(message.content)]
+    answered = {message.reference.message_id for message in said if message.reference is not None}
     for message in reversed(seen.messages):
         if message.created_at > since and not message.author.bot and message.id not in answered:
             await _with_roles(message, service)

@@ -23,6 +23,7 @@ from .splitting import LIMIT, split
 from .surface import Attached, Gone, Surface
 from .transient import TROUBLE, passing, seconds_to_wait
 from .views import finished_view, running_view
+from .waiting import EVERY, GRACE, THINKING, in_queue
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,10 @@ class Presenter:
         self._surface = surface
         self._notes = list(notes)
         self._text = ""
-        self._place = 0
+        self._place: int | None = None
+        self._place_told: int | None = None
+        self._place_due = time.monotonic() + GRACE
+        """When the place may be shown, or shown anew."""
         self._thinking = False
         self._room = room_at(service, surface)
         self._fresh = asyncio.Event()
@@ -92,7 +96,7 @@ class Presenter:
                         self._notes.append(left_out(event))
                 case Queued(place=place):
                     self._place = place
-                    self._fresh.set()
+                    self._fresh_at(self._place_due)
                 case Thought():
                     self._thinking = True
                     self._fresh.set()
@@ -102,6 +106,9 @@ class Presenter:
                 case Done():
                     done = event
         return done
+
+    def _fresh_at(self, due: float) -> None:
+        asyncio.get_running_loop().call_later(max(0.0, due - time.monotonic()), self._fresh.set)
 
     async def _cut_at(self, ends_at: float) -> None:
         """Stop in time to show what there is."""
@@ -134,9 +141,9 @@ class Presenter:
         if so_far.strip():
             texts = [part.text for part in split(self._surface.heading + so_far)]
         elif self._thinking:
-            texts = [small("Thinking …")]
-        elif self._place:
-            texts = [small(f"Waiting: {self._place} ahead of you.")]
+            texts = [small(THINKING)]
+        elif self._tells_place():
+            texts = [in_queue(self._place or 0)]
         else:
             return
         turn = self._running.turn
@@ -146,17 +153,37 @@ class Presenter:
             await self._surface.settle(self._service.chat.store, turn)
             self._linked = self._surface.ids if turn else []
 
+    def _tells_place(self) -> bool:
+        """Whether it is time to show the place in the queue: of a reply that begins soon, none is shown."""
+        if self._place is None or not (self._place or self._surface.messages):
+            return False
+        now = time.monotonic()
+        if now < self._place_due:
+            if self._place != self._place_told:
+                self._fresh_at(self._place_due)
+            return False
+        self._place_told, self._place_due = self._place, now + EVERY
+        return True
+
     async def _show_end(self, done: Done | None) -> None:
-        texts, file = self._final(done)
-        view = None
-        if done is not None and done.logged and done.turn:
-            view = await finished_view(self._service.chat.store, done.turn)
         turn = done.turn if done is not None and done.logged else None
         if self._noted is not None:
             await self._noted
+        if self._running.withdrawn and not self._text:
+            await self._withdraw(turn)
+            return
+        texts, file = self._final(done)
+        view = await finished_view(self._service.chat.store, turn) if turn else None
         if not await self._show_all(texts, view, file, turn):
             log.warning("the end of a reply cannot be shown yet: tried again until Discord takes it")
             self._service.later(self._show_later(texts, view, file, turn))
+
+    async def _withdraw(self, turn: int | None) -> None:
+        store = self._service.chat.store
+        async with self._service.turnstile(self._running.channel):
+            await self._surface.withdraw(store, turn)
+        if self._running.turn:
+            await unshown.settled(store, self._running.turn)
 
     async def _show_later(
         self, texts: list[str], view: discord.ui.View | None, file: Attached, turn: int | None

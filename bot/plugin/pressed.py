@@ -102,13 +102,13 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
     async def _stop(self, interaction: discord.Interaction[Any], turn: int) -> None:
         assert interaction.message is not None
         logged = turn != NO_TURN
-        running = self.service.running_turn(turn) if logged else self.service.running_in(interaction.message.id)
+        running = self.service.running_turn(turn) if logged else self.service.shown_in(interaction.message.id)
         if running is None:
             await tell(interaction, "That reply is not being written any more.")
         elif running.requester == interaction.user.id or (
             await self._may(interaction, turn) if logged else manages(interaction, "manage_messages")
         ):
-            await running.reply.stop()
+            await running.stop()
         else:
             await tell(interaction, NOT_YOURS)
 

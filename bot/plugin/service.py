@@ -41,6 +41,8 @@ class Running:
     channel: int
     asked: int | None = None
     """The Discord message it answers, if it answers one."""
+    withdrawn: bool = False
+    """That message was deleted: of a reply that has not said anything yet, nothing is to stay."""
     turn: int | None = None
     messages: Sequence[int] = ()
     """The Discord messages that show it so far."""
@@ -60,11 +62,18 @@ class Waiting:
 
     requester: int
     channel: int
-    stopped: bool = False
+    asked: int | None = None
+    messages: Sequence[int] = ()
+    """The Discord message that shows its place, once there is one."""
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """Its turn has come, or it was stopped."""
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    """Its place may have changed."""
 
     async def stop(self) -> None:
         """It is not answered."""
-        self.stopped = True
+        self.stopped.set()
 
 
 @dataclass(eq=False)
@@ -77,7 +86,8 @@ class Service:
     edits_left: Callable[[int], Left | None] = lambda _: None
     """What Discord allows in a channel just now."""
     running: set[Running] = field(default_factory=set)
-    waiting: set[Waiting] = field(default_factory=set)
+    waiting: list[Waiting] = field(default_factory=list)
+    """In the order in which they came."""
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     closing: bool = False
     proving: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -128,9 +138,13 @@ class Service:
     def running_turn(self, turn: int) -> Running | None:
         return next((running for running in self.running if running.turn == turn), None)
 
-    def running_in(self, message: int) -> Running | None:
-        """The reply that a Discord message is showing, also if it is not logged."""
-        return next((running for running in self.running if message in running.messages), None)
+    def shown_in(self, message: int) -> Running | Waiting | None:
+        """What a Discord message is showing, also if it is not logged."""
+        return next((each for each in self.unfinished if message in each.messages), None)
+
+    def place_in_line(self, waiting: Waiting) -> int:
+        """Among those that wait in the same conversation: 1 is next."""
+        return [each for each in self.waiting if each.channel == waiting.channel].index(waiting) + 1
 
     def set_here(self, channel: object) -> ChannelPreferences:
         """What is set for a channel; where a thread has nothing of its own, its channel's counts."""
@@ -272,6 +286,8 @@ class Service:
         self.halt.call()
         for task in self._later:
             task.cancel()
+        for waiting in self.waiting:
+            await waiting.stop()
         self.spawn(self.chat.aclose())
         _, late = await asyncio.wait(self.tasks, timeout=LONGEST_END)
         for task in late:

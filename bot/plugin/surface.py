@@ -81,6 +81,12 @@ class Surface:
                 log.info("a message that is left over stays: %s", error)
             self._surplus.pop()
 
+    async def withdraw(self, store: Store, turn: int | None = None) -> None:
+        """Nothing is to be shown after all."""
+        self._surplus += self.messages
+        del self.messages[:], self._shown[:]
+        await self.settle(store, turn)
+
     async def show(
         self,
         texts: Sequence[str],

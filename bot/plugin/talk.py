@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import discord
@@ -21,15 +20,17 @@ from .gone import gone
 from .hearing import Hearing
 from .history import History
 from .lately import Seen, lately
+from .line import turn_of
 from .missed import MISSED, missed
 from .permissions import plea
-from .presenter import LATER, keep_typing, present
+from .presenter import LATER, present
 from .reading import says_something
 from .rights import lacking_in
 from .service import NOBODY, Running, Service, Waiting, guild_of
-from .surface import Surface
+from .surface import Gone, Surface
 from .transient import TROUBLE
 from .views import versions_of
+from .waiting import STARTED_AGAIN, STOPPED, only_waits
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +69,23 @@ class Talk(ServiceCog, name="Glasshead"):
             for message in seen.edited:
                 self.service.change(self.history.edited(message, told=False))
             self.service.change(self._deleted_meanwhile(seen))
+            self.service.change(self._clear(seen))
             async for message in missed(seen, self.us, self.service, fresh):
                 await self.on_message(message)
+
+    async def _clear(self, seen: Seen) -> None:
+        """Take away what an earlier process has left where replies were to come."""
+        async with self.service.turnstile(seen.channel):  # one that is just sent is known when that is done
+            left = [each for each in seen.messages if each.author.id == self.us.id and only_waits(each.content)]
+            for message in left:
+                known = await self.service.chat.store.turn_of_discord_message(message.id)
+                if known is not None or self.service.shown_in(message.id) is not None:
+                    continue
+                with contextlib.suppress(discord.HTTPException, *TROUBLE):
+                    if message.interaction_metadata is None:
+                        await message.delete()
+                    else:
+                        await message.edit(content=small(STARTED_AGAIN), view=None, allowed_mentions=NOBODY)
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
@@ -128,7 +144,11 @@ class Talk(ServiceCog, name="Glasshead"):
         to it or in it, ends first."""
         store = self.service.chat.store
         turn = await self.service.turn_shown(message, channel)
+        for waiting in self.service.waiting:
+            if waiting.asked == message:
+                await waiting.stop()
         for running in list(self.service.running):
+            running.withdrawn |= running.asked == message
             if running.asked == message or (turn is not None and running.turn == turn):
                 await running.reply.stop()
                 await running.shown.wait()
@@ -142,15 +162,8 @@ class Talk(ServiceCog, name="Glasshead"):
 
     async def _answer(self, message: discord.Message, reason: Reason) -> None:
         try:
-            if not await self._can_speak(message) or not await self._in_measure(message):
-                return
-            async with self._turn_of(message) as come:
-                if not come:
-                    return
-                async with self.service.beginning(message.author.id):
-                    begun = await self._begin(message, reason)
-                if begun is not None:
-                    await self._show(message, *begun)
+            if await self._can_speak(message) and await self._in_measure(message):
+                await self._answer_in_turn(message, reason)
         except UserError as error:
             await self._say(message, in_words(error))
         except discord.HTTPException as error:
@@ -159,25 +172,29 @@ class Talk(ServiceCog, name="Glasshead"):
             log.exception("message %d could not be answered", message.id)
             await self._say(message, "Something went wrong here; it is in my operator's log.")
 
-    @contextlib.asynccontextmanager
-    async def _turn_of(self, message: discord.Message) -> AsyncIterator[bool]:
-        """Where a whole place is one conversation: wait for what was said before to be answered, and show that it
-        waits. False: stopped meanwhile."""
-        line = self.service.line(message.channel, guild_of(message))
-        async with contextlib.AsyncExitStack() as stack:
-            if isinstance(line, asyncio.Lock) and line.locked():
-                waiting = Waiting(message.author.id, message.channel.id)
-                self.service.waiting.add(waiting)
-                typing = asyncio.create_task(keep_typing(message.channel))
-                try:
-                    await stack.enter_async_context(line)
-                finally:
-                    typing.cancel()
-                    self.service.waiting.discard(waiting)
-                yield not waiting.stopped
+    async def _answer_in_turn(self, message: discord.Message, reason: Reason) -> None:
+        waiting = Waiting(message.author.id, message.channel.id, asked=message.id)
+        surface = Surface(message.channel, name=str(message.id), answers=message)
+        line, begun = self.service.line(message.channel, guild_of(message)), None
+        try:
+            async with turn_of(self.service, waiting, surface, line) as come:
+                if come:
+                    async with self.service.beginning(message.author.id):
+                        begun = await self._begin(message, reason)
+                if begun is not None:
+                    await self._show(message, surface, *begun)
+        finally:
+            if begun is None and surface.messages:
+                gone = self.service.closing or message.id in self._gone
+                await self._let_go(surface, STOPPED if waiting.stopped.is_set() and not gone else "")
+
+    async def _let_go(self, surface: Surface, why: str) -> None:
+        """What showed that somebody waits: it is not answered."""
+        with contextlib.suppress(Gone, discord.HTTPException, *TROUBLE):
+            if why:
+                await surface.show([small(why)])
             else:
-                await stack.enter_async_context(line)
-                yield True
+                await surface.withdraw(self.service.chat.store)
 
     async def _is_for_host(self, message: discord.Message) -> bool:
         """Whether it is a command of the bot that has loaded this plugin."""
@@ -249,8 +266,9 @@ class Talk(ServiceCog, name="Glasshead"):
                 reply = self.service.chat.reply(replace(request, session=logged.session, message=logged.message))
         return Running(reply, message.author.id, message.channel.id, asked=message.id), tuple(notes)
 
-    async def _show(self, message: discord.Message, running: Running, notes: tuple[str, ...]) -> None:
-        surface = Surface(message.channel, name=str(message.id), answers=message)
+    async def _show(
+        self, message: discord.Message, surface: Surface, running: Running, notes: tuple[str, ...]
+    ) -> None:
         await present(self.service, running, surface, notes)
         if surface.refused and not surface.messages:
             place = f"#{getattr(message.channel, 'name', 'that channel')}"

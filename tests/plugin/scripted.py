@@ -1,6 +1,6 @@
 """A chat whose model says what a test tells it to; everything else, the log included, is the real thing."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +44,8 @@ class Scripted(Chat):
         self.thinks = ""
         self.heard: list[list[tuple[str, str]]] = []
         self.requests: list[ReplyRequest] = []
+        self.before: Callable[[Reply], Awaitable[None]] | None = None
+        """What happens before the first word."""
 
     async def _answer_to(
         self, reply: Reply, request: ReplyRequest, conversation: Conversation, store: Store | Unlogged
@@ -62,18 +64,22 @@ class Scripted(Chat):
             k=10,
         )
         reply.emit(Started(turn, 9, 0, 0, None))
-        reply.emit(Text(self.says))
+        if self.before is not None:
+            await self.before(reply)
+        says = "" if reply.stopping else self.says
+        reply.emit(Text(says))
         said = await store.finish_turn(
             turn,
             steps=steps(),
             schedule=(Run("many", 5), Run("one", 12)),
-            reply=self.says,
+            reply=says,
             reasoning=self.thinks,
-            finish="stop",
-            status="ok",
+            finish="stopped" if reply.stopping else "stop",
+            status="stopped" if reply.stopping else "ok",
             timings=TIMINGS,
         )
-        reply.emit(Done(turn, said, self.says, self.thinks, "ok", "stop", 12, 7, logged=bool(turn)))
+        status, finish = ("stopped", "stopped") if reply.stopping else ("ok", "stop")
+        reply.emit(Done(turn, said, says, self.thinks, status, finish, 12, 7, logged=bool(turn)))
 
 
 @asynccontextmanager

@@ -271,13 +271,16 @@ async def test_a_command_where_it_is_no_member_is_cut_in_time(
         assert "Cut here" in reply.content
 
 
-async def test_the_place_in_the_queue_is_shown(double: Double, started: Any) -> None:
-    long = {"max_tokens": 20, "temperature": 0.0, "logit_bias": ON_AND_ON}
+async def test_the_place_in_the_queue_is_shown(
+    double: Double, started: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presenter, "GRACE", 0.0)
+    long = {"max_tokens": 120, "temperature": 0.0, "logit_bias": ON_AND_ON}
     async with started(engine={"streams": 1}, sampling=long):
         people = [double.person(f"person{i}") for i in range(3)]
         asked = [await who.mention_bot(double.channel(f"of-{who.user.name}"), "Count.") for who in people]
-        waiting = await double.wait_for(lambda m: m.content.startswith("-# Waiting: "), timeout=40)
-        assert re.match(r"-# Waiting: \d ahead of you", waiting.content)
+        waiting = await double.wait_for(lambda m: m.content.endswith(" in the queue"), timeout=40)
+        assert re.match(r"-# (1st|2nd) in the queue", waiting.content)
         for each in asked:
             assert finished(await double.reply_to(each, finished, timeout=60))
 

@@ -1,4 +1,4 @@
-"""While a reply is waited for: the place in the queue stands where it will be, and nothing stays that is no answer."""
+"""While a reply is waited for, the place in the queue stands where it will be; no part of a wait stays."""
 
 import asyncio
 from collections.abc import Sequence

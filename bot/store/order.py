@@ -14,7 +14,7 @@ from .settings import set_setting
 from .tables import setting, turn
 
 UNSEEN = 20_000
-"""More turns than this that nobody looked at yet are not looked at for one search: it takes the whole log."""
+"""More turns than this are not looked at for one search: it takes the whole log."""
 EVERY = 1000
 """Turns after which what was found is kept anew."""
 
@@ -41,7 +41,7 @@ def keep_order(connection: sa.Connection) -> None:
 
 
 def id_span(connection: sa.Connection, after_us: int | None, before_us: int | None) -> tuple[int, int]:
-    """The lowest and the highest id of the turns of a span of time: none lies outside. (1, 0) if there are none."""
+    """A lowest and a highest id: no turn of a span of time lies outside. (1, 0) if there are none."""
     low, high = 1, connection.execute(_LAST).scalar() or 0
     if after_us is None and before_us is None:
         return low, high
@@ -52,12 +52,14 @@ def id_span(connection: sa.Connection, after_us: int | None, before_us: int | No
         newest = connection.execute(_NEWEST_BEFORE, {"time": before_us}).scalar()
         if newest is None:
             return 1, 0
-        high = connection.execute(_HIGHEST, {"start": newest - back, "end": newest}).scalar_one()
+        found = connection.execute(_ENDS, {"start": newest - back, "end": newest, "most": UNSEEN + 1}).one()
+        high = found.high if found.n <= UNSEEN else high
     if after_us is not None:
         oldest = connection.execute(_OLDEST_AFTER, {"time": after_us}).scalar()
         if oldest is None:
             return 1, 0
-        low = connection.execute(_LOWEST, {"start": oldest, "end": oldest + back}).scalar_one()
+        found = connection.execute(_ENDS, {"start": oldest, "end": oldest + back, "most": UNSEEN + 1}).one()
+        low = found.low if found.n <= UNSEEN else low
     return low, high
 
 
@@ -83,8 +85,10 @@ _SETTING = sa.select(setting.c.value).where(
 _NEWEST_BEFORE = sa.select(sa.func.max(_time)).where(_time < sa.bindparam("time"))
 _OLDEST_AFTER = sa.select(sa.func.min(_time)).where(_time >= sa.bindparam("time"))
 _between = sa.select(_id).where(_time >= _start, _time <= _end).with_hint(turn, "INDEXED BY turn_created", "sqlite")
-_HIGHEST = _between.with_only_columns(sa.func.max(_id))
-_LOWEST = _between.with_only_columns(sa.func.min(_id))
+_few = _between.limit(sa.bindparam("most")).subquery()
+_ENDS = sa.select(
+    sa.func.count().label("n"), sa.func.min(_few.c.id).label("low"), sa.func.max(_few.c.id).label("high")
+)
 _new = (
     sa.select(_id, _time, sa.func.max(_time).over(order_by=_id, rows=(None, 0)).label("latest"))
     .where(_id > sa.bindparam("seen"))

@@ -86,7 +86,7 @@ async def pool(path: Path, size: int) -> tuple[list[PooledReply], ModelIdentity,
         typed = next((span.start, span.end) for span in prompt.spans if span.kind == "typed")
         print(f"reply {i + 1} of {size}: {len(made)} tokens", flush=True)
         return PooledReply(
-            encode(made, generation.schedule, 10), pack_ids([step.id for step in made]), len(made),
+            encode(made, generation.schedule, 10, seed=i), pack_ids([step.id for step in made]), len(made),
             float(np.exp(surprisal / len(made))), surprisal, PackedPrompt(prompt.ids, b"k" * 32).tail,
             len(prompt.ids), typed,
         )  # fmt: skip

@@ -7,6 +7,9 @@ from numpy, which counts up before it computes a block:
     numpy.random.Philox(key=seed, counter=(t - 1) % 2**256).random_raw() >> 32
 """
 
+import numpy as np
+from numpy.typing import NDArray
+
 TICKETS = 1 << 32
 """A draw is one of this many equally likely tickets: u = ticket / 2³²."""
 
@@ -29,3 +32,11 @@ def draw(seed: int, t: int) -> float:
         c0, c1, c2, c3 = (low >> 64) ^ c1 ^ k0, low & _WORD, (high >> 64) ^ c3 ^ k1, high & _WORD
         k0, k1 = (k0 + _W0) & _WORD, (k1 + _W1) & _WORD
     return (c0 >> 32) / TICKETS
+
+
+def tickets(seed: int, first: int, count: int) -> NDArray[np.int64]:
+    """The tickets of ``count`` draws of a reply, from its draw number ``first`` on: many cost what one does."""
+    if not 0 <= seed < SEED_LIMIT or not 0 <= first <= _WORD - count:
+        raise ValueError(f"no draws for seed {seed}, steps {first} to {first + count - 1}")
+    blocks = np.random.Philox(key=seed, counter=(first - 1) % 2**256).random_raw(4 * count)
+    return (blocks[::4] >> np.uint64(32)).astype(np.int64)

@@ -3,13 +3,16 @@
 Precision: the chosen token's log-probability and final probability are f32; the candidates' log-probabilities
 and the entropy are fixed point in steps of 2⁻¹⁰ nats, saturating just below 64, minus infinity reserved; the
 log-normalisers, raw and of each stage, are fixed point in steps of 2⁻¹² nats. The draw, its interval and the
-row's hash are exact. At a low temperature candidates that could have been drawn have steps of 2⁻¹⁸ (see `finer`).
+row's hash are exact. At a low temperature candidates that could have been drawn have finer steps (see `finer`).
 
-Layout, version 1: "GT", version, CRC-32 of the rest; then counts, the reply's schedule, the distinct lists of
-stage names, and three parts: ids, numbers, noise. Numbers are stored as differences from what the record
-already implies (the chosen id from its rank, a stage's normaliser from the listed candidates it left, the
-final probability from the interval), so that the usual case costs next to nothing and every other case still
-round-trips. "Noise" cannot be compressed and is not. Version 2 has what is finer after it, and else is the same.
+Layout: "GT", version, CRC-32 of the rest; then counts, the reply's schedule, the distinct lists of stage names, and
+three parts: ids, numbers, noise. Numbers are stored as differences from what the record already implies (the
+chosen id from its rank, a stage's normaliser from the one before and the listed candidates it left, the final
+probability from the interval), so that the usual case costs next to nothing and every other case still
+round-trips. "Noise" cannot be compressed and is not: the hashes, the low bytes of the candidates'
+log-probabilities, the draws where they are not those of the seed, and what is finer. Versions 1 and 2 are still
+read: in them those low bytes are with the numbers, each normaliser is implied by the candidates alone, all draws
+are noise, and what is finer (version 2) is whole bytes.
 """
 
 import json
@@ -24,6 +27,7 @@ from typing import Any, Generic, TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ..predict.draw import tickets
 from ..predict.sampling import DEFAULT_STAGES
 from ..predict.schedule import Rows, Run, Schedule, plain
 from ..predict.step import Candidate, Stage, Step
@@ -34,11 +38,14 @@ from .unopened import Unopened
 
 R = TypeVar("R", Candidate, Stage)
 
-VERSION, FINER = 1, 2
+FIRST, FINER, VERSION = 1, 2, 3
+
+_HEAD = ("n", "k", "schedule", "width", "stages", "draws", "cold")
 
 _STAGES = DEFAULT_STAGES
 """A stage is stored as its place in this list, 1-based: append only."""
 _CODES = {name: code for code, name in enumerate((None, *_STAGES))}
+_MOVING = frozenset((_CODES["logit_bias"], _CODES["penalties"]))
 _ROWS: tuple[Rows, ...] = get_args(Rows)
 """A kernel class is stored as its place in this list: append only."""
 _json = json.JSONEncoder(separators=(",", ":")).encode
@@ -72,31 +79,36 @@ class Columns:
     stage_ends: list[int]
 
 
-def encode(steps: Sequence[Step], schedule: Schedule, k: int) -> bytes:
-    """Steps and schedule as bytes. Every step lists the same number of candidates, at most ``k``."""
+def encode(
+    steps: Sequence[Step], schedule: Schedule, k: int, *, seed: int | None = None, first_step: int = 0
+) -> bytes:
+    """Steps and schedule as bytes. Every step lists the same number of candidates, at most ``k``.
+
+    Draws that are u(``seed``, ``first_step`` + step) are kept as these two numbers.
+    """
     width = len(steps[0].top) if steps else 0
     if any([len(step.top) != width for step in steps]):
         raise ValueError("the steps of one trace list different numbers of candidates")
     named = [tuple([stage.name for stage in step.stages]) for step in steps]
     lists = {names: place for place, names in enumerate(dict.fromkeys(named))}
     codes = [[_STAGES.index(name) + 1 for name in names] for names in lists]
-    head = {
-        "n": len(steps),
-        "k": k,
-        "width": width,
-        "stages": codes,
-        "schedule": [[_ROWS.index(rows), *numbers] for rows, *numbers in plain(schedule)],
-    }
-    body, rests = Writer(), b""
-    body.put_sized(_json(head).encode())
+    runs = [[_ROWS.index(rows), *numbers] for rows, *numbers in plain(schedule)]
+    body = Writer()
     if steps:
+        u = on_grid([step.u for step in steps])
+        draws = None
+        if seed is not None and np.array_equal(u, tickets(seed, first_step, len(steps))):
+            draws = [seed, first_step]
         which = np.array([lists[names] for names in named], np.int64)
-        ids, numbers, noise, rests = _columns(steps, width, which, codes)
+        ids, numbers, noise, cold = _columns(steps, width, which, codes, None if draws else u)
+        body.put_sized(_json([len(steps), k, runs, width, codes, draws, cold]).encode())
         body.put_sized(squeeze(ids, pairs=True))
         body.put_sized(squeeze(numbers))
-        body.put(noise + rests)
+        body.put(noise)
+    else:
+        body.put_sized(_json([0, k, runs]).encode())
     data = body.bytes()
-    return b"GT" + struct.pack("<BI", FINER if rests else VERSION, zlib.crc32(data)) + data
+    return b"GT" + struct.pack("<BI", VERSION, zlib.crc32(data)) + data
 
 
 def decode(blob: bytes) -> tuple[tuple[Step, ...], Schedule, int]:
@@ -110,7 +122,7 @@ def decode_columns(blob: bytes) -> tuple[Columns | None, Schedule, int]:
     if len(blob) < 7 or blob[:2] != b"GT":
         raise Damaged("not a trace")
     version, crc = struct.unpack("<BI", blob[2:7])
-    if version not in (VERSION, FINER):
+    if version not in (FIRST, FINER, VERSION):
         raise Damaged(f"trace format {version} is not known to this program")
     data = blob[7:]
     if zlib.crc32(data) != crc:
@@ -118,8 +130,10 @@ def decode_columns(blob: bytes) -> tuple[Columns | None, Schedule, int]:
     reader = Reader(data)
     try:
         head = json.loads(reader.take_sized())
+        if version == VERSION:
+            head = dict(zip(_HEAD, head, strict=False))
         schedule = tuple(Run(_ROWS[code], *numbers) for code, *numbers in head["schedule"])
-        columns = _read(head, reader, is_finer=version == FINER) if head["n"] else None
+        columns = _read(head, reader, version) if head["n"] else None
         reader.end()
     except (KeyError, IndexError, TypeError, ValueError, struct.error) as error:
         raise Damaged(str(error)) from None
@@ -140,7 +154,10 @@ def may_list(blob: bytes, tokens: frozenset[int]) -> bool:
         raise Damaged(str(error)) from None
 
 
-def _columns(steps: Sequence[Step], width: int, which: Ints, codes: list[list[int]]) -> tuple[bytes, ...]:
+def _columns(
+    steps: Sequence[Step], width: int, which: Ints, codes: list[list[int]], u: Ints | None
+) -> tuple[bytes, bytes, bytes, float]:
+    """Ids, numbers, noise with the draws ``u`` if there are any, and how cold the record shows it was."""
     n = len(steps)
     candidates = [candidate for step in steps for candidate in step.top]
     top = np.array([candidate.id for candidate in candidates], np.int64).reshape(n, width)
@@ -150,7 +167,7 @@ def _columns(steps: Sequence[Step], width: int, which: Ints, codes: list[list[in
     removed = np.frombuffer(took, np.uint8).reshape(n, width)
     chosen = np.array([step.id for step in steps], np.int64)
     rank = np.array([step.rank for step in steps], np.int64)
-    u, low, high = on_grid([[step.u for step in steps], *zip(*[step.interval for step in steps], strict=True)])
+    low, high = on_grid([*zip(*[step.interval for step in steps], strict=True)])
     room = high - low - 1
     raw_logprob = np.array([step.logprob for step in steps])
     raw_normaliser = np.array([step.log_normaliser for step in steps])
@@ -161,15 +178,13 @@ def _columns(steps: Sequence[Step], width: int, which: Ints, codes: list[list[in
     ids = np.concatenate([(top & 0xFFFF).ravel(), surprise & 0xFFFF]).astype("<u2").tobytes()
     numbers = Writer()
     numbers.put(planes(np.concatenate([top.T.ravel() >> 16, (surprise & 0xFFFFFFFF) >> 16]), 2))
-    numbers.put(planes((_from_the_left(logs) & 0xFFFF).T.ravel(), 2))
-    numbers.put(planes(rank, 4))
-    numbers.put(planes(zigzag(logprob - implied.logprob(logs, rank)), 5))
+    down = (_from_the_left(logs) & 0xFFFF).T.ravel()
+    numbers.put(planes(down >> 8, 1))
+    numbers.put(planes(rank, 4) + planes(zigzag(logprob - implied.logprob(logs, rank)), 5))
     numbers.put(planes(np.minimum(in_units([step.entropy for step in steps], NAT), SATURATED), 2))
     middle = int(implied.median(normaliser))
-    numbers.put(struct.pack("<q", middle))
-    numbers.put(planes(zigzag(normaliser - middle), 5))
-    numbers.put(planes(low, 4))
-    numbers.put(planes(room, 4))
+    numbers.put(struct.pack("<q", middle) + planes(zigzag(normaliser - middle), 5))
+    numbers.put(planes(low, 4) + planes(room, 4))
     numbers.put(planes(zigzag(p_final - implied.p_final(room)), 5))
 
     numbers.put(planes(which, 2))
@@ -183,17 +198,25 @@ def _columns(steps: Sequence[Step], width: int, which: Ints, codes: list[list[in
     slope = implied.slope(raw_logprob + raw_normaliser, last, raw_p_final)
     numbers.put(struct.pack("<d", slope))
     numbers.put(planes(zigzag(_from_the_left(survivors)).T.ravel(), 4))
-    guess = implied.normalisers(logs, normaliser, f32(logprob), f32(p_final), survivors, stages, slope)
-    numbers.put(planes(zigzag(in_units(raw_fine[:, :-1], FINE) - guess).T.ravel(), 5))
+    fine = in_units(raw_fine[:, :-1], FINE)
+    guessed = implied.Normalisers(logs, normaliser, f32(logprob), f32(p_final), survivors, stages, slope)
+    numbers.put(planes(zigzag(fine - guessed.of(fine)).T.ravel(), 5))
     numbers.put(planes((removed - implied.removed(survivors, stages, width)).T.ravel() & 0xFF, 1))
 
-    hashes = np.array([step.row_hash for step in steps], "<u8").tobytes()
-    noise = hashes + planes((u - low) & (GRID - 1), 4)
-    rests = b""
-    if finer.needed(slope):
-        marked = finer.kept(top, chosen, removed, f32(p_final), logs)
-        rests = finer.pack(logprobs[marked], logs[marked])
-    return ids, numbers.bytes(), noise, rests
+    noise = np.array([step.row_hash for step in steps], "<u8").tobytes() + planes(down & 0xFF, 1)
+    noise += b"" if u is None else planes((u - low) & (GRID - 1), 4)
+    cold = finer.coldness(slope)
+    if cold:
+        moved = _moved(codes, which)
+        kept = finer.bits(top, chosen, removed, f32(logprob), f32(p_final), logs, moved, cold)
+        noise += finer.pack(logprobs, logs, kept)
+    return ids, numbers.bytes(), noise, cold
+
+
+def _moved(codes: list[list[int]], which: Ints) -> NDArray[np.bool_]:
+    """In which steps some tokens became likelier beside the others than predicted."""
+    moved: NDArray[np.bool_] = np.array([not _MOVING.isdisjoint(each) for each in codes])[which]
+    return moved
 
 
 def _from_the_left(values: Ints) -> Ints:
@@ -212,7 +235,7 @@ def _stages(codes: list[list[int]], which: Ints) -> tuple[Ints, NDArray[np.bool_
     return stages, stages[:, :depth] > 0
 
 
-def _read(head: dict[str, Any], reader: Reader, *, is_finer: bool) -> Columns:
+def _read(head: dict[str, Any], reader: Reader, version: int) -> Columns:
     n, width = head["n"], head["width"]
     ids = Reader(unsqueeze(reader.take_sized(), pairs=True))
     numbers = Reader(unsqueeze(reader.take_sized()))
@@ -222,7 +245,12 @@ def _read(head: dict[str, Any], reader: Reader, *, is_finer: bool) -> Columns:
     high_ids = numbers.planes(n * (width + 1), 2)
     top = low_ids[: n * width].reshape(n, width) | (high_ids[: n * width].reshape(width, n).T << 16)
     surprise = (low_ids[n * width :] | (high_ids[n * width :] << 16)).astype("<u4").view("<i4").astype(np.int64)
-    logs = np.cumsum(numbers.planes(n * width, 2).reshape(width, n).T, axis=1) & 0xFFFF
+    if version < VERSION:
+        down, hashes = numbers.planes(n * width, 2), b""
+    else:
+        down, hashes = numbers.planes(n * width, 1) << 8, reader.take(8 * n)
+        down |= reader.planes(n * width, 1)
+    logs = np.cumsum(down.reshape(width, n).T, axis=1) & 0xFFFF
     rank = numbers.planes(n, 4)
     chosen = implied.chosen(top, rank) + surprise
     logprob = f32(unzigzag(numbers.planes(n, 5)) + implied.logprob(logs, rank))
@@ -237,17 +265,23 @@ def _read(head: dict[str, Any], reader: Reader, *, is_finer: bool) -> Columns:
     depth = used.shape[1]
     (slope,) = struct.unpack("<d", numbers.take(8))
     survivors = np.cumsum(unzigzag(numbers.planes(n * depth, 4)).reshape(depth, n).T, axis=1)
-    guess = implied.normalisers(logs, normaliser, logprob, p_final, survivors, stages, slope)
-    fine = unzigzag(numbers.planes(n * depth, 5)).reshape(depth, n).T + guess
+    fine = unzigzag(numbers.planes(n * depth, 5)).reshape(depth, n).T
+    guessed = implied.Normalisers(logs, normaliser, logprob, p_final, survivors, stages, slope)
+    fine = fine + guessed.each() if version < VERSION else guessed.summed(fine)
     removed = numbers.planes(n * width, 1).reshape(width, n).T + implied.removed(survivors, stages, width)
     numbers.end()
-    hashes = np.frombuffer(reader.take(8 * n), "<u8")
-    u = (reader.planes(n, 4) + low) & (GRID - 1)
+    hashes = hashes or reader.take(8 * n)
+    draws = head.get("draws")
+    u = tickets(draws[0], draws[1], n) if draws else (reader.planes(n, 4) + low) & (GRID - 1)
     rests: Ints | None = None
-    if is_finer:
+    if version == FINER:
         marked = finer.kept(top, chosen, removed & 0xFF, p_final, logs)
         rests = np.zeros_like(logs)
-        rests[marked] = finer.unpack(reader.take(int(marked.sum())))
+        rests[marked] = finer.unpack_bytes(reader.take(int(marked.sum())))
+    elif cold := head.get("cold"):
+        moved = _moved(head["stages"], which)
+        kept = finer.bits(top, chosen, removed & 0xFF, logprob, p_final, logs, moved, cold)
+        rests = finer.unpack(reader.take(finer.size(kept)), kept)
     names = np.array([None, *_STAGES], object)
     return Columns(
         width=width,
@@ -260,7 +294,7 @@ def _read(head: dict[str, Any], reader: Reader, *, is_finer: bool) -> Columns:
         low=low.tolist(),
         high=(low + room + 1).tolist(),
         p_final=p_final.tolist(),
-        row_hash=hashes.tolist(),
+        row_hash=np.frombuffer(hashes, "<u8").tolist(),
         candidate_id=top.ravel(),
         candidate_logprob=logs.ravel(),
         candidate_rest=None if rests is None else rests.ravel(),

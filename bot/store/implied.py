@@ -47,28 +47,61 @@ def slope(logit: NDArray[np.float64], last: NDArray[np.float64], p_final: NDArra
     return found if np.isfinite(found) and abs(found) < 1e6 else 1.0
 
 
-def normalisers(  # noqa: PLR0917  columns, in the order of the record
-    logs: Ints, normaliser: Ints, logprob: Any, p_final: Any, survivors: Ints, stages: Ints, slope: float
-) -> Ints:
-    """The stages' log-normalisers (in units): before the last stage the mass of the listed candidates it left, at
+class Normalisers:
+    """The stages' log-normalisers, in units: before the last stage the mass of the listed candidates it left, at
     the last one what makes the choice's final probability come out."""
-    n, depth = survivors.shape
-    if not depth:
-        return np.zeros((n, 0), np.int64)
-    every = np.arange(n)
-    base = normaliser / FINE
-    mass = np.cumsum(np.exp(-logs / NAT), axis=1) if logs.shape[1] else np.ones((n, 1))
-    width = mass.shape[1]
-    within = np.minimum(mass[every[:, None], np.minimum(np.maximum(survivors - 1, 0), width - 1)], 1.0)
-    guess = base[:, None] + np.log(np.where(survivors > width, 1.0, np.maximum(within, 1e-30)))
-    used = stages[:, :depth] > 0
-    last = used.sum(axis=1) - 1
-    with np.errstate(divide="ignore", invalid="ignore"):
-        final = slope * (logprob.astype(np.float64) + base) - np.log(p_final.astype(np.float64))
-    rows = np.flatnonzero((last >= 0) & np.isfinite(final))
-    guess[rows, last[rows]] = final[rows]
-    units: Ints = np.rint(np.where(used & (np.abs(guess) < 2**20), guess, 0.0) * FINE).astype(np.int64)
-    return units
+
+    def __init__(  # noqa: PLR0917  columns, in the order of the record
+        self, logs: Ints, normaliser: Ints, logprob: Any, p_final: Any, survivors: Ints, stages: Ints, slope: float
+    ) -> None:
+        n, depth = survivors.shape
+        base = normaliser / FINE
+        mass = np.cumsum(np.exp(-logs / NAT), axis=1) if logs.shape[1] else np.ones((n, 1))
+        width = mass.shape[1]
+        within = mass[np.arange(n)[:, None], np.minimum(np.maximum(survivors - 1, 0), width - 1)]
+        listed = np.where(survivors > width, 1.0, np.maximum(np.minimum(within, 1.0), 1e-30))
+        self._mass = base[:, None] + np.log(listed)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            final = slope * (logprob.astype(np.float64) + base) - np.log(p_final.astype(np.float64))
+        self._final, self._is_known = final, np.isfinite(final)
+        self._used = stages[:, :depth] > 0
+        self._last = self._used.sum(axis=1) - 1
+        self._survivors, self._slope = survivors, slope
+
+    def each(self) -> Ints:
+        """Of every stage by itself, as versions 1 and 2 have it."""
+        columns = [self._column(place, self._mass[:, place], self._final) for place in range(self._used.shape[1])]
+        return np.stack(columns, axis=1) if columns else np.zeros(self._used.shape, np.int64)
+
+    def of(self, known: Ints) -> Ints:
+        """Of every stage, the ones before it ``known``."""
+        out = np.zeros_like(known)
+        for place in range(known.shape[1]):
+            out[:, place] = self._after(place, known)
+        return out
+
+    def summed(self, differences: Ints) -> Ints:
+        """What `of` was told, from its difference to what came out."""
+        out = np.zeros_like(differences)
+        for place in range(differences.shape[1]):
+            out[:, place] = differences[:, place] + self._after(place, out)
+        return out
+
+    def _after(self, place: int, known: Ints) -> Ints:
+        """A bias or a penalty moves all that follow alike, and a stage that took nothing away leaves the one
+        before. Where only one token is left, the temperature divides its normaliser, too."""
+        if not place:
+            return self._column(0, self._mass[:, 0], self._final)
+        before = known[:, place - 1] / FINE
+        mass = before + (self._mass[:, place] - self._mass[:, place - 1])
+        alone = self._survivors[:, place - 1] == 1
+        return self._column(place, mass, np.where(alone, self._slope * before, self._final))
+
+    def _column(self, place: int, mass: NDArray[np.float64], final: NDArray[np.float64]) -> Ints:
+        guess = np.where((self._last == place) & self._is_known, final, mass)
+        good = self._used[:, place] & (np.abs(guess) < 2**20)
+        units: Ints = np.rint(np.where(good, guess, 0.0) * FINE).astype(np.int64)
+        return units
 
 
 def removed(survivors: Ints, stages: Ints, width: int) -> Ints:

@@ -51,8 +51,8 @@ class Store:
         self._lock = lock
         self._pieces: dict[int, list[bytes]] = {}
         self._keys: dict[int, bytes] = {}
-        self._kept: dict[int, tuple[int, ...]] = {}
-        """Of each open turn, the reply's tokens that stand at the end of its prompt."""
+        self._begun: dict[int, tuple[int, tuple[int, ...]]] = {}
+        """Of each open turn, its seed, and the reply's tokens that stand at the end of its prompt."""
         self.interrupted: tuple[int, ...] = ()
         """Turns a crash had left open, found at start."""
 
@@ -231,7 +231,7 @@ class Store:
             return lambda c: turns.open_new_turn(c, opening)
 
         turn = await self.database.write_made(make, keep=True)
-        self._kept[turn] = prompt.ids[len(prompt.ids) - first_step :]
+        self._begun[turn] = seed, prompt.ids[len(prompt.ids) - first_step :]
         return turn
 
     async def _key(self, session: int) -> bytes:
@@ -276,27 +276,23 @@ class Store:
             turn, steps, schedule, keep=True, reply=reply, reasoning=reasoning, status=status, finish=finish,
             error=error, n_cached=n_cached, timings=timings,
         )  # fmt: skip
-        self._kept.pop(turn, None)
+        self._begun.pop(turn, None)
         self._eraser.ended(turn)
         return message
 
     async def _save(
         self, turn: int, steps: Sequence[Step], schedule: Schedule, *, keep: bool = False, **ended: Any
     ) -> int:
-        ids = self._reply_ids(turn, steps)
+        if turn not in self._begun:
+            raise UserError(f"turn {turn} was not opened here, or is already finished")
+        seed, kept = self._begun[turn]
         made = tuple(steps)
 
         def make() -> Work[int]:
-            outcome = turns.outcome(ids, made, schedule, **ended)
+            outcome = turns.outcome(kept, made, schedule, seed, **ended)
             return lambda c: turns.save_outcome(c, turn, outcome, erased=self._eraser.repeats(turn, outcome))
 
         return await self.database.write_made(make, keep=keep)
-
-    def _reply_ids(self, turn: int, steps: Sequence[Step]) -> tuple[int, ...]:
-        """The reply's ids from its first token on, those a branch kept included."""
-        if turn not in self._kept:
-            raise UserError(f"turn {turn} was not opened here, or is already finished")
-        return self._kept[turn] + tuple(step.id for step in steps)
 
     async def turn(self, turn: int) -> Turn:
         """Everything recorded of a turn. A damaged part is named in ``trace.fault``, the rest is there."""

@@ -111,7 +111,8 @@ def prepare(lines: list[Json]) -> Prepared:
         steps = tuple(map(step_from, line["steps"] or ()))
         if steps:
             schedule: Schedule = tuple(Run(*run) for run in line["schedule"])
-            traces[line["turn"]] = encode(steps, schedule, len(steps[0].top))
+            draws = {"seed": line["seed"], "first_step": line["first_step"]}
+            traces[line["turn"]] = encode(steps, schedule, len(steps[0].top), **draws)
     return Prepared(
         head=lines[0],
         messages=[line for line in lines[1:] if line["type"] == "message"],

@@ -68,9 +68,10 @@ class Outcome:
 
 
 def outcome(
-    ids: tuple[int, ...],
+    kept: tuple[int, ...],
     steps: tuple[Step, ...],
     schedule: Schedule,
+    seed: int,
     *,
     reply: str,
     reasoning: str,
@@ -80,10 +81,11 @@ def outcome(
     n_cached: int = 0,
     timings: Timings | None = None,
 ) -> Outcome:
-    """``ids`` are the reply's from its first token on, ``steps`` those that this turn made of them."""
+    """``kept`` are the reply's tokens that a branch took over, ``steps`` those that this turn made after them."""
+    k = max((len(step.top) for step in steps), default=0)
     return Outcome(
-        trace=encode(steps, schedule, max((len(step.top) for step in steps), default=0)),
-        ids=pack_ids(ids),
+        trace=encode(steps, schedule, k, seed=seed, first_step=len(kept)),
+        ids=pack_ids(kept + tuple(step.id for step in steps)),
         n_out=len(steps),
         surprisal=-sum(step.logprob for step in steps),
         reply=reply,

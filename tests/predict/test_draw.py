@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from glasshead.predict.draw import SEED_LIMIT, TICKETS, draw
+from glasshead.predict.draw import SEED_LIMIT, TICKETS, draw, tickets
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +26,11 @@ def test_equals_numpys_philox_at_the_ends(seed: int, t: int) -> None:
 def test_known_values_never_change() -> None:
     """Replays of old records depend on these."""
     assert [int(draw(42, t) * TICKETS) for t in range(3)] == [2808643117, 3522724221, 1581099657]
+
+
+@given(seeds, st.integers(0, 2**64 - 6))
+def test_many_at_once_are_the_same(seed: int, t: int) -> None:
+    assert [ticket / TICKETS for ticket in tickets(seed, t, 5).tolist()] == [draw(seed, t + i) for i in range(5)]
 
 
 @given(seeds, st.integers(0, 10_000))

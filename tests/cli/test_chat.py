@@ -75,7 +75,7 @@ def test_what_goes_wrong_is_in_the_json_and_on_standard_error(home: Home, monkey
     def broken(*_: object, **__: object) -> NoReturn:
         raise BadLogits("NaN")
 
-    monkeypatch.setattr("glasshead.predict.worker.sample", broken)
+    monkeypatch.setattr("glasshead.predict.rounds.sample", broken)
     said = home.run("chat", "--once", "Hi", "--json")
     assert (said.code, said.json["finish"], said.json["reply"]) == (2, "error", "")
     assert "NaN" in said.json["error"]

@@ -104,8 +104,8 @@ async def test_another_try_is_a_sibling(room: Room) -> None:
 
 
 async def test_an_end_of_turn_is_one_also_where_a_stop_string_spells_its_token(room: Room) -> None:
-    greedy = room.with_sampling(stop=("<|im_end|>",), max_tokens=40, temperature=0.0)
-    said = await greedy.say("What is the capital of France?")
+    greedy = room.with_sampling(stop=("<|im_end|>",), max_tokens=80, temperature=0.0)
+    said = await greedy.say("Say yes.")
     turn = await room.turn(said.done.turn)
     assert turn.trace.steps[-1].id == END
     explanation = explain(turn)

@@ -10,7 +10,8 @@ from ..predict.engine import Finish
 class Started:
     """The turn is in the log as `pending`; the prompt is rendered.
 
-    ``dropped_turns`` and ``dropped_tokens``: what of a conversation over ``budget`` tokens was left out.
+    ``dropped_turns`` and ``dropped_tokens``: what of a conversation over ``budget`` tokens was left out;
+    ``unread``: so many earlier messages, too, that lie where the log is damaged.
     """
 
     turn: int
@@ -18,6 +19,7 @@ class Started:
     dropped_turns: int
     dropped_tokens: int
     budget: int | None
+    unread: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ class Opening:
     user: str
     kept: tuple[int, ...] = ()
     parent_turn: int | None = None
+    unread: int = 0
+    """Earlier messages that the log could not give."""
 
 
 async def make_turn(store: Store | Unlogged, speaker: Speaker, opening: Opening, reply: Reply) -> None:
@@ -68,7 +70,8 @@ async def make_turn(store: Store | Unlogged, speaker: Speaker, opening: Opening,
     except StoreError as fault:
         log.error("a reply is made without a record: %s", fault)
         store, turn = Unlogged(fault), NO_TURN
-    reply.emit(Started(turn, len(prompt.ids), prompt.dropped_turns, prompt.dropped_tokens, prompt.budget))
+    dropped = prompt.dropped_turns, prompt.dropped_tokens
+    reply.emit(Started(turn, len(prompt.ids), *dropped, prompt.budget, opening.unread))
     making = _Making(store, speaker, opening, turn)
     finish: Finish = "error"
     status: Status = "error"

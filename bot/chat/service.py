@@ -17,6 +17,7 @@ from ..predict.prompt import Span
 from ..predict.render import Renderer
 from ..predict.sampling import Sampling
 from ..store import Store, StoreError
+from ..store.line import Line
 from .making import Opening, make_turn
 from .names import named
 from .one_token import one_token
@@ -95,7 +96,7 @@ class Chat:
         not take the message, where that is the reason.
         """
         return self._start(
-            lambda reply: self._answer_to(reply, request, conversation, Unlogged(gap)),
+            lambda reply: self._answer_to(reply, request, Line(conversation, 0), Unlogged(gap)),
             (request.user, request.model),
         )
 
@@ -141,17 +142,17 @@ class Chat:
         return reply
 
     async def _answer(self, reply: Reply, request: ReplyRequest) -> None:
-        conversation = await self.store.conversation(request.message)
-        await self._answer_to(reply, request, conversation, self.store)
+        line = await self.store.line(request.message)
+        if line.unread:
+            await self.store.message(request.message)  # it goes on without others, not without the question
+        await self._answer_to(reply, request, line, self.store)
 
-    async def _answer_to(
-        self, reply: Reply, request: ReplyRequest, conversation: Conversation, store: Store | Unlogged
-    ) -> None:
+    async def _answer_to(self, reply: Reply, request: ReplyRequest, line: Line, store: Store | Unlogged) -> None:
         sampling = request.sampling or self.sampling
         async with self.using(request.model) as speaker:
             budget = prompt_budget(speaker.engine.n_ctx, sampling)
             renderer = await self._renderer(speaker, request.session)
-            prompt = await asyncio.to_thread(renderer.render, named(conversation), budget=budget)
+            prompt = await asyncio.to_thread(renderer.render, named(line.conversation), budget=budget)
             opening = Opening(
                 session=request.session,
                 prompt_message=request.message,
@@ -161,6 +162,7 @@ class Chat:
                 k=self.k,
                 requester=request.requester,
                 user=request.user,
+                unread=line.unread,
             )
             await make_turn(store, speaker, opening, reply)
 

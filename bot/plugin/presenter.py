@@ -32,6 +32,7 @@ LATER = (60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
 """Seconds before each further try to show the end of a reply."""
 LONGEST_THOUGHT = 1500
 ROOM_FOR_NOTES = 700
+LEFT_OUT = "Left out of what the model read"
 
 
 async def present(service: Service, running: Running, surface: Surface, notes: tuple[str, ...] = ()) -> None:
@@ -92,8 +93,7 @@ class Presenter:
                     self._running.turn = turn or None
                     if turn:  # nobody waits for it: the log may be busy
                         self._noted = asyncio.create_task(unshown.note(self._service.chat.store, turn))
-                    if event.dropped_turns:
-                        self._notes.append(left_out(event))
+                    self._notes += left_out(event)
                 case Queued(place=place):
                     self._place = place
                     self._fresh_at(self._place_due)
@@ -291,9 +291,16 @@ def final_texts(
     return texts, file
 
 
-def left_out(event: Started) -> str:
-    turns = "the oldest turn" if event.dropped_turns == 1 else f"the {event.dropped_turns} oldest turns"
-    return f"Left out of what the model read: {turns} ({event.dropped_tokens} tokens); it holds {event.budget}."
+def left_out(event: Started) -> list[str]:
+    """What of the conversation the model was not given."""
+    notes = []
+    if event.dropped_turns:
+        turns = "the oldest turn" if event.dropped_turns == 1 else f"the {event.dropped_turns} oldest turns"
+        notes.append(f"{LEFT_OUT}: {turns} ({event.dropped_tokens} tokens); it holds {event.budget}.")
+    if event.unread:
+        messages = "an earlier message" if event.unread == 1 else f"{event.unread} earlier messages"
+        notes.append(f"{LEFT_OUT}: {messages}. My log is damaged there; my operator can mend it.")
+    return notes
 
 
 def endings(status: Status, finish: Finish | None, error: str | None) -> list[str]:

@@ -231,6 +231,12 @@ def _contents(connection: sqlite3.Connection, progress: Progress) -> Iterator[Fi
         )
     for id_, ids in connection.execute("SELECT id, ids FROM prompt_block"):
         yield from _tried(f"prompt block {id_}", _RESTORE, unpack_ids, ids)
+    for id_, text, ids in connection.execute(
+        "SELECT id, CAST(text || reasoning AS BLOB), ids FROM message ORDER BY id"
+    ):
+        yield from _tried(f"message {id_}", _RESTORE, bytes.decode, text)
+        if ids:
+            yield from _tried(f"message {id_}", _RESTORE, unpack_ids, ids)
     total = connection.execute("SELECT count(*) FROM turn").fetchone()[0]
     traces = connection.cursor()
     for done, (id_, tail, spans, first, start, size) in enumerate(

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 
+from .rows import is_damage
 from .tables import discord_part, message, turn
 
 _first, _later = message.alias("first"), message.alias("later")
@@ -21,14 +22,19 @@ _asked = sa.func.coalesce(
 
 def end_of(connection: sa.Connection, session_id: int) -> tuple[int, int] | None:
     """The last message of a session, and when its turn began: the reply to what was asked last, of its versions the
-    one that Discord shows. What-ifs are no part of the conversation."""
-    query = (
-        sa.select(sa.func.coalesce(turn.c.reply_message_id, turn.c.prompt_message_id), turn.c.created_us)
-        .outerjoin(message, message.c.id == turn.c.prompt_message_id)
-        .where(turn.c.session_id == session_id, turn.c.parent_turn_id.is_(None))
-        .order_by(sa.desc(_asked), sa.desc(_shown), turn.c.id.desc())
+    one that Discord shows. What-ifs are no part of the conversation. Where some of the messages cannot be read, the
+    newest turn is the last."""
+    ends = sa.select(sa.func.coalesce(turn.c.reply_message_id, turn.c.prompt_message_id), turn.c.created_us)
+    ends = ends.where(turn.c.session_id == session_id, turn.c.parent_turn_id.is_(None)).limit(1)
+    in_order = ends.outerjoin(message, message.c.id == turn.c.prompt_message_id).order_by(
+        sa.desc(_asked), sa.desc(_shown)
     )
-    row = connection.execute(query.limit(1)).first()
+    try:
+        row = connection.execute(in_order.order_by(turn.c.id.desc())).first()
+    except sa.exc.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        row = connection.execute(ends.order_by(turn.c.id.desc())).first()
     return None if row is None or row[0] is None else (row[0], row[1])
 
 

@@ -53,10 +53,17 @@ def translate(error: BaseException, path: Path) -> StoreError | None:
     name = getattr(original, "sqlite_errorname", "") or ""
     if name.startswith("SQLITE_IOERR") and _is_full(path):  # which file it could not grow changes the name
         name = "SQLITE_FULL"
+    if is_no_text(original):
+        name = "SQLITE_CORRUPT"
     for prefix, (reason, words) in _WORDS.items():
         if name.startswith(prefix):
             return StoreError(reason, f"{path}: {words}")
     return None
+
+
+def is_no_text(error: BaseException) -> bool:
+    """Whether a text in the file is no UTF-8 any more: for SQLite itself that is no damage."""
+    return isinstance(error, sqlite3.OperationalError) and str(error).startswith("Could not decode to UTF-8")
 
 
 def _is_full(path: Path) -> bool:

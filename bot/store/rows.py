@@ -2,11 +2,14 @@
 
 import contextlib
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache, partial
 from typing import Any
 
 import sqlalchemy as sa
+
+from .faults import is_no_text
 
 
 def light(result: sa.Result[Any]) -> list[Any]:
@@ -28,14 +31,27 @@ def readable(
         if not is_damage(error):
             raise
     out = []
-    for each in ids():
-        with contextlib.suppress(sa.exc.DatabaseError):
-            out += light(connection.execute(query.where(id_ == each), given))
+    with forgiving(connection):
+        for each in ids():
+            with contextlib.suppress(sa.exc.DatabaseError):
+                out += light(connection.execute(query.where(id_ == each), given))
     return out
 
 
 def is_damage(error: sa.exc.DatabaseError) -> bool:
-    return str(getattr(error.orig, "sqlite_errorname", "")).startswith("SQLITE_CORRUPT")
+    corrupt = str(getattr(error.orig, "sqlite_errorname", "")).startswith("SQLITE_CORRUPT")
+    return corrupt or (error.orig is not None and is_no_text(error.orig))
+
+
+@contextmanager
+def forgiving(connection: sa.Connection) -> Iterator[None]:
+    """Texts whose bytes are no UTF-8 are read all the same, with U+FFFD in them."""
+    driver: Any = connection.connection.driver_connection
+    driver.text_factory = partial(str, encoding="utf-8", errors="replace")
+    try:
+        yield
+    finally:
+        driver.text_factory = str
 
 
 def numbers(result: sa.CursorResult[Any]) -> list[int]:

@@ -8,13 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..errors import UserError
-from ..predict.message import Conversation, Message, Role
+from ..predict.message import Role
 from .among import among
-from .blocks import unpack_ids
 from .clock import now_us
 from .prepared import inserted, run
 from .records import MessageRow, SessionRow
-from .rows import is_damage, light, readable
+from .rows import forgiving, is_damage, light, readable
 from .tables import message, person, session
 
 # Statements of the path of every reply, built once: building one costs as much as running it.
@@ -147,38 +146,6 @@ def session_of(connection: sa.Connection, message_id: int) -> int:
     return int(row[0])
 
 
-_ANCESTORS = sa.text(
-    """
-    WITH RECURSIVE line (id, parent_id, depth) AS (
-        SELECT id, parent_id, 0 FROM message WHERE id = :leaf
-        UNION ALL
-        SELECT m.id, m.parent_id, depth + 1 FROM message m JOIN line ON m.id = line.parent_id
-    )
-    SELECT m.id, m.role, m.text, m.author, m.ids, m.reasoning, m.erased
-    FROM line JOIN message m ON m.id = line.id ORDER BY depth DESC
-    """
-)
-
-
-def conversation(connection: sa.Connection, leaf: int) -> Conversation:
-    """The messages from the root to ``leaf``, erased ones left out."""
-    rows = connection.execute(_ANCESTORS, {"leaf": leaf}).all()
-    if not rows:
-        raise UserError(f"there is no message {leaf}")
-    return tuple(
-        Message(
-            role=row.role,
-            text=row.text,
-            author=row.author,
-            ids=unpack_ids(row.ids) if row.ids else (),
-            reasoning=row.reasoning,
-            id=row.id,
-        )
-        for row in rows
-        if not row.erased
-    )
-
-
 def _messages() -> sa.Select[Any]:
     return sa.select(message, person.c.discord_id).outerjoin(person, person.c.id == message.c.person_id)
 
@@ -265,7 +232,8 @@ def _session_rows(
     except sa.exc.DatabaseError as error:
         if not is_damage(error):
             raise
-        rows = light(connection.execute(narrowed(_sessions(with_preview=False))))
+        with forgiving(connection):
+            rows = light(connection.execute(narrowed(_sessions(with_preview=False))))
     return list(map(session_row, rows))
 
 

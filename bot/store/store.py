@@ -22,6 +22,7 @@ from .columns import Damaged
 from .database import Database
 from .eraser import Eraser, Receipt
 from .faults import StoreError
+from .line import Line, line
 from .lock import OwnerLock
 from .marks import Marks
 from .migrate import check_folder, migrate, require_version
@@ -159,9 +160,12 @@ class Store:
         place = {"parent": parent, "session_id": session, "discord_message_id": discord_id}
         return await self.database.write(lambda c: sessions.copy_message(c, message_id, **place), keep=True)
 
+    async def line(self, message_id: int) -> Line:
+        return await self.database.read(lambda c: line(c, message_id))
+
     async def conversation(self, message_id: int) -> Conversation:
         """Everything from the first message to this one; replies carry the ids they were generated as."""
-        return await self.database.read(lambda c: sessions.conversation(c, message_id))
+        return (await self.line(message_id)).conversation
 
     async def message(self, message_id: int) -> MessageRow:
         return await self.database.read(lambda c: sessions.require_message(c, message_id))

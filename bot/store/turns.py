@@ -116,6 +116,7 @@ _UNFINISHED = (
     .outerjoin(_answer, _answer.c.id == turn.c.reply_message_id)
 )  # fmt: skip
 _OPEN = _UNFINISHED.where(turn.c.id == sa.bindparam("turn"))
+_ODD: sa.ColumnElement[bool] = sa.literal_column("turn.status <> 'ok'")  # in these words, for the partial index
 _ERASED = sa.select(message.c.id).where(message.c.id.in_(given_ids("messages")), message.c.erased).limit(1)
 _NOTHING: Mapping[str, Any] = {"text": "", "reasoning": "", "ids": None, "unspaced": False, "erased": True}
 
@@ -243,7 +244,7 @@ def perplexity(surprisal: float, tokens: int) -> float | None:
 
 def interrupt_pending(connection: sa.Connection) -> list[int]:
     """Turns a dead process left open become `interrupted`; what was saved of them stays."""
-    left = connection.execute(_UNFINISHED.where(turn.c.status == "pending")).all()
+    left = connection.execute(_UNFINISHED.where(_ODD, turn.c.status == "pending")).all()
     for row in left:
         if row.gone:
             delete_trace(connection, row.id)

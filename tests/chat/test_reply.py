@@ -6,9 +6,11 @@ import gc
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from damage import spoil
 from glasshead.chat import Chat, Done, Queued, ReplyRequest, Started, Text, Thought, making
 from glasshead.chat.transcript import Transcript
 from glasshead.errors import UserError
@@ -17,12 +19,13 @@ from glasshead.explain.json import explanation_json
 from glasshead.explain.text import outcome
 from glasshead.predict.draw import draw
 from glasshead.predict.engine import Generation
-from glasshead.predict.message import Conversation, Message
+from glasshead.predict.message import Message
 from glasshead.predict.model import Model
 from glasshead.predict.render import Renderer
 from glasshead.predict.sampling import Sampling
 from glasshead.predict.tags import Tags
 from glasshead.store import Store
+from glasshead.store.line import Line
 
 from .conftest import RUNNING, WAITING, speaker_of
 from .talking import END, ENDLESS, Room, listen, until
@@ -50,6 +53,26 @@ async def test_the_turn_is_in_the_log_before_the_first_token(room: Room) -> None
     assert (await room.turn(started.turn)).status == "pending"
     await reply.stop()
     await until(reply, Done)
+
+
+async def test_a_reply_goes_on_where_earlier_messages_cannot_be_read(room: Room, tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "log.db")
+    session, parent = await store.start_session(), None
+    for each in range(40):
+        text = f"{each} " + "=" * 400
+        parent = await store.append_message(session, "user" if each % 2 else "system", text, parent=parent)
+    question = await store.append_message(session, "user", "Hello", parent=parent)
+    await store.close()
+    spoil(tmp_path / "log.db", "message", 0xFF)
+    store = await Store.open(tmp_path / "log.db")
+    chat = Chat(store, room.chat.speaker, room.chat.sampling)
+    heard = await listen(chat.reply(ReplyRequest(session=session, message=question)))
+    started = heard.events[0]
+    assert isinstance(started, Started) and 0 < started.unread < 40
+    turn = await store.turn(heard.done.turn)
+    assert (heard.done.status, heard.done.logged, turn.reply) == ("ok", True, heard.text)
+    assert len({span.message for span in turn.prompt.spans if span.message}) == 41 - started.unread
+    await store.close()
 
 
 async def test_the_whole_conversation_is_given_again(room: Room) -> None:
@@ -252,10 +275,10 @@ async def test_one_person_cannot_fill_the_queue(room: Room) -> None:
 
 async def test_one_persons_replies_are_queued_as_they_came(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     queued: list[int] = []
-    read, engine, gate = room.chat.store.conversation, room.chat.speaker.engine, asyncio.Event()
+    read, engine, gate = room.chat.store.line, room.chat.speaker.engine, asyncio.Event()
     generate = engine.generate
 
-    async def slowly(leaf: int) -> Conversation:
+    async def slowly(leaf: int) -> Line:
         if leaf == asked[0]:
             await gate.wait()
         return await read(leaf)
@@ -264,7 +287,7 @@ async def test_one_persons_replies_are_queued_as_they_came(room: Room, monkeypat
         queued.append(seed)
         return generate(ids, sampling, seed, **more)
 
-    monkeypatch.setattr(room.chat.store, "conversation", slowly)
+    monkeypatch.setattr(room.chat.store, "line", slowly)
     monkeypatch.setattr(engine, "generate", noted)
     asked = [await room.ask(text) for text in ("One.", "word " * 3000, "Two.", "Three.")]
     people = ("ada", "ada", "ada", "bob")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from discord_double import Double, Message, Permission, Person
 from discord_double.double import CUT
+from glasshead.chat import Started
 from glasshead.plugin import interaction_surface, presenter, surface
 from glasshead.plugin.limits import edits_left
 from house import finished, labels
@@ -283,6 +284,13 @@ async def test_the_place_in_the_queue_is_shown(
         assert re.match(r"-# (1st|2nd) in the queue", waiting.content)
         for each in asked:
             assert finished(await double.reply_to(each, finished, timeout=60))
+
+
+def test_what_a_damaged_log_could_not_give_is_said() -> None:
+    (note,) = presenter.left_out(Started(1, 9, 0, 0, 100, unread=2))
+    assert "Left out of what the model read: 2 earlier messages. My log is damaged" in note
+    assert presenter.left_out(Started(1, 9, 0, 0, 100)) == []
+    assert len(presenter.left_out(Started(1, 9, 1, 30, 100, unread=1))) == 2
 
 
 async def test_what_was_left_out_is_said(double: Double, started: Any) -> None:

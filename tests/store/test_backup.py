@@ -6,9 +6,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from damage import spoil
 from glasshead.errors import UserError
 from glasshead.store import Store
 from glasshead.store.backup import backup, check, mend, restore, search_index_findings
+from glasshead.store.continuing import end_of
 from glasshead.store.database import writer_engine
 from glasshead.store.search_syntax import parse
 
@@ -186,32 +188,6 @@ async def test_a_damaged_search_index_keeps_nobody_from_talking(made: Path, inde
     assert index_findings(made) == [] == check(made)
 
 
-def leaves(data: bytes, page: int) -> list[int]:
-    """The leaf pages of a tree, in order (see "fileformat2.html")."""
-    start = (page - 1) * 4096
-    if data[start] in (10, 13):
-        return [page]
-
-    def number(at: int, size: int) -> int:
-        return int.from_bytes(data[start + at : start + at + size], "big")
-
-    cells = [number(12 + 2 * each, 2) for each in range(number(3, 2))]
-    below = [*(number(cell, 4) for cell in cells), number(8, 4)]
-    return [leaf for child in below for leaf in leaves(data, child)]
-
-
-def spoil(path: Path, name: str, fill: int) -> None:
-    """Make a leaf page of a table or index, one in the middle, no page."""
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (name,)).fetchone()
-    data = bytearray(path.read_bytes())
-    pages = leaves(data, root)
-    page = pages[len(pages) // 2]
-    data[(page - 1) * 4096 : page * 4096] = bytes([fill]) * 4096
-    path.write_bytes(data)
-
-
 @pytest.fixture(scope="module")
 def long_log(empty_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log whose tables have some pages each."""
@@ -291,4 +267,55 @@ async def test_around_a_damaged_page_everything_else_is_read(long: Path):
     assert 60 < len(messages) < 96 and 30 < len(turns) < 48
     for typed in ("question", "question server:1", "status:ok", "answer", "w after:1h"):
         assert (await store.search(parse(typed), limit=100)).hits
+    await store.close()
+
+
+@pytest.fixture
+async def talk(path: Path) -> Path:
+    """A log of one conversation, some pages long."""
+    store = await Store.open(path)
+    session = await store.start_session()
+    said = None
+    for each in range(30):
+        _, _, said = await ask(store, session, f"question {each} " + "w " * 60, "answer " * 20, n=2, parent=said)
+    await store.close()
+    return path
+
+
+async def test_a_conversation_goes_on_around_a_damaged_page(talk: Path):
+    spoil(talk, "message", 0)
+    store = await Store.open(talk)
+    found = await store.database.read(lambda c: end_of(c, 1))
+    assert found is not None and found[0] == 60
+    question, _, _ = await ask(store, 1, "and now?", "still here", parent=found[0])
+    line = await store.line(question)
+    assert 2 < line.unread < 50 and len(line.conversation) == 61 - line.unread
+    assert line.conversation[0].text.startswith("question 0 ") and line.conversation[-1].text == "and now?"
+    lost = set(range(1, 62)) - {said.id for said in line.conversation}
+    with pytest.raises(UserError, match="log check"):
+        await store.message(min(lost))
+    await store.close()
+
+
+async def test_a_text_that_is_none_any_more_is_named_and_read_all_the_same(talk: Path):
+    with sqlite3.connect(talk) as connection:
+        connection.execute("UPDATE message SET text = CAST(x'6f6b20ff206f6b' AS TEXT) WHERE id = 2")
+        connection.execute("UPDATE message SET ids = x'0101' WHERE id = 4")
+    assert [(finding.what[:20], "restore" in finding.remedy) for finding in check(talk)] == [
+        ("message 2 is damaged", True), ("message 4 is damaged", True)
+    ]  # fmt: skip
+    store = await Store.open(talk)
+    line = await store.line(60)
+    assert line.unread == 0 and line.conversation[1].text == "ok \ufffd ok"
+    assert [said.ids == () for said in line.conversation[1:6:2]] == [False, True, False]
+    assert (await store.messages(1))[1].text == "ok \ufffd ok" and len(await store.turns(1)) == 30
+    with pytest.raises(UserError, match="log check"):
+        await store.message(2)
+    await store.close()
+
+
+async def test_a_start_reads_no_turn_that_ended(talk: Path):
+    spoil(talk, "turn", 0)
+    store = await Store.open(talk)
+    assert len(await store.messages(1)) == 60
     await store.close()

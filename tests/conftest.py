@@ -1,4 +1,4 @@
-"""What the whole suite shares: one real model file, and examples that are the same in every run."""
+"""What the whole suite shares: one real model, and examples that are the same in every run."""
 
 import contextlib
 import gc
@@ -13,6 +13,7 @@ from glasshead.predict import pool
 from glasshead.predict.model import Model
 from hypothesis import settings
 from lent import lend, remembered
+from shallow import shallow
 
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.load_profile("same")
@@ -42,6 +43,12 @@ def model_path() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shallow_path(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default model's first layers, for tests in which its words are not the point."""
+    return shallow(model_path, tmp_path_factory.mktemp("shallow") / "SmolLM2-shallow.gguf")
+
+
+@pytest.fixture(scope="session")
 def loaded(model_path: Path) -> Iterator[Model]:
     """The default model, loaded once. An engine closes its model: give it ``lent(loaded)``."""
     with Model.load(model_path) as model:
@@ -50,10 +57,18 @@ def loaded(model_path: Path) -> Iterator[Model]:
 
 
 @pytest.fixture(scope="session")
-def shared_model(loaded: Model) -> Iterator[None]:
-    """A chat that is opened meanwhile is lent the model instead of loading it."""
+def shallow_model(shallow_path: Path) -> Iterator[Model]:
+    """Its first layers, loaded once, to be lent likewise."""
+    with Model.load(shallow_path) as model:
+        remembered(model.vocabulary)
+        yield model
+
+
+@pytest.fixture(scope="session")
+def shared_model(shallow_model: Model) -> Iterator[None]:
+    """A chat that is opened meanwhile is lent the shallow model instead of loading it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pool, "load_model", lend(loaded))
+        patch.setattr(pool, "load_model", lend(shallow_model))
         # To collect the garbage of a whole test run takes longer than to start the chat.
         patch.setattr(wiring, "_started", contextlib.nullcontext)
         yield

@@ -1,4 +1,4 @@
-"""The default model, loaded once a process, lent to every engine and bot of the tests."""
+"""A model loaded once a process, lent to every engine and bot of the tests."""
 
 from copy import copy
 from dataclasses import replace

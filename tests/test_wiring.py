@@ -16,9 +16,9 @@ SAID = "Remember that my parrot is called Septimus, and that he likes walnuts mo
 
 
 @pytest.fixture
-def settings(tmp_path: Path, model_path: Path, shared_model: None) -> Settings:
+def settings(tmp_path: Path, shallow_path: Path, shared_model: None) -> Settings:
     return Settings(
-        model=ModelSection(name=str(model_path), context=512),
+        model=ModelSection(name=str(shallow_path), context=512),
         engine=EngineSection(streams=2, kv_folder=tmp_path / "kv"),
         sampling=SamplingSection(max_tokens=8),
         store=StoreSection(path=tmp_path / "log.db"),

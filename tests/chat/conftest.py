@@ -40,8 +40,8 @@ async def store(log_path: Path) -> AsyncIterator[Store]:
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def speaker(loaded: Model, store: Store) -> AsyncIterator[Speaker]:
-    speaker = speaker_of(loaded)
+async def speaker(shallow_model: Model, store: Store) -> AsyncIterator[Speaker]:
+    speaker = speaker_of(shallow_model)
     await store.save_vocabulary(speaker.engine.model, speaker.vocabulary.pieces())
     yield speaker
     await speaker.engine.aclose()

@@ -1,4 +1,4 @@
-"""A message in, a streamed and logged reply out: the real model, a real log."""
+"""A message in, a streamed and logged reply out: a real engine, a real log."""
 
 import asyncio
 import datetime
@@ -127,8 +127,8 @@ async def test_another_try_is_a_sibling(room: Room) -> None:
 
 
 async def test_an_end_of_turn_is_one_also_where_a_stop_string_spells_its_token(room: Room) -> None:
-    greedy = room.with_sampling(stop=("<|im_end|>",), max_tokens=80, temperature=0.0)
-    said = await greedy.say("Say yes.")
+    ending = room.with_sampling(stop=("<|im_end|>",), logit_bias=((END, 100.0),))
+    said = await ending.say("Hello")
     turn = await room.turn(said.done.turn)
     assert turn.trace.steps[-1].id == END
     explanation = explain(turn)
@@ -141,9 +141,9 @@ async def test_an_end_of_turn_is_one_also_where_a_stop_string_spells_its_token(r
     assert (turn.finish, row.finish) == ("end", "stop")
 
 
-async def test_no_stop_string_goes_on_beyond_a_control_token(loaded: Model) -> None:
+async def test_no_stop_string_goes_on_beyond_a_control_token(shallow_model: Model) -> None:
     """As the record is read later: its tokens' bytes one after another, a control token's among them."""
-    vocabulary = loaded.vocabulary
+    vocabulary = shallow_model.vocabulary
     (control,) = vocabulary.tokenise("<|im_start|>", special=True)
     left, right = (vocabulary.tokenise(text, special=False) for text in ("a ST", "OP b"))
     for ids, shown, stopped in (((*left, *right), "a ", "STOP"), ((*left, control, *right), "a STOP b", None)):
@@ -213,8 +213,8 @@ async def test_a_limit_is_named(room: Room) -> None:
     assert (done.status, done.finish, done.n_tokens) == ("ok", "length", 1)
 
 
-async def test_what_does_not_fit_is_dropped_and_told(room: Room, loaded: Model) -> None:
-    speaker = speaker_of(loaded, n_ctx=256)
+async def test_what_does_not_fit_is_dropped_and_told(room: Room, shallow_model: Model) -> None:
+    speaker = speaker_of(shallow_model, n_ctx=256)
     room = Room(Chat(room.chat.store, speaker, room.chat.sampling), room.session)
     parent = await room.chat.store.append_message(room.session, "system", "Be brief.")
     system = parent
@@ -349,8 +349,8 @@ async def test_what_cannot_be_done_is_an_error_with_a_reason(room: Room, changes
     )
 
 
-async def test_an_engine_that_fails_leaves_what_it_said(room: Room, store: Store, loaded: Model) -> None:
-    speaker = speaker_of(loaded)
+async def test_an_engine_that_fails_leaves_what_it_said(room: Room, store: Store, shallow_model: Model) -> None:
+    speaker = speaker_of(shallow_model)
     chat = Chat(store, speaker, ENDLESS)
     reply = chat.reply(ReplyRequest(room.session, await room.ask("Count.")))
     first = await until(reply, Text)

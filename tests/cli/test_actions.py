@@ -16,9 +16,9 @@ from glasshead.wiring import open_chat
 
 
 @pytest.fixture
-def settings(tmp_path: Path, model_path: Path, shared_model: None) -> Settings:
+def settings(tmp_path: Path, shallow_path: Path, shared_model: None) -> Settings:
     return Settings(
-        model=ModelSection(name=str(model_path), context=256),
+        model=ModelSection(name=str(shallow_path), context=256),
         engine=EngineSection(streams=1, threads=1, kv_folder=tmp_path / "kv"),
         sampling=SamplingSection(max_tokens=6),
         store=StoreSection(path=tmp_path / "log.db"),

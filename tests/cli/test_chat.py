@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def home(
-    model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    shallow_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Home:
-    home = Home(tmp_path, model_path, capsys, monkeypatch)
+    home = Home(tmp_path, shallow_path, capsys, monkeypatch)
     home.write_config(BRIEF)
     return home
 

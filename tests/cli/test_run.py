@@ -42,8 +42,8 @@ TYPED = "\n".join(
 
 
 @pytest.fixture(scope="module")
-def home(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
-    home = Home(tmp_path_factory.mktemp("run"), model_path)
+def home(shallow_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    home = Home(tmp_path_factory.mktemp("run"), shallow_path)
     home.write_config(BRIEF)
     return home
 

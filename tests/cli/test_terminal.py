@@ -23,9 +23,9 @@ PATIENCE = 60
 
 @pytest.fixture
 def home(
-    model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    shallow_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Home:
-    home = Home(tmp_path, model_path, capsys, monkeypatch)
+    home = Home(tmp_path, shallow_path, capsys, monkeypatch)
     home.write_config(ENDLESS)
     return home
 

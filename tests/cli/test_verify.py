@@ -1,4 +1,4 @@
-"""`glasshead verify` over a log on disk, with the real model."""
+"""`glasshead verify` over a log on disk."""
 
 import asyncio
 import json
@@ -73,13 +73,15 @@ async def write_log(loaded: Model, database: Path) -> tuple[int, int]:
 
 
 @pytest.fixture(scope="module")
-def log(model_path: Path, loaded: Model, shared_model: None, tmp_path_factory: pytest.TempPathFactory) -> Log:
+def log(
+    shallow_path: Path, shallow_model: Model, shared_model: None, tmp_path_factory: pytest.TempPathFactory
+) -> Log:
     folder = tmp_path_factory.mktemp("verify")
     database = folder / "log.db"
-    turn, pending = asyncio.run(write_log(loaded, database))
+    turn, pending = asyncio.run(write_log(shallow_model, database))
     config = folder / "config.toml"
     config.write_text(
-        f"[model]\nname = {json.dumps(str(model_path))}\nfolder = {json.dumps(str(folder))}\n"
+        f"[model]\nname = {json.dumps(str(shallow_path))}\nfolder = {json.dumps(str(folder))}\n"
         f"[store]\npath = {json.dumps(str(database))}\n[engine]\nthreads = 1\n"
     )
     return Log(config, database, turn, pending)
@@ -134,10 +136,10 @@ def test_says_how_long_every_step_will_take(log: Log) -> None:
     assert line.startswith(f"turn {log.turn}: level B gives all input again for 5 steps: about ")
 
 
-def test_finds_every_configured_model(log: Log, tmp_path: Path, model_path: Path) -> None:
+def test_finds_every_configured_model(log: Log, tmp_path: Path, shallow_path: Path) -> None:
     config = tmp_path / "config.toml"
-    another = log.config.read_text().replace(json.dumps(str(model_path)), json.dumps("smollm2-360m-instruct"))
-    config.write_text(another.replace("[store]", f"others = [{json.dumps(str(model_path))}]\n[store]"))
+    another = log.config.read_text().replace(json.dumps(str(shallow_path)), json.dumps("smollm2-360m-instruct"))
+    config.write_text(another.replace("[store]", f"others = [{json.dumps(str(shallow_path))}]\n[store]"))
     code, out = run(log, str(log.turn), "--level", "A", config=config)
     assert (code, out.rstrip().splitlines()[-1][:6]) == (0, "Proven")
 
@@ -152,9 +154,7 @@ def test_a_turn_that_never_ended_cannot_be_judged(log: Log) -> None:
 
 def test_names_the_model_it_takes(log: Log, tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
-    config.write_text(
-        log.config.read_text().replace("SmolLM2-135M-Instruct.Q4_1.gguf", "gone.gguf"), encoding="utf-8"
-    )
+    config.write_text(log.config.read_text().replace("SmolLM2-shallow.gguf", "gone.gguf"), encoding="utf-8")
     code, message = run(log, str(log.turn), config=config)
     assert code == 2
     assert "sha256" in message

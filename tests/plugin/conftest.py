@@ -1,4 +1,4 @@
-"""The plugin in a bot of its own, in this process, on a loopback Discord, with the real model."""
+"""The plugin in a bot of its own, in this process, on a loopback Discord, with a real engine."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -49,7 +49,7 @@ async def double(pointed: None) -> AsyncIterator[Double]:
 
 @pytest.fixture
 def started(
-    double: Double, tmp_path: Path, model_path: Path, shared_model: None, monkeypatch: pytest.MonkeyPatch
+    double: Double, tmp_path: Path, shallow_path: Path, shared_model: None, monkeypatch: pytest.MonkeyPatch
 ) -> Start:
     """``async with started(discord={…}) as bot:`` runs the bot, from login to a clean end.
 
@@ -62,7 +62,7 @@ def started(
     async def run(*, message_content: bool = True, paced: bool = False, **sections: Any) -> AsyncIterator[Client]:
         if not paced:
             double.limits.rules.clear()
-        settings = made_settings(tmp_path, model_path, paced=paced, **sections)
+        settings = made_settings(tmp_path, shallow_path, paced=paced, **sections)
         bot = Client(settings, message_content=message_content)
         async with logged_in(bot, double):
             yield bot
@@ -72,13 +72,13 @@ def started(
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def house(
-    tmp_path_factory: pytest.TempPathFactory, model_path: Path, shared_model: None
+    tmp_path_factory: pytest.TempPathFactory, shallow_path: Path, shared_model: None
 ) -> AsyncIterator[House]:
     before = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY, Asset.BASE
     async with Double() as server:
         point(server.url)
         server.limits.rules.clear()
-        bot = Client(made_settings(tmp_path_factory.mktemp("house"), model_path), message_content=True)
+        bot = Client(made_settings(tmp_path_factory.mktemp("house"), shallow_path), message_content=True)
         async with logged_in(bot, server):
             yield House(server, bot)
     Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY, Asset.BASE = before

@@ -84,14 +84,14 @@ class Room:
         return await self.double.reply_to(asked, finished, timeout=40)
 
     async def read_by_model(self, reply: Message) -> list[tuple[str, str]]:
-        """Role and text of everything that went into a reply."""
+        """Role and text of everything that went into a reply; as Discord shows it, without spaces around."""
         await asyncio.gather(*self.service.tasks)
         store = self.service.chat.store
         turn = await store.turn_of_discord_message(reply.id)
         assert turn is not None
         full = await store.turn(turn)
         assert full.prompt_message is not None
-        return [(m.role, m.text) for m in await store.conversation(full.prompt_message)]
+        return [(m.role, m.text.strip()) for m in await store.conversation(full.prompt_message)]
 
 
 def labels(message: Message) -> list[str]:

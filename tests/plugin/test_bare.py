@@ -20,9 +20,9 @@ async def bare(pointed: None) -> AsyncIterator[Double]:
 
 
 @pytest.fixture
-async def bot(bare: Double, tmp_path: Path, model_path: Path, shared_model: None) -> AsyncIterator[Client]:
+async def bot(bare: Double, tmp_path: Path, shallow_path: Path, shared_model: None) -> AsyncIterator[Client]:
     short = {"max_tokens": 4, "temperature": 0.0}
-    bot = Client(made_settings(tmp_path, model_path, sampling=short), message_content=True)
+    bot = Client(made_settings(tmp_path, shallow_path, sampling=short), message_content=True)
     async with logged_in(bot, bare):
         yield bot
 
@@ -68,18 +68,18 @@ async def test_rate_limits_without_a_word_how_long(bare: Double, bot: Client) ->
 
 
 async def test_commands_that_cannot_be_synced_do_not_keep_it_from_talking(
-    bare: Double, tmp_path: Path, model_path: Path
+    bare: Double, tmp_path: Path, shallow_path: Path
 ) -> None:
     bare.fail("PUT", "/commands", 404)
-    async with logged_in(Client(made_settings(tmp_path, model_path), message_content=True), bare):
+    async with logged_in(Client(made_settings(tmp_path, shallow_path), message_content=True), bare):
         asked = await bare.person("alice").mention_bot(bare.general, "Hello!")
         assert await bare.reply_to(asked, finished, timeout=40)
 
 
-async def test_a_server_of_which_nothing_is_known_yet(bare: Double, tmp_path: Path, model_path: Path) -> None:
+async def test_a_server_of_which_nothing_is_known_yet(bare: Double, tmp_path: Path, shallow_path: Path) -> None:
     """Its events come, GUILD_CREATE does not: Discord calls the server unavailable."""
     bare.gateway.unsent.add("GUILD_CREATE")
-    bot = Client(made_settings(tmp_path, model_path, discord={"guilds": (bare.guild.id,)}), message_content=True)
+    bot = Client(made_settings(tmp_path, shallow_path, discord={"guilds": (bare.guild.id,)}), message_content=True)
     async with logged_in(bot, bare):
         alice, bob = bare.person("alice"), bare.person("bob")
         first = await bare.reply_to(await alice.mention_bot(bare.general, "Hi."), finished, timeout=40)

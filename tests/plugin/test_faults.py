@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from discord_double.double import CUT
 from glasshead.chat import Started
 from glasshead.plugin import interaction_surface, presenter, surface
 from glasshead.plugin.limits import edits_left
+from glasshead.predict.context import Context
 from house import finished, labels
 
 ON_AND_ON = ((0, -100.0), (2, -100.0), (4, -100.0))
@@ -262,7 +264,7 @@ async def test_a_command_whose_webhook_is_gone_goes_on_as_a_message(double: Doub
 async def test_a_command_where_it_is_no_member_is_cut_in_time(
     double: Double, started: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interaction_surface, "TOKEN_SECONDS", interaction_surface.MARGIN + 3)
+    monkeypatch.setattr(interaction_surface, "TOKEN_SECONDS", interaction_surface.MARGIN + 1)
     async with started(sampling={"max_tokens": 1500, "temperature": 0.0, "logit_bias": ON_AND_ON}):
         await double.commands_synced()
         alice = double.person("alice")
@@ -275,13 +277,15 @@ async def test_a_command_where_it_is_no_member_is_cut_in_time(
 async def test_the_place_in_the_queue_is_shown(
     double: Double, started: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    go_on, decode = threading.Event(), Context.decode
+    monkeypatch.setattr(Context, "decode", lambda self, rows: (go_on.wait(60), decode(self, rows))[1])
     monkeypatch.setattr(presenter, "GRACE", 0.0)
-    long = {"max_tokens": 120, "temperature": 0.0, "logit_bias": ON_AND_ON}
-    async with started(engine={"streams": 1}, sampling=long):
+    async with started(engine={"streams": 1}, **SHORT):
         people = [double.person(f"person{i}") for i in range(3)]
         asked = [await who.mention_bot(double.channel(f"of-{who.user.name}"), "Count.") for who in people]
         waiting = await double.wait_for(lambda m: m.content.endswith(" in the queue"), timeout=40)
         assert re.match(r"-# (1st|2nd) in the queue", waiting.content)
+        go_on.set()
         for each in asked:
             assert finished(await double.reply_to(each, finished, timeout=60))
 

@@ -1,4 +1,4 @@
-"""What the engine's tests share: short-lived engines on the real model."""
+"""What the engine's tests share: short-lived engines, on the shallow model where none is named."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -10,16 +10,16 @@ from lent import lent
 
 
 @pytest.fixture
-async def start(loaded: Model) -> AsyncIterator[Callable[..., Awaitable[LocalEngine]]]:
+async def start(shallow_model: Model) -> AsyncIterator[Callable[..., Awaitable[LocalEngine]]]:
     """``await start(max_running=4, …)`` gives an engine; it is closed after the test.
 
     Of one thread: what is tested here is what comes out, and two threads on a busy machine wait for each other.
     """
     engines: list[LocalEngine] = []
 
-    async def begin(path: Path | None = None, **settings: object) -> LocalEngine:
+    async def begin(of: Path | Model | None = None, **settings: object) -> LocalEngine:
         defaults: dict[str, object] = {"n_ctx": 512, "max_running": 4, "max_per_user": 100, "threads": 1}
-        model = Model.load(path) if path else lent(loaded)
+        model = Model.load(of) if isinstance(of, Path) else lent(of or shallow_model)
         engine = LocalEngine(model, EngineSettings(**(defaults | settings)))  # type: ignore[arg-type]
         engines.append(engine)
         return engine

@@ -118,28 +118,28 @@ async def test_two_hundred_arrivals_and_long_prompts_are_replayed_bitwise(
                 assert [hash_row(row) for _, row in rows] == [made.hashes[step] for step in steps]
 
 
-def test_records_from_before_flash_attention_are_replayed_bitwise(loaded):
+def test_records_from_before_flash_attention_are_replayed_bitwise(shallow_model):
     ids, first = tuple(range(100, 130)), 25
     made: list[int] = []
     with closing(
-        Context(loaded, n_ctx=256, streams=2, threads=1, n_batch=64, flash=False)
+        Context(shallow_model, n_ctx=256, streams=2, threads=1, n_batch=64, flash=False)
     ) as context:  # as the first version did: chunks of any size, then step by step
         for start, stop in ((0, 16), (16, first), *((i, i + 1) for i in range(first, len(ids) - 1))):
             context.decode([Place(ids[i], i, 1, i == stop - 1) for i in range(start, stop)])
             made.append(hash_row(context.row(stop - start - 1)))
     old = (Run("many", first), Run("one", len(ids) - 1 - first))
     for threads in (1, 2):
-        rows = replay.follow(loaded, ids, first, old, threads=threads)
+        rows = replay.follow(shallow_model, ids, first, old, threads=threads)
         assert [hash_row(row) for _, row in rows] == made[1:]
     now = (Run("some", first), Run("one", len(ids) - 1 - first))
-    rows = replay.follow(loaded, ids, first, now, threads=1)
+    rows = replay.follow(shallow_model, ids, first, now, threads=1)
     assert hash_row(next(rows).row) != made[1]
 
 
 async def test_nothing_is_carried_from_token_to_token(start, loaded):
-    engine = await start()
+    engine = await start(loaded)
     prompt = tuple(range(100, 130))
-    short = replace(WILD, max_tokens=8)
+    short = replace(WILD, max_tokens=5)
     first, _ = await asyncio.gather(
         read(prompt, engine.generate(prompt, short, 1)), read(prompt, engine.generate(prompt, short, 2))
     )
@@ -153,16 +153,16 @@ async def test_nothing_is_carried_from_token_to_token(start, loaded):
     assert [hash_row(row) for _, row in rows] == made.hashes
 
 
-async def test_teacher_forcing_is_near_and_a_score_is_of_one_class(start, loaded):
+async def test_teacher_forcing_is_near_and_a_score_is_of_one_class(start, shallow_model):
     engine = await start()
     prompt = tuple(range(100, 130))
     made = await read(prompt, engine.generate(prompt, replace(WILD, max_tokens=6), 1))
     scores = await engine.score(made.ids, first=len(prompt))
 
     some = (Run("some", len(made.ids) - 1),)
-    rows = replay.follow(loaded, made.ids, len(prompt), some, threads=1)
+    rows = replay.follow(shallow_model, made.ids, len(prompt), some, threads=1)
     assert [hash_row(row) for _, row in rows] == [score.row_hash for score in scores]
-    forced = [list(replay.forced(loaded, made.ids, len(prompt), threads=n)) for n in (1, 2)]
+    forced = [list(replay.forced(shallow_model, made.ids, len(prompt), threads=n)) for n in (1, 2)]
     assert [hash_row(row) for _, row in forced[0]] == [hash_row(row) for _, row in forced[1]]
     assert [step for step, _ in forced[0]] == list(range(len(made.steps)))
     for step, row in forced[0]:

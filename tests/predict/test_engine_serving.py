@@ -34,16 +34,16 @@ async def test_a_reply_is_what_was_asked_for(start):
     assert all(step.rank == 1 and len(step.top) == 7 and step.top[0].id == step.id for step in made.steps)
 
 
-async def test_an_end_token_is_the_last_step(start, loaded):
+async def test_an_end_token_is_the_last_step(start, shallow_model):
     engine = await start()
-    end = next(token for token in range(49152) if loaded.vocabulary.is_end(token))
+    end = next(token for token in range(49152) if shallow_model.vocabulary.is_end(token))
     sampling = Sampling(logit_bias=((end, 100.0),))
     made = await read(PROMPT, engine.generate(PROMPT, sampling, 1))
     assert (made.finish, [step.id for step in made.steps]) == ("stop", [end])
 
 
 async def test_a_stop_string_ends_the_reply_across_tokens(start, loaded):
-    engine = await start()
+    engine = await start(loaded)
     longer = replace(WILD, max_tokens=24)
     whole = await read(PROMPT, engine.generate(PROMPT, longer, 4))
     pieces = [loaded.vocabulary.piece(step.id) for step in whole.steps]

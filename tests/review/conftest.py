@@ -1,4 +1,4 @@
-"""A real log (real model, real SQLite), the page over it on loopback, and a real browser."""
+"""A real log, the page over it on loopback, and a real browser."""
 
 import asyncio
 import http.client
@@ -47,12 +47,12 @@ class Log:
 
 
 @pytest.fixture(scope="session")
-def log(model_path: Path, shared_model: None, tmp_path_factory: pytest.TempPathFactory) -> Log:
+def log(shallow_path: Path, shared_model: None, tmp_path_factory: pytest.TempPathFactory) -> Log:
     settings = Settings(
-        model=ModelSection(name=str(model_path), context=2048),
+        model=ModelSection(name=str(shallow_path), context=2048),
         store=StoreSection(path=tmp_path_factory.mktemp("review") / "log.db"),
         engine=EngineSection(threads=1, streams=1),
-        sampling=SamplingSection(max_tokens=8),
+        sampling=SamplingSection(max_tokens=8, temperature=1.5),
     )
     return asyncio.run(_write(settings))
 

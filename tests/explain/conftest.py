@@ -19,6 +19,13 @@ def recorder(model_path: Path) -> Iterator[Recorder]:
 
 
 @pytest.fixture(scope="session")
+def shallow_recorder(shallow_path: Path) -> Iterator[Recorder]:
+    recorder = Recorder(shallow_path)
+    yield recorder
+    recorder.close()
+
+
+@pytest.fixture(scope="session")
 def turn(recorder: Recorder) -> Turn:
     """A drawn reply that ended by itself: the first such, as the words of a seed differ between kinds of CPU."""
     sampling = Sampling(temperature=1.2, max_tokens=60, repetition_penalty=1.1)

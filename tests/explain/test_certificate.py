@@ -26,22 +26,23 @@ QUESTION = (
     "<|im_start|>user\nName three birds, and say of each what it eats in winter when the garden lies under snow "
     "and the pond is frozen.<|im_end|>\n<|im_start|>assistant\n"
 )
-SAMPLING = Sampling(max_tokens=16, repetition_penalty=1.1)
+SAMPLING = Sampling(repetition_penalty=1.1)
 
 
 @pytest.fixture(scope="module")
-def model(loaded: Model) -> Model:
-    return loaded
+def model(shallow_model: Model) -> Model:
+    return shallow_model
 
 
-async def write(loaded: Model, *, kept: tuple[int, ...] = (), seed: int = 1) -> Turn:
+async def write(loaded: Model, *, kept: tuple[int, ...] = (), seed: int = 1, max_tokens: int = 16) -> Turn:
     """A turn as the engine makes it, beside another reply; the first tokens ``kept`` of another one are given."""
     model = lent(loaded)
     engine = LocalEngine(model, EngineSettings(n_ctx=512, max_running=2, threads=1))
     question = tuple(model.vocabulary.tokenise(QUESTION, special=True))
     ids = question + kept
-    other = engine.generate(question, SAMPLING, 2)
-    generation = engine.generate(ids, SAMPLING, seed, first_step=len(kept))
+    sampling = replace(SAMPLING, max_tokens=max_tokens)
+    other = engine.generate(question, sampling, 2)
+    generation = engine.generate(ids, sampling, seed, first_step=len(kept))
     steps = tuple([step async for step in generation])
     await other.aclose()
     turn = Turn(
@@ -50,7 +51,7 @@ async def write(loaded: Model, *, kept: tuple[int, ...] = (), seed: int = 1) -> 
         model=engine.model,
         prompt=Prompt(ids, (Span(0, len(ids), "typed"),)),
         prompt_pieces=tuple(map(model.vocabulary.piece, ids)),
-        sampling=SAMPLING,
+        sampling=sampling,
         seed=seed,
         first_step=len(kept),
         trace=Trace(steps, tuple(model.vocabulary.piece(step.id) for step in steps), 10),
@@ -101,6 +102,11 @@ def test_proves_a_reply_bit_for_bit(certificate: Certificate, written: Turn) -> 
         assert result.distance == Distance(0, 0, 0, 0)
         assert result.first_difference is None
     assert certificate.proven
+
+
+def test_proves_a_reply_of_the_whole_model(loaded: Model) -> None:
+    written = asyncio.run(write(loaded, max_tokens=4))
+    assert prove(written, loaded, threads=1, halt=Halt()).proven
 
 
 def test_proves_a_branch_that_kept_tokens_of_another_reply(written: Turn, model: Model) -> None:

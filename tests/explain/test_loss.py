@@ -59,9 +59,9 @@ async def test_another_model_is_named(turn: Turn, engine: LocalEngine) -> None:
         await score(engine, adapted)
 
 
-async def test_a_reply_cut_by_the_context_is_scored_whole(turn: Turn, loaded: Model) -> None:
+async def test_a_reply_cut_by_the_context_is_scored_whole(turn: Turn, shallow_model: Model) -> None:
     """The last token is drawn when the context is full: with it there is one more."""
-    engine = LocalEngine(lent(loaded), EngineSettings(n_ctx=128, max_running=1, threads=1))
+    engine = LocalEngine(lent(shallow_model), EngineSettings(n_ctx=128, max_running=1, threads=1))
     try:
         generation = engine.generate(
             turn.prompt.ids,
@@ -73,7 +73,9 @@ async def test_a_reply_cut_by_the_context_is_scored_whole(turn: Turn, loaded: Mo
         steps = tuple([step async for step in generation])
         assert generation.finish == "length" and len(turn.prompt.ids) + len(steps) == 129
         cut = dataclasses.replace(
-            turn, trace=dataclasses.replace(turn.trace, steps=steps, pieces=(b"",) * len(steps))
+            turn,
+            model=engine.model,
+            trace=dataclasses.replace(turn.trace, steps=steps, pieces=(b"",) * len(steps)),
         )
         assert len((await score(engine, cut)).loss.tokens) == len(steps)
     finally:

@@ -61,8 +61,10 @@ def sampled_from(row: Floats, sampling: Sampling, history: list[int]) -> Floats:
 
 
 @pytest.mark.parametrize("sampling", SETTINGS.values(), ids=SETTINGS)
-def test_every_listed_probability_is_within_a_thousandth(recorder: Recorder, sampling: Sampling) -> None:
-    turn, rows = recorder.write_with_rows("Tell me about the sea and the moon and the sea.", sampling, seed=21)
+def test_every_listed_probability_is_within_a_thousandth(shallow_recorder: Recorder, sampling: Sampling) -> None:
+    turn, rows = shallow_recorder.write_with_rows(
+        "Tell me about the sea and the moon and the sea.", sampling, seed=21
+    )
     explanation = explain(logged(turn))
     history = list(turn.prompt.ids)
     for index, row in enumerate(rows):

@@ -18,7 +18,7 @@ from .test_gguf import F32, file, string, tensor, text
 PROMPT = tuple(range(100, 140))
 
 
-def lora(path: Path, *, arch: str = "llama", kind: str = "adapter", target: str = "blk.3.attn_q.weight") -> Path:
+def lora(path: Path, *, arch: str = "llama", kind: str = "adapter", target: str = "blk.2.attn_q.weight") -> Path:
     """An adapter of rank 4 for one weight of 576 × 576."""
     values = (
         string("general.architecture", arch),
@@ -36,21 +36,21 @@ def lora(path: Path, *, arch: str = "llama", kind: str = "adapter", target: str 
     return path
 
 
-async def test_an_adapter_changes_the_numbers_and_keeps_the_bits(model_path, tmp_path, start):
+async def test_an_adapter_changes_the_numbers_and_keeps_the_bits(shallow_path, tmp_path, start):
     plain = await start(spill_folder=tmp_path / "kv")
     without = await read(PROMPT, plain.generate(PROMPT, WILD, 1))
     await plain.aclose()
 
-    model = Model.load(model_path)
+    model = Model.load(shallow_path)
     adapt(model, lora(tmp_path / "lora.gguf"), 0.5)
-    engine = LocalEngine(model, EngineSettings(n_ctx=512, max_running=4, spill_folder=tmp_path / "kv"))
+    engine = LocalEngine(model, EngineSettings(n_ctx=512, max_running=4, threads=1, spill_folder=tmp_path / "kv"))
     made = await read(PROMPT, engine.generate(PROMPT, WILD, 1))
     await engine.aclose()
     assert (engine.model.adapter_scale, len(engine.model.adapter_sha256 or "")) == (0.5, 64)
     assert made.n_cached == 0  # what the plain model left on disk is not for this one
     assert made.hashes[0] != without.hashes[0]
 
-    with Model.load(model_path) as again:
+    with Model.load(shallow_path) as again:
         adapt(again, tmp_path / "lora.gguf", 0.5)
         rows = replay.follow(again, made.ids, len(PROMPT), made.schedule, threads=1)
         assert [hash_row(row) for _, row in rows] == made.hashes

@@ -24,7 +24,9 @@ from ..predict.engine import ModelIdentity
 from ..predict.halt import Halt
 from ..predict.model import Model, file_sha256
 from ..store import Store
-from ..store.records import SessionRow
+from ..store.export import turns_found
+from ..store.search_syntax import Query
+from ..store.turns import count_turns
 from .printing import print_json
 
 
@@ -92,23 +94,17 @@ async def _verify(
 
 
 async def _numbers(store: Store, turn: int | None, all_turns: bool) -> AsyncGenerator[tuple[int, str]]:
-    """The turns asked for, and what to call each."""
+    """The turns asked for (all: session by session), and what to call each."""
     if not all_turns:
         turn = turn if turn is not None else await store.latest_turn()
         if turn is None:
             raise UserError("the log holds no turn yet: say something first, with glasshead chat")
         yield turn, f"turn {turn}"
         return
-    sessions: list[SessionRow] = []
-    before: tuple[int, int] | None = None
-    while page := await store.sessions(before=before):
-        sessions += page
-        before = (page[-1].last_turn or 0, page[-1].id)
-    total, done = sum(session.n_turns for session in sessions), 0
-    for session in sessions:
-        for row in await store.turns(session.id):
-            done += 1
-            yield row.id, f"{done} of {max(done, total)}: turn {row.id}"
+    total, done = await store.database.read(count_turns), 0
+    async for _, id_ in turns_found(store, Query()):
+        done += 1
+        yield id_, f"{done} of {max(done, total)}: turn {id_}"
 
 
 async def _prove(

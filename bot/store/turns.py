@@ -320,6 +320,10 @@ def latest_turn(
     return connection.execute(query).scalar()
 
 
+def count_turns(connection: sa.Connection) -> int:
+    return int(connection.execute(sa.select(sa.func.count()).select_from(turn)).scalar_one())
+
+
 def link_discord(connection: sa.Connection, turn_id: int, discord_ids: Sequence[int]) -> None:
     """Say which Discord messages show a reply, in order; replaces what was said before."""
     connection.execute(discord_part.delete().where(discord_part.c.turn_id == turn_id))

@@ -26,6 +26,7 @@ from .tables import (
     person,
     prompt_block,
     session,
+    tag,
     trace,
     trace_draft,
     turn,
@@ -49,6 +50,9 @@ class SessionData:
     blocks: dict[int, tuple[int | None, bytes]]
     """id → (parent's id, packed ids)"""
     notes: list[sa.Row[Any]]
+    tags: list[sa.Row[Any]]
+    remarks: list[sa.Row[Any]]
+    """What people wrote with their thumbs."""
     recorded: frozenset[int]
     """Turns of which there is something besides the reply: a trace, a draft, what somebody wrote with a thumb."""
     elsewhere: dict[int, int | None]
@@ -60,13 +64,16 @@ class Words:
     """What was erased from a session before it is planned again: other turns may still bring it back."""
 
     texts: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+    """What the person was called, if it is all of theirs that goes."""
     first: int = ID_END
     """The oldest message it stood in."""
     touched: frozenset[int] = frozenset()
     """Messages of others that quoted it."""
 
-    def also(self, own: Mapping[int, str]) -> "Words":
-        return Words(self.texts | set(own.values()), min(self.first, *own) if own else self.first, self.touched)
+    def also(self, own: Mapping[int, str], names: Collection[str]) -> "Words":
+        first = min(self.first, *own) if own else self.first
+        return Words(self.texts | set(own.values()), self.names | set(names), first, self.touched)
 
 
 @dataclass(slots=True)
@@ -87,6 +94,8 @@ class Plan:
     unsaid: set[int] = field(default_factory=set)
     """Those of them that have no reply yet: none is to be stored."""
     notes: set[int] = field(default_factory=set)
+    tags: set[tuple[int, str]] = field(default_factory=set)
+    remarks: set[int] = field(default_factory=set)
     title: bool = False
     messages: dict[int, str | None] = field(default_factory=dict)
 
@@ -133,6 +142,9 @@ def load(connection: sa.Connection, session_id: int) -> SessionData:
                turn.c.tail, turn.c.spans, turn.c.verifiable, turn.c.status)  # fmt: skip
     rows = connection.execute(sa.select(prompt_block).where(prompt_block.c.session_id == session_id))
     notes = sa.select(annotation).join(turn, turn.c.id == annotation.c.turn_id).where(of_session)
+    tags = sa.select(tag).join(turn, turn.c.id == tag.c.turn_id).where(of_session)
+    remarks = sa.select(feedback).join(turn, turn.c.id == feedback.c.turn_id)
+    remarks = remarks.where(of_session, feedback.c.note != "")
     recorded = sa.union(
         *(sa.select(table.c.turn_id).join(turn).where(of_session) for table in (trace, trace_draft)),
         sa.select(feedback.c.turn_id).join(turn).where(of_session, feedback.c.note != ""),
@@ -145,6 +157,8 @@ def load(connection: sa.Connection, session_id: int) -> SessionData:
         turns=list(connection.execute(sa.select(*columns).where(of_session))),
         blocks={row.id: (row.parent_id, row.ids) for row in rows},
         notes=list(connection.execute(notes)),
+        tags=list(connection.execute(tags)),
+        remarks=list(connection.execute(remarks)),
         recorded=frozenset(connection.execute(recorded).scalars()),
         elsewhere={row[0]: row[1] for row in connection.execute(elsewhere)},
     )
@@ -173,8 +187,9 @@ def plan(
     """
     gone = {row.id for row in data.messages if _is_named(row, person_id, discord_message_id) or row.id in replies}
     own = {row.id: row.text for row in data.messages if row.id in gone and row.role != "assistant"}
-    out = Plan(words=words.also(own))
-    out.quotes = Quotes(out.words.texts)
+    names = {row.author for row in data.messages if row.author and row.id in own and person_id is not None}
+    out = Plan(words=words.also(own, names))
+    out.quotes = Quotes(out.words.texts, out.words.names)
     erased = {row.id for row in data.messages if row.erased}
     gone |= erased
     lost = own.keys() | {row.id for row in data.messages if row.erased and row.role != "assistant"}
@@ -200,6 +215,10 @@ def plan(
     )
     _tombstone(data, gone | out.words.touched, out)
     out.notes = {row.id for row in data.notes if row.turn_id in out.traces or out.quotes.find(row.note)}
+    out.tags = {
+        (row.turn_id, row.name) for row in data.tags if row.turn_id in out.traces or out.quotes.find(row.name)
+    }
+    out.remarks = {row.id for row in data.remarks if row.turn_id not in out.traces and out.quotes.find(row.note)}
     out.title = bool(data.title) and (bool(out.quotes.find(data.title)) or _begins(data.title, out.words.texts))
     # The words themselves go last: until then whatever quotes them can still be recognised.
     out.messages |= dict.fromkeys([*sorted(gone - erased - set(own)), *own])
@@ -289,6 +308,8 @@ def edits(made: Plan, data: SessionData) -> list[Edit]:
         *(("trace", id_, None) for id_ in made.traces & data.recorded),
         *(("unsaid", id_, None) for id_ in made.unsaid),
         *(("note", id_, None) for id_ in made.notes),
+        *(("tag", id_, name) for id_, name in made.tags),
+        *(("remark", id_, None) for id_ in made.remarks),
         *([("title", data.session, None)] if made.title else []),
         *(("message", id_, text) for id_, text in made.messages.items()),
     ]
@@ -311,6 +332,8 @@ _HASH = _BLOCK.values(hash=sa.bindparam("random"))
 _TAIL = _TURN.values(tail=sa.bindparam("ids"))
 _UNVERIFIABLE = _TURN.values(verifiable=False)
 _FEEDBACK = feedback.update().where(feedback.c.turn_id == sa.bindparam("of")).values(note="")
+_REMARK = feedback.update().where(feedback.c.id == sa.bindparam("of")).values(note="")
+_TAG = tag.delete().where(tag.c.turn_id == sa.bindparam("of"), tag.c.name == sa.bindparam("called"))
 _MESSAGE = message.update().where(message.c.id == sa.bindparam("of"))
 
 
@@ -331,6 +354,10 @@ def _make(connection: sa.Connection, what: str, id_: int, value: Any) -> None:
             save_nothing(connection, id_)
         case "note":
             connection.execute(annotation.delete().where(annotation.c.id == id_))
+        case "tag":
+            connection.execute(_TAG, {"of": id_, "called": value})
+        case "remark":
+            connection.execute(_REMARK, {"of": id_})
         case "title":
             connection.execute(session.update().where(session.c.id == id_).values(title=""))
         case "message":

@@ -1,8 +1,8 @@
 """Finding one person's words in what others said: what an erasure has to take along.
 
 A passage counts as quoted when it repeats at least five words in a row that together have twelve characters (a
-whole shorter message of twelve characters too), or a tell-tale word: one with a digit in it, an address, a link.
-Characters of scripts without spaces count as words of two.
+whole shorter message of twelve characters too), or a tell-tale word: one with a digit in it, an address, a link;
+or where it calls the person by name, with an @. Characters of scripts without spaces count as words of two.
 """
 
 import re
@@ -19,9 +19,12 @@ Piece = tuple[str, int, int]
 
 
 class Quotes:
-    """``texts`` are everything the person said; ``find`` says where another text repeats it."""
+    """``texts`` are everything the person said, ``names`` what they were called; ``find`` says where another text
+    repeats it."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
+    def __init__(self, texts: Iterable[str], names: Iterable[str] = ()) -> None:
+        called = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+        self._called = re.compile(rf"@(?:{called})(?!\w)", re.IGNORECASE) if called else None
         self._runs: set[tuple[str, ...]] = set()
         self._whole: dict[int, set[tuple[str, ...]]] = {}
         self._telltale: set[str] = set()
@@ -44,6 +47,8 @@ class Quotes:
             for size, wholes in self._whole.items():
                 if tuple(word for word, _, _ in pieces[start : start + size]) in wholes:
                     found.append((pieces[start][1], pieces[start + size - 1][2]))
+        if self._called is not None:
+            found += [match.span() for match in self._called.finditer(text)]
         found += [(first, last) for word, first, last in _telltales(text) if word in self._telltale]
         return _joined(found)
 

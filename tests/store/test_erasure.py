@@ -77,6 +77,7 @@ async def filled(store: Store) -> dict[str, int]:
     )
     await store.database.write(lambda c: marks.add_note(c, turn, "she lives in Quetzalweg"))
     await store.set_feedback(turn, person=ANN, value=1, note="Zapotec says hi")
+    await store.database.write(lambda c: marks.add_tag(c, turn, "Quetzalweg"))
     out = {"session": session, "secret": secret, "turn": turn, "reply": reply}
     parent = reply
     for name, said in (("kept", "Nothing of the sort."), ("quoting", "Call 0170-5550199, she said.")):
@@ -93,6 +94,9 @@ async def filled(store: Store) -> dict[str, int]:
             turn, steps=steps(9, 5), schedule=(), reply=said, finish="stop", status="ok"
         )
         out |= {name: turn, name + "_message": message}
+    await store.database.write(lambda c: marks.add_tag(c, out["kept"], "0170-5550199"))
+    await store.database.write(lambda c: marks.add_tag(c, out["kept"], "fine"))
+    await store.set_feedback(out["kept"], person=BO, value=1, note="better than 0170-5550199, @Zapotec")
     other = await store.start_session(kind="channel", channel_id=3)
     await ask(store, other, "something else entirely", "yes", person=BO, author="Bo")
     return out
@@ -262,6 +266,11 @@ async def test_a_damaged_search_index_does_not_keep_the_words(log: Store, path: 
 )
 def test_what_counts_as_a_quotation(said: str, other: str, left: str):
     assert Quotes([said]).redact(other) == left
+
+
+def test_who_is_called_by_name_is_quoted():
+    quotes = Quotes([], ["Ann", "Ann Lee (2)"])
+    assert quotes.redact("@ann lee (2), @Ann! and @Anna, Ann") == "[erased], [erased]! and @Anna, Ann"
 
 
 async def test_an_erasure_ends_and_is_thorough_while_replies_keep_coming(log: Store, path: Path):

@@ -18,7 +18,7 @@ from ..store.records import MessageRow
 from .interaction_surface import is_member
 from .names import speaker
 from .reading import beginning, replied_to, says_something, text_of, words_of
-from .rereading import Rereading
+from .rereading import Rereading, system_prompt
 from .service import Service, guild_of
 from .transient import TROUBLE
 
@@ -92,7 +92,7 @@ class History:
         session, leaf = before
         if leaf is None:
             return before
-        system = self.system_prompt(opening.channel)
+        system = system_prompt(self._service, opening.channel)
         return session, await Rereading(self._service).as_it_now_reads(session, leaf, system)
 
     async def add_text(
@@ -124,7 +124,7 @@ class History:
 
     def single(self, text: str, channel: object) -> Conversation:
         """A conversation of one message, for those who want nothing kept."""
-        system = self.system_prompt(channel)
+        system = system_prompt(self._service, channel)
         first = (Message("system", system),) if system else ()
         return (*first, Message("user", text))
 
@@ -319,10 +319,6 @@ class History:
 
     # writing
 
-    def system_prompt(self, channel: object) -> str:
-        own = self._service.set_here(channel).system
-        return self._service.settings.chat.system_prompt if own is None else own
-
     def _opening(self, message: discord.Message) -> Opening:
         guild, words = guild_of(message), words_of(message, self._us.id)
         kind = "thread" if isinstance(message.channel, discord.Thread) else "channel" if guild else "direct"
@@ -346,7 +342,7 @@ class History:
         )
 
     async def _root(self, session: int, channel: object) -> int | None:
-        system = self.system_prompt(channel)
+        system = system_prompt(self._service, channel)
         return await self._store.append_message(session, "system", system) if system else None
 
     async def _append(

@@ -10,11 +10,12 @@ from discord.ext import commands
 from ..chat import ReplyRequest
 from ..chat.unlogged import NO_TURN
 from ..errors import UserError
-from ..store.continuing import versions
+from ..store.continuing import end_of, versions
 from .again import heading, texts_again
 from .cog import ServiceCog, answering, tell
 from .interaction_surface import InteractionSurface, is_member, place_of
 from .presenter import present
+from .rereading import Rereading, system_prompt
 from .rights import manages
 from .service import Running, Service
 from .surface import Surface
@@ -126,7 +127,7 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
             raise UserError("what that reply answered was erased")
         request = ReplyRequest(
             session=old.session,
-            message=(await store.database.read(lambda c: versions(c, asked)))[-1],
+            message=await self._as_it_reads(interaction, old.session, asked),
             sampling=self.service.sampling(interaction.channel, interaction.guild_id),
             user=str(interaction.user.id),
             requester=interaction.user.id,
@@ -138,6 +139,25 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
         reply = self.service.chat.reply(request)
         running = Running(reply, interaction.user.id, interaction.channel_id or 0, ends_at=ends_at)
         await self.service.spawn(present(self.service, running, surface))
+
+    async def _as_it_reads(self, interaction: discord.Interaction[Any], session: int, asked: int) -> int:
+        """What a reply answers, in its newest version, and below all that is above it as that reads now: where the
+        conversation goes on from there, or branches as it likes. In the middle of a line it stays where it is, lest
+        the line go on from there; so does what was said in a command, whose versions nothing else would join."""
+        store = self.service.chat.store
+        newest: int = (await store.database.read(lambda c: versions(c, asked)))[-1]
+        row = await store.message(newest)
+        if row.discord_message_id is None:
+            return newest
+        if self.service.scope(interaction.channel, interaction.guild_id) != "replies":
+            end = await store.database.read(lambda c: end_of(c, session))
+            above = None if end is None else (await store.message(end[0])).parent
+            if above not in await store.database.read(lambda c: versions(c, asked)):
+                return newest
+        system = system_prompt(self.service, interaction.channel)
+        leaf = await Rereading(self.service).as_it_now_reads(session, newest, system)
+        same = leaf is not None and (await store.message(leaf)).discord_message_id == row.discord_message_id
+        return leaf if leaf is not None and same else newest
 
     async def _version(self, interaction: discord.Interaction[Any], turn: int) -> None:
         """Show another reply to the same message in the same place; what is said next follows it."""

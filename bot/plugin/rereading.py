@@ -1,9 +1,10 @@
-"""A logged conversation as it reads now: what was edited, deleted or told otherwise since has taken effect."""
+"""A logged conversation as it reads now: what was edited, deleted or chosen since has taken effect."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..predict.message import Role
+from ..store.continuing import shown_instead
 from ..store.records import MessageRow
 from .service import Service
 
@@ -27,6 +28,12 @@ def unchanged(logged: Sequence[Said], wanted: Sequence[Said]) -> int:
     return count
 
 
+def system_prompt(service: Service, channel: object) -> str:
+    """What the model is told first in a channel; "": nothing."""
+    own = service.set_here(channel).system
+    return service.settings.chat.system_prompt if own is None else own
+
+
 class Rereading:
     """Reads the log; where a conversation reads differently, it is logged anew from there on."""
 
@@ -35,8 +42,8 @@ class Rereading:
         self._store = service.chat.store
 
     async def as_it_now_reads(self, session: int, leaf: int, system: str) -> int | None:
-        """``leaf``, or its copy in a chain in which edits, deletions and a new system prompt have taken effect, and
-        in which nothing is of people who have opted out."""
+        """``leaf``, or its copy in a chain in which edits, deletions and a new system prompt have taken effect,
+        each reply is the version that Discord shows, and nothing is of people who have opted out."""
         logged: list[Said] = []
         wanted: list[Said] = []
         opted_out = False
@@ -62,9 +69,13 @@ class Rereading:
         return parent
 
     async def _newest(self, row: MessageRow) -> Said:
-        """A message in its newest version."""
+        """A message in its newest version, a reply in the one that is shown."""
         if row.role == "user" and row.discord_message_id is not None:
             newest = await self._store.message_of_discord(row.discord_message_id)
             if newest is not None and newest != row.id:
                 row = await self._store.message(newest)
+        elif row.role == "assistant" and (turn := row.turn) is not None:
+            shown = await self._store.database.read(lambda c: shown_instead(c, turn))
+            if shown is not None and not (other := await self._store.message(shown)).erased:
+                row = other
         return Said(row.role, row.text, row.id)

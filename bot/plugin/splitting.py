@@ -32,7 +32,7 @@ class Part:
     @property
     def text(self) -> str:
         """What is sent. Discord trims messages; so does this, to know what will be shown."""
-        in_code = self.before.endswith("\n")
+        in_code = self.before.rstrip("> ").endswith("\n")
         body = (self.body.lstrip("\n") if in_code else self.body.lstrip()).rstrip()
         glue = "\n" if self.after.startswith(("```", "> ```")) and not body.endswith("\n") else ""
         return f"{self.before}{body}{glue}{self.after}".strip()
@@ -46,7 +46,7 @@ def split(text: str, limit: int = LIMIT) -> list[Part]:
     start = 0
     while start < len(text):
         opened = markup.open_at(start) if start else []
-        before = "".join(span.opener for span in opened)
+        before = "".join(span.opener for span in opened) + _quoted_line(text, start, opened)
         end = _end(markup, start, limit - len(before))
         after = "".join(span.closer for span in reversed(markup.open_at(end)))
         body = text[start:end]
@@ -59,6 +59,12 @@ def split(text: str, limit: int = LIMIT) -> list[Part]:
             blank += body
         start = end
     return parts or [Part(blank)]
+
+
+def _quoted_line(text: str, start: int, opened: list[Span]) -> str:
+    """What a line begins with that is cut in a quoted code block: what its other lines bring along."""
+    quoted = any(span.opener.startswith("> ```") for span in opened)
+    return "> " if quoted and "\n" not in text[start - 1 : start + 1] else ""
 
 
 def _end(markup: Markup, start: int, room: int) -> int:

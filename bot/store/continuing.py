@@ -64,3 +64,16 @@ def versions(connection: sa.Connection, message_id: int) -> list[int]:
     )
     query = sa.select(_first.c.id).join(message, same | (_first.c.id == message.c.id))
     return list(connection.execute(query.where(message.c.id == message_id).order_by(_first.c.id)).scalars())
+
+
+def shown_instead(connection: sa.Connection, turn_id: int) -> int | None:
+    """The reply (a message) that Discord shows in place of a turn's: another version, chosen by somebody. None: the
+    turn's own, or none at all."""
+    asked = connection.execute(sa.select(turn.c.prompt_message_id).where(turn.c.id == turn_id)).scalar()
+    if asked is None:
+        return None
+    query = sa.select(turn.c.id, turn.c.reply_message_id).where(
+        turn.c.prompt_message_id.in_(versions(connection, asked)), turn.c.parent_turn_id.is_(None), _shown
+    )
+    shown = {id_: reply for id_, reply in connection.execute(query.order_by(turn.c.id))}
+    return None if turn_id in shown else next((reply for reply in reversed(shown.values()) if reply), None)

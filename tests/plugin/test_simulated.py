@@ -294,6 +294,44 @@ async def test_retry_answers_a_message_as_it_reads_now(place: Place) -> None:
     assert buttons[-3:] == ["◀", "2/2", "▶"]
 
 
+async def test_a_version_chosen_in_the_middle_is_what_the_model_reads(place: Place) -> None:
+    asked = await place.alice.send(place.channel, f"{place.mention} My cat is called Tom.")
+    first = place.said()
+    place.chat.says = "Meow."
+    second = await place.ask(place.alice, "And my dog?", reply_to=first)
+    await place.alice.edit(asked, f"{place.mention} My cat is called Jerry.")
+    place.chat.says = "Purr."
+    await place.alice.click(first, label="Retry")
+    place.chat.says = "Woof."
+    await place.alice.click(second, label="Retry")
+    assert place.chat.heard[-1][1:] == [
+        ("user", "My cat is called Jerry."),
+        ("assistant", "Purr."),
+        ("user", "And my dog?"),
+    ]
+    await place.alice.click(first, label="◀")
+    await place.alice.click(second, label="◀")
+    await place.ask(place.alice, "Well?", reply_to=second)
+    read = [text for _, text in place.chat.heard[-1][1:]]
+    shown = {message.id: message.content for message in place.channel.history()}
+    assert [shown[first.id], shown[second.id]] == [SAID, "Meow."]
+    assert read == ["My cat is called Jerry.", SAID, "And my dog?", "Meow.", "Well?"]
+
+
+async def test_a_retry_in_the_middle_of_a_thread_does_not_move_its_end(place: Place) -> None:
+    thread = await place.thread_on(await place.bob.send(place.channel, "Zero."))
+    asked = await place.alice.send(thread, f"{place.mention} One.")
+    first = place.said(thread)
+    place.chat.says = "Two it is."
+    await place.alice.send(thread, f"{place.mention} Two.")
+    await place.alice.edit(asked, f"{place.mention} Eins.")
+    place.chat.says = "One it is."
+    await place.alice.click(first, label="Retry")
+    await place.alice.send(thread, f"{place.mention} Three.")
+    read = [text for _, text in place.chat.heard[-1][1:]]
+    assert read == ["Zero.", "Eins.", "One it is.", "Two.", "Two it is.", "Three."]
+
+
 # explanations without a picture
 
 

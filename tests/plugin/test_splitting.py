@@ -42,6 +42,12 @@ def texts(text: str, limit: int) -> list[str]:
             22,
             ["> ```py\n> aaaa\n> ```", "> ```py\n> bbbb\n> ```"],
         ),
+        (
+            "a long line of code in a quote",
+            "> ```py\n> aaaa bbbb\n> ```",
+            22,
+            ["> ```py\n> aaaa\n> ```", "> ```py\n> bbbb\n> ```"],
+        ),
         ("quote to the end", ">>> aaaa\nbbbb\ncccc", 14, [">>> aaaa\nbbbb", ">>> cccc"]),
         ("a link is not cut", "go [to this place](https://a.example/b c) x", 40, None),
         ("an address is not cut", "see https://example.com/abc now", 28, ["see https://example.com/abc", "now"]),
@@ -128,6 +134,21 @@ def test_every_part_stands_alone(text: str, limit: int) -> None:
         assert part.text.count("```") % 2 == 0
         assert part.text.count("||") % 2 == 0
     assert not any(word.startswith("```p") and word != "```py" for word in text.split())
+
+
+LINES = st.lists(st.text("ab `x.", min_size=1, max_size=200).filter(lambda s: "```" not in s), max_size=5)
+
+
+@given(st.text("ab c", max_size=300), LINES, st.integers(40, 90))
+@example("a" * 300, [], 60)
+@example("", ["b" * 300], 60)
+def test_what_is_cut_in_a_quoted_code_block_stays_in_the_quote(opening: str, lines: list[str], limit: int) -> None:
+    text = "\n".join(["> ```" + opening, *("> " + line for line in lines), "> ```"])
+    parts = split(text, limit)
+    assert "".join(part.body for part in parts) == text
+    for part in parts:
+        assert len(part.text) <= limit
+        assert all(line.startswith(">") for line in part.text.split("\n")), part.text
 
 
 @given(WORDS.map(" ".join), st.integers(20, 60))

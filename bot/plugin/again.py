@@ -32,7 +32,7 @@ async def heading(service: Service, turn: Turn) -> str:
     return quoted(asked.text) + "\n"
 
 
-async def texts_again(service: Service, turn: Turn, surface: Surface) -> tuple[list[str], Attached]:
+async def texts_again(service: Service, turn: Turn, surface: Surface) -> tuple[list[str], Attached | None]:
     """The texts of a reply's messages, with the small print that follows from the record, and its file."""
     notes = [NOTE] if turn.status == "interrupted" else endings(turn.status, turn.finish, turn.error)
     hidden, above = hidden_thought(service, turn.reasoning), await heading(service, turn)

@@ -13,7 +13,7 @@ from .bounds import Bounds, Range, Setting, bounded, check, described
 from .cog import ServiceCog, answering, tell
 from .preferences import GuildPreferences, with_or_without
 from .rights import manages
-from .sync import sync_if_changed
+from .sync import sync
 
 SPEED_TURNS = 20
 
@@ -184,14 +184,18 @@ class Governing(ServiceCog, name="Glasshead administration"):
         latest = await self.service.chat.store.latest_turn()
         return [] if latest is None else list(range(max(1, latest - SPEED_TURNS + 1), latest + 1))
 
-    @admin.command(name="sync", description="Tell Discord my commands, if they changed (the bot's owner).")
+    @admin.command(name="sync", description="Tell Discord my commands once more (the bot's owner).")
     async def sync(self, interaction: discord.Interaction[Any]) -> None:
         if not await self.bot.is_owner(interaction.user):
             await tell(interaction, "Only the bot's owner can do that.")
             return
         await interaction.response.defer(ephemeral=True, thinking=True)
-        changed = await sync_if_changed(self.bot)
-        await tell(interaction, "Synced." if changed else "Nothing changed: not synced.")
+        try:
+            count, changed = await sync(self.bot)
+        except discord.HTTPException as error:
+            raise UserError(f"Discord did not take my commands: {error}") from error
+        before = "not the ones it was told before" if changed else "the ones it was told before"
+        await tell(interaction, f"Synced: Discord was told my {count} commands and menus, {before}.")
 
     def _guild(self, interaction: discord.Interaction[Any]) -> GuildPreferences:
         return self.service.preferences.guild(interaction.guild_id)

@@ -8,7 +8,7 @@ from typing import Any
 import discord
 
 from .service import NOBODY
-from .surface import Attached, Gone, Surface, as_file
+from .surface import Attached, Gone, Surface
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +44,15 @@ class InteractionSurface(Surface):
         """Discord itself shows that the bot is thinking."""
 
     async def show(
-        self, texts: Sequence[str], view: discord.ui.View | None = None, *, file: Attached = None, view_on: int = -1
+        self,
+        texts: Sequence[str],
+        view: discord.ui.View | None = None,
+        *,
+        file: Attached | None = None,
+        view_on: int = -1,
     ) -> None:
         if self.only_here and len(texts) > MOST_FOLLOW_UPS + 1:
-            texts = texts[: MOST_FOLLOW_UPS + 1]
+            texts = [*texts[:MOST_FOLLOW_UPS], texts[-1]]  # its end says how much there is
         if not self.only_here and time.monotonic() > self._expires and not self._moved:
             self._move()
         try:
@@ -65,33 +70,33 @@ class InteractionSurface(Surface):
         self.messages = [channel.get_partial_message(message.id) for message in self.messages]
         self._moved = True
 
-    async def _send(self, place: int, text: str, view: discord.ui.View | None, file: Attached) -> bool:
+    async def _send(self, place: int, text: str, view: discord.ui.View | None, file: Attached | None) -> bool:
         if self._moved:
             return await super()._send(place, text, view, file)
         sent: discord.InteractionMessage | discord.WebhookMessage
         more: dict[str, Any] = {"view": view} if view is not None else {}
         if place == 0:
             if file is not None:
-                more["attachments"] = [as_file(*file)]
+                more["attachments"] = [file.file()]
             first = self._interaction.edit_original_response(content=text, allowed_mentions=NOBODY, **more)
-            sent = await self._guarded(first)
+            sent = await self._guarded(first, file)
         else:
             if file is not None:
-                more["file"] = as_file(*file)
+                more["file"] = file.file()
             further = self._interaction.followup.send(
                 text, wait=True, allowed_mentions=NOBODY, suppress_embeds=True, **more
             )
-            sent = await self._guarded(further)
+            sent = await self._guarded(further, file)
         self.messages.append(sent)
         return True
 
-    async def _edit(self, place: int, text: str, view: discord.ui.View | None, file: Attached) -> None:
+    async def _edit(self, place: int, text: str, view: discord.ui.View | None, file: Attached | None) -> None:
         if place or not self._pressed:
             await super()._edit(place, text, view, file)
             return
-        more: dict[str, Any] = {"attachments": [as_file(*file)]} if file is not None else {}
+        more: dict[str, Any] = {"attachments": [file.file()]} if file is not None else {}
         await self._guarded(
-            self._interaction.edit_original_response(content=text, view=view, allowed_mentions=NOBODY, **more)
+            self._interaction.edit_original_response(content=text, view=view, allowed_mentions=NOBODY, **more), file
         )
 
 

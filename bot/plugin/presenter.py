@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import discord
@@ -186,7 +186,7 @@ class Presenter:
             await unshown.settled(store, self._running.turn)
 
     async def _show_later(
-        self, texts: list[str], view: discord.ui.View | None, file: Attached, turn: int | None
+        self, texts: list[str], view: discord.ui.View | None, file: Attached | None, turn: int | None
     ) -> None:
         """An outage that lasts: the reply is in the log, and stands in Discord when that is over."""
         for wait in LATER:
@@ -196,7 +196,7 @@ class Presenter:
         log.error("the end of a reply could not be shown")
 
     async def _show_all(
-        self, texts: list[str], view: discord.ui.View | None, file: Attached, turn: int | None
+        self, texts: list[str], view: discord.ui.View | None, file: Attached | None, turn: int | None
     ) -> bool:
         """False if Discord is out of order for longer than anybody else's edits can wait."""
         shown = True
@@ -210,7 +210,7 @@ class Presenter:
             await unshown.settled(self._service.chat.store, self._running.turn)
         return shown
 
-    def _final(self, done: Done | None) -> tuple[list[str], tuple[str, str] | None]:
+    def _final(self, done: Done | None) -> tuple[list[str], Attached | None]:
         """The texts of the finished reply, and a file if it is too long to be read as messages."""
         text, thought = (done.text, done.reasoning) if done else (self._text, "")
         notes = list(self._notes)
@@ -267,9 +267,9 @@ def hidden_thought(service: Service, thought: str) -> str:
 
 def final_texts(
     text: str, hidden: str, notes: list[str], room: Room, heading: str = ""
-) -> tuple[list[str], tuple[str, str] | None]:
+) -> tuple[list[str], Attached | None]:
     """What the messages say at the end. The small print stands under the reply, in the last message if it fits."""
-    file = None
+    file: Attached | None = None
     visible = open_links(text)
     if not visible.strip() and not notes:
         notes = ["The model ended its turn without a word."]
@@ -277,7 +277,8 @@ def final_texts(
     if len(text) > room.file_above and not room.files:
         notes = [f"So long a reply ({len(text)} characters) is a file where I have **Attach Files**.", *notes]
     elif len(text) > room.file_above:
-        file = ("reply.md", text)
+        instead, _ = final_texts(text, hidden, notes, replace(room, files=False), heading)
+        file = Attached("reply.md", text, tuple(instead))
         shown = split(shown[: 2 * LIMIT], LIMIT - ROOM_FOR_NOTES)[0].text
         notes = [f"The whole reply ({len(text)} characters) is attached.", *notes]
     texts = [part.text for part in split(shown)] if shown.strip() else []

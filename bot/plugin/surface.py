@@ -4,6 +4,7 @@ import asyncio
 import io
 import logging
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import discord
@@ -15,15 +16,28 @@ from .transient import OLD_EDITS, TROUBLE, passing, seconds_to_wait
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Attached = tuple[str, str] | None
-"""File name and text."""
-
 Shown = discord.Message | discord.PartialMessage
 ByToken = discord.InteractionMessage | discord.WebhookMessage
 
 FINAL_TRIES = 6
-BAD_REQUEST = 400
+BAD_REQUEST, FORBIDDEN, TOO_LARGE = 400, 403, 413
 THREAD_ARCHIVED = 50083
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A reply as a file; ``instead``: in messages, for where Discord takes none."""
+
+    name: str
+    text: str
+    instead: tuple[str, ...]
+
+    def file(self) -> discord.File:
+        return discord.File(io.BytesIO(self.text.encode()), self.name)
+
+
+class FileRefused(Exception):
+    """Discord takes no file there, or none of that size."""
 
 
 class Gone(Exception):
@@ -92,7 +106,7 @@ class Surface:
         texts: Sequence[str],
         view: discord.ui.View | None = None,
         *,
-        file: Attached = None,
+        file: Attached | None = None,
         view_on: int = -1,
     ) -> None:
         """Make the messages read ``texts``; ``view`` goes under one of them, ``file`` to the last."""
@@ -109,13 +123,21 @@ class Surface:
         self._surplus += self.messages[len(texts) :]
         del self.messages[len(texts) :], self._shown[len(texts) :]
 
-    async def finish(self, texts: Sequence[str], view: discord.ui.View | None, file: Attached = None) -> bool:
-        """`show`, whatever it takes: through Discord's bad minutes, into archived threads, past a rate limit.
-        False: the minutes are too many."""
-        for attempt in range(FINAL_TRIES):
+    async def finish(
+        self, texts: Sequence[str], view: discord.ui.View | None, file: Attached | None = None
+    ) -> bool:
+        """`show`, whatever it takes: through Discord's bad minutes, into archived threads, past a rate limit and
+        slow mode, in messages where no file is taken. False: the minutes are too many."""
+        attempt, there = 0, len(self.messages)
+        while attempt < FINAL_TRIES:
             try:
                 await self.show(texts, view, file=file)
                 return True
+            except FileRefused as error:
+                assert file is not None, "nothing else is refused so"
+                log.info("a long reply goes into messages: %s", error)
+                texts, file = file.instead, None
+                continue
             except (discord.DiscordException, *TROUBLE) as error:
                 if isinstance(error, discord.HTTPException) and error.code == OLD_EDITS and self.messages:
                     self._begin_anew()
@@ -124,6 +146,8 @@ class Surface:
                     raise
                 log.warning("the end of a reply could not be shown yet: %s", error)
                 await asyncio.sleep(seconds_to_wait(error, min(2.0**attempt, 20.0)))
+                attempt = attempt + 1 if len(self.messages) <= there else 0
+                there = len(self.messages)
         return False
 
     def _begin_anew(self) -> None:
@@ -131,23 +155,23 @@ class Surface:
         self._answers = self.messages[0]
         self.messages, self._shown = [], []
 
-    async def _send(self, place: int, text: str, view: discord.ui.View | None, file: Attached) -> bool:
+    async def _send(self, place: int, text: str, view: discord.ui.View | None, file: Attached | None) -> bool:
         """Send one message. False if it may be the one of an earlier try, with what that one said."""
         sure, self._sure = self._sure, False
         try:
-            sent = await self._guarded(self._sending(place, text, view, file))
+            sent = await self._guarded(self._sending(place, text, view, file), file)
         except discord.HTTPException as error:
-            if error.status != BAD_REQUEST or place or self._answers is None:
+            if error.status != BAD_REQUEST or passing(error) or place or self._answers is None:
                 raise
             log.info("what is answered cannot be replied to: %s", error)
             self._answers = None
-            sent = await self._guarded(self._sending(place, text, view, file))
+            sent = await self._guarded(self._sending(place, text, view, file), file)
         self.messages.append(sent)
         self._sure = True
         return sure
 
     async def _sending(
-        self, place: int, text: str, view: discord.ui.View | None, file: Attached
+        self, place: int, text: str, view: discord.ui.View | None, file: Attached | None
     ) -> discord.Message:
         more: dict[str, Any] = {}
         if place == 0 and self._answers is not None:
@@ -155,7 +179,7 @@ class Surface:
         if view is not None:
             more["view"] = view
         if file is not None:
-            more["file"] = as_file(*file)
+            more["file"] = file.file()
         return await self.channel.send(
             text,
             mention_author=False,
@@ -165,33 +189,33 @@ class Surface:
             **more,
         )
 
-    async def _edit(self, place: int, text: str, view: discord.ui.View | None, file: Attached) -> None:
+    async def _edit(self, place: int, text: str, view: discord.ui.View | None, file: Attached | None) -> None:
         message = self.messages[place]
         change: dict[str, Any] = {"content": text, "view": view, "allowed_mentions": NOBODY}
         if isinstance(message, discord.Message) and not isinstance(message, ByToken):
             change["suppress"] = True  # left out, discord.py would bring embeds back
         if file is not None:
-            change["attachments"] = [as_file(*file)]
+            change["attachments"] = [file.file()]
         try:
-            await self._guarded(message.edit(**change))
+            await self._guarded(message.edit(**change), file)
         except discord.Forbidden as error:
             if error.code != THREAD_ARCHIVED or not isinstance(self.channel, discord.Thread):
                 raise Gone(str(error)) from error
             await self._guarded(self.channel.edit(archived=False))
-            await self._guarded(message.edit(**change))
+            await self._guarded(message.edit(**change), file)
 
-    async def _guarded(self, request: Coroutine[Any, Any, T]) -> T:
-        """Run a request; what can never succeed becomes Gone."""
+    async def _guarded(self, request: Coroutine[Any, Any, T], file: Attached | None = None) -> T:
+        """Run a request; what can never succeed becomes Gone, with a ``file`` FileRefused."""
         try:
             return await request
         except discord.NotFound as error:
             raise Gone(str(error)) from error
-        except discord.Forbidden as error:
-            if error.code == THREAD_ARCHIVED:
+        except discord.HTTPException as error:
+            if error.status not in (FORBIDDEN, TOO_LARGE) or error.code == THREAD_ARCHIVED:
+                raise
+            if file is not None:
+                raise FileRefused(str(error)) from error
+            if error.status == TOO_LARGE:
                 raise
             self.refused = error.text or "Forbidden"
             raise Gone(str(error)) from error
-
-
-def as_file(name: str, text: str) -> discord.File:
-    return discord.File(io.BytesIO(text.encode()), name)

@@ -1,4 +1,4 @@
-"""Telling Discord the commands, only when they changed."""
+"""Telling Discord the commands: when they changed, and when somebody asks for it."""
 
 import hashlib
 import json
@@ -8,6 +8,7 @@ from typing import Any
 from discord.ext import commands
 
 from ..errors import UserError
+from .preferences import Preferences
 
 log = logging.getLogger(__name__)
 
@@ -31,18 +32,32 @@ def _digest(sent: dict[tuple[int, str], Any]) -> str:
 async def sync_if_changed(bot: commands.Bot) -> bool:
     """Sync the bot's global commands unless they are the ones Discord was last told, and still has: a host may have
     told it others meanwhile, while this plugin was not loaded. For hosts, after loading."""
-    cog: Any = bot.get_cog("Glasshead")
-    if cog is None:
-        raise UserError("load glasshead.plugin before its commands are synced")
-    preferences = cog.service.preferences  # not a module's: extensions are loaded anew
-    assert bot.application_id is not None, "known after login"
+    preferences, application = _known(bot)
     sent = await _sent(bot)
-    fresh = _digest(sent)
-    if preferences.synced(bot.application_id) == fresh:
+    if preferences.synced(application) == _digest(sent):
         there = {(command.type.value, command.name) for command in await bot.tree.fetch_commands()}
         if there == sent.keys():
             return False
-    await bot.tree.sync()
-    await preferences.set_synced(bot.application_id, fresh)
-    log.info("commands synced")
+    await sync(bot)
     return True
+
+
+async def sync(bot: commands.Bot) -> tuple[int, bool]:
+    """Sync them in any case: how many there are, and whether they are others than Discord was last told."""
+    preferences, application = _known(bot)
+    sent = await _sent(bot)
+    fresh = _digest(sent)
+    changed = preferences.synced(application) != fresh
+    await bot.tree.sync()
+    await preferences.set_synced(application, fresh)
+    log.info("commands synced")
+    return len(sent), changed
+
+
+def _known(bot: commands.Bot) -> tuple[Preferences, int]:
+    """What remembers what Discord was told, and under which application. Raises UserError."""
+    cog: Any = bot.get_cog("Glasshead")
+    if cog is None:
+        raise UserError("load glasshead.plugin before its commands are synced")
+    assert bot.application_id is not None, "known after login"
+    return cog.service.preferences, bot.application_id  # not a module's: extensions are loaded anew

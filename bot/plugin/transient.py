@@ -8,12 +8,15 @@ TROUBLE = (aiohttp.ClientError, TimeoutError, OSError)
 OLD_EDITS = 30046
 """Too many edits of messages older than an hour: not a matter of seconds."""
 
+SLOWMODE = 20016
+"""The channel's slow mode, which spares most bots, makes this one wait, too."""
+
 
 def passing(error: BaseException) -> bool:
     """Whether the same request may well succeed later. A rate limit comes as an error where the answer does not
     look like Discord's own (a proxy in between)."""
     if isinstance(error, discord.HTTPException) and error.code != OLD_EDITS:
-        return error.status >= 500 or error.status in (408, 429)
+        return error.status >= 500 or error.status in (408, 429) or error.code == SLOWMODE
     return isinstance(error, (discord.RateLimited, *TROUBLE))
 
 

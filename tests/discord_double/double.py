@@ -48,6 +48,7 @@ class Fault:
     delay: float = 0.0
     retry_after: float | None = None
     after: bool = False
+    code: int = 0
 
 
 def _cut(request: web.Request) -> web.Response:
@@ -147,7 +148,10 @@ class Double:
             if fault.status == CUT and not fault.after:
                 return _cut(request)
             if fault.status is not None and not fault.after:
-                return web.json_response({"message": "fault", "code": 0}, status=fault.status)
+                refusal = web.json_response({"message": "fault", "code": fault.code}, status=fault.status)
+                if fault.code:  # in Discord's own words
+                    refusal.headers["Content-Type"] = "application/json"
+                return refusal
         match = request.match_info
         resource = match.route.resource
         route = f"{request.method} {(resource.canonical if resource else request.path).removeprefix(API)}"
@@ -193,9 +197,11 @@ class Double:
 
     # faults
 
-    def fail(self, method: str, path: str, status: int, *, times: int = 1, after: bool = False) -> Fault:
+    def fail(
+        self, method: str, path: str, status: int, *, times: int = 1, after: bool = False, code: int = 0
+    ) -> Fault:
         """Answer the next ``times`` requests matching the regular expression with ``status``; CUT: not at all."""
-        return self._add(Fault(method, path, status, times, after=after))
+        return self._add(Fault(method, path, status, times, after=after, code=code))
 
     def slow(self, method: str, path: str, seconds: float, *, times: int = 1) -> Fault:
         return self._add(Fault(method, path, times=times, delay=seconds))

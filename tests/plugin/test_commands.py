@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -344,6 +345,12 @@ async def test_commands_that_a_host_has_removed_meanwhile_are_synced_again(room:
     assert not await sync_if_changed(room.bot) and rest.syncs == before
     rest.commands[None].pop()
     assert await sync_if_changed(room.bot) and not await sync_if_changed(room.bot)
+    owner = room.double.person("owner")
+    shown = await (await owner.slash("admin sync", room.channel)).answer()
+    assert rest.syncs == before + 2 and re.search(r"my \d+ commands and menus, the ones it was told", shown.text)
+    room.double.fail("PUT", "/commands$", 400)
+    refused = await (await owner.slash("admin sync", room.channel)).answer()
+    assert "did not take my commands" in refused.text
     rest.syncs = before
 
 

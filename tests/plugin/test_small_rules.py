@@ -97,7 +97,8 @@ def test_a_thought_full_of_bars_fits_its_messages() -> None:
 def test_a_very_long_reply_becomes_a_file_with_its_beginning() -> None:
     text = "word " * 3000
     texts, file = final_texts(text, "", ["note"], Room(8000))
-    assert file == ("reply.md", text)
+    assert file is not None and (file.name, file.text) == ("reply.md", text)
+    assert "".join(file.instead).count("word") == 3000
     assert len(texts) == 1 and texts[0].startswith("word word") and "15000 characters" in texts[0]
 
 

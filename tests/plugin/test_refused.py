@@ -1,0 +1,40 @@
+"""What Discord refuses although nothing told so beforehand: the reply stands there all the same."""
+
+from typing import Any
+
+import pytest
+from discord_double import Double, Permission
+from glasshead.plugin import surface
+from glasshead.plugin.transient import SLOWMODE
+from house import finished
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+async def test_a_file_that_is_refused_becomes_messages(double: Double, started: Any) -> None:
+    double.general.denied[double.world.bot.id] = Permission.ATTACH_FILES
+    async with started(discord={"file_above_chars": 2000}) as bot:
+        bot.service.chat.says = "word " * 1000
+        bot.get_channel(double.general.id).guild._members.clear()  # nothing is known of permissions
+        await double.person("alice").mention_bot(double.general, "Tell me a long story.")
+        last = await double.wait_for(finished, timeout=40)
+        said = double.said()
+        assert 403 in [request.status for request in double.rejected]
+        assert sum(message.content.count("word") for message in said) == 1000 and not last.attachments
+        assert last is said[-1] and "Attach Files" in last.content
+
+
+@pytest.mark.parametrize("status", [400, 429])
+async def test_in_slow_mode_it_waits_and_loses_nothing(
+    double: Double, started: Any, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(surface, "seconds_to_wait", lambda error, usual: waits.append(usual) or 0.0)
+    async with started() as bot:
+        bot.service.chat.says = "word " * 1000
+        double.fail("POST", "/messages$", status, code=SLOWMODE, times=5)
+        asked = await double.person("alice").mention_bot(double.general, "Tell me a long story.")
+        last = await double.wait_for(finished, timeout=40)
+        said = double.said()
+        assert sum(message.content.count("word") for message in said) == 1000 and last is said[-1]
+        assert said[0].reference is asked and waits

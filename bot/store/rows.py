@@ -1,6 +1,6 @@
 """Rows of many fields, light to read: SQLAlchemy's own take a microsecond for every field that is asked for."""
 
-import contextlib
+import logging
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from .faults import is_no_text
+
+log = logging.getLogger(__name__)
 
 
 def light(result: sa.Result[Any]) -> list[Any]:
@@ -30,11 +32,15 @@ def readable(
     except sa.exc.DatabaseError as error:
         if not is_damage(error):
             raise
-    out = []
+    out, lost = [], 0
     with forgiving(connection):
         for each in ids():
-            with contextlib.suppress(sa.exc.DatabaseError):
+            try:
                 out += light(connection.execute(query.where(id_ == each), given))
+            except sa.exc.DatabaseError:
+                lost += 1
+    if lost:
+        log.warning("the log is damaged, %d of what was asked for cannot be read: run `glasshead log check`", lost)
     return out
 
 

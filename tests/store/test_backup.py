@@ -257,7 +257,7 @@ async def test_of_a_damaged_table_what_can_be_read_is_kept(long: Path, table: st
     await store.close()
 
 
-async def test_around_a_damaged_page_everything_else_is_read(long: Path):
+async def test_around_a_damaged_page_everything_else_is_read(long: Path, caplog: pytest.LogCaptureFixture):
     spoil(long, "message", 0)
     store = await Store.open(long)
     rows = await store.sessions()
@@ -265,6 +265,8 @@ async def test_around_a_damaged_page_everything_else_is_read(long: Path):
     messages = [message for row in rows for message in await store.messages(row.id)]
     turns = [turn for row in rows for turn in await store.turns(row.id)]
     assert 60 < len(messages) < 96 and 30 < len(turns) < 48
+    lost = [int(record.args[0]) for record in caplog.records if "cannot be read" in record.msg]
+    assert sum(lost) == 96 + 48 - len(messages) - len(turns)
     for typed in ("question", "question server:1", "status:ok", "answer", "w after:1h"):
         assert (await store.search(parse(typed), limit=100)).hits
     await store.close()

@@ -97,6 +97,19 @@ async def test_a_log_comes_back_unchanged(filled: Store, tmp_path: Path):
     await copy.close()
 
 
+async def test_marks_of_an_older_export_are_of_a_reviewer_without_a_name(filled: Store, tmp_path: Path):
+    lines = [json.loads(line) for line in (await text(filled, "jsonl")).splitlines()]
+    for line in lines:
+        if line["type"] == "turn":
+            line["marks"] = {"stars": 4, "rated_us": 7, "tags": ["odd"], "notes": [], "thumbs": []}
+    copy = await Store.open(tmp_path / "copy.db")
+    await load(copy, "\n".join(map(json.dumps, lines)))
+    found = (await copy.marks(1))[1]
+    assert found.ratings == (marks.Rating(4, "", 7),) and found.stars == found.stars_of("") == 4
+    assert [(tag.name, tag.author) for tag in found.tags] == [("odd", "")]
+    await copy.close()
+
+
 async def test_ids_are_given_anew_beside_others(filled: Store, path: Path, tmp_path: Path):
     lines = await text(filled, "jsonl")
     copy = await Store.open(tmp_path / "log.db2")

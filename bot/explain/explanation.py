@@ -78,17 +78,18 @@ def explain(turn: Turn) -> Explanation:
 
 
 def _whole(explanation: Explanation) -> Whole:
-    shown = explanation.tokens
-    count = len(shown)
-    nats = sum(-token.logprob for token in shown)
+    steps = explanation.turn.trace.steps
+    count = len(steps)
+    logprobs = [step.logprob for step in steps]
+    nats = -sum(logprobs)
     timings = explanation.turn.timings
     return Whole(
         tokens=count,
         perplexity=math.exp(min(nats / count, 700.0)) if count else None,
         total_surprisal_bits=nats / NATS_PER_BIT,
-        mean_entropy_bits=sum(token.entropy for token in shown) / count / NATS_PER_BIT if count else None,
-        first_choice_share=sum(token.is_favourite for token in shown) / count if count else None,
-        least_certain=tuple(sorted(range(count), key=lambda i: shown[i].logprob)[:LEAST_CERTAIN]),
+        mean_entropy_bits=sum([step.entropy for step in steps]) / count / NATS_PER_BIT if count else None,
+        first_choice_share=[step.rank for step in steps].count(1) / count if count else None,
+        least_certain=tuple(sorted(range(count), key=logprobs.__getitem__)[:LEAST_CERTAIN]),
         overruled=explanation.overruled,
         ms_per_token=timings.gen_us / 1000 / (count - 1) if timings and count > 1 else None,
     )

@@ -139,7 +139,8 @@ def _space_apart(word: list[Cell]) -> list[list[Cell]]:
     bare = first.text.lstrip(" ")
     if bare == first.text or not _text(word).strip(" "):
         return [word]
-    space = Cell(_GAP if bare else first.group, first.text[: len(first.text) - len(bare)], first.starts)
+    own = not bare and word[1].group != first.group  # a token that is all space
+    space = Cell(first.group if own else _GAP, first.text[: len(first.text) - len(bare)], first.starts)
     rest = [Cell(first.group, bare, False), *word[1:]] if bare else word[1:]
     return [[space], rest]
 

@@ -36,13 +36,14 @@
   const legible = (text) => (lacking ? text.replace(lacking, escaped) : text);
   const escaped = (char) => [...new TextEncoder().encode(char)].map((byte) => "\\x" + byte.toString(16)).join("");
   const name = (id) => (id in view.names ? legible(view.names[id]) : "token " + id);
-  const quoted = (text) => "“" + text + "”";
+  /** In quotes; what is read from the right is kept apart, so that it does not draw in the number after it. */
+  const quoted = (text) => "“" + (/[\u0590-\u08ff\ufb1d-\ufefc]/.test(text) ? `\u2068${text}\u2069` : text) + "”";
 
   // The reply
-  const tiles = [...$("reply").children], plainTexts = [];
+  const tiles = $("reply").children, plainTexts = [];
   const tileOf = new Array(count);
   view.groups.forEach(([first, last], number) => { for (let i = first; i <= last; i++) tileOf[i] = number; });
-  const firstOf = (tile) => view.groups[tiles.indexOf(tile)][0];
+  const firstOf = (tile) => view.groups[[].indexOf.call(tiles, tile)][0];
   $("reply").addEventListener("click", (event) => {
     const tile = event.target.closest("span");
     if (tile) go(firstOf(tile));
@@ -57,7 +58,7 @@
 
   function tint() {
     const { tints, levels } = view.layers[layer];
-    tiles.forEach((tile, number) => {
+    [...tiles].forEach((tile, number) => {
       tile.className = "t" + tints[number] + " m" + levels[number] + (tileOf[current] === number ? " on" : "");
     });
     tell();
@@ -69,8 +70,8 @@
     for (const button of $("layers").children) button.ariaPressed = String(button.dataset.layer === layer);
   }
   function write() {
-    if (!plainTexts.length) plainTexts.push(...tiles.map((tile) => tile.textContent));
-    tiles.forEach((tile, number) => { tile.textContent = legible(reveal ? view.groups[number][2] : plainTexts[number]); });
+    if (!plainTexts.length) plainTexts.push(...[...tiles].map((tile) => tile.textContent));
+    [...tiles].forEach((tile, number) => { tile.textContent = legible(reveal ? view.groups[number][2] : plainTexts[number]); });
     $("reveal").ariaPressed = String(reveal);
   }
 

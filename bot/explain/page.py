@@ -205,7 +205,7 @@ def _step(explanation: Explanation, index: int, stages: dict[StageName, int]) ->
         "log_normaliser": _cut(step.log_normaliser, 5),
         "u": _cut(step.u, 10),
         "interval": [_cut(edge, 10) for edge in step.interval],
-        "p_final": _cut(step.p_final, 6),
+        "p_final": _share(step.p_final),
         "stages": [[stages[stage.name], stage.survivors, _cut(stage.log_normaliser, 5)] for stage in step.stages],
         "row_hash": f"{step.row_hash:016x}",
         "top": [
@@ -213,13 +213,13 @@ def _step(explanation: Explanation, index: int, stages: dict[StageName, int]) ->
                 c.id,
                 # As the view has it: with the step's own number for the chosen one, and summing to 1 with the rest.
                 _cut(step.logprob if c.id == step.id else _log(shown[c.id].p), 6),
-                _cut(shown[c.id].p_final, 6),
+                _share(shown[c.id].p_final),
                 *([stages[c.removed_by]] if c.removed_by else []),
             ]
             for c in step.top
         ],
-        "remainder": _cut(view.remainder, 6),
-        "final_remainder": _cut(view.final_remainder, 6),
+        "remainder": _share(view.remainder),
+        "final_remainder": _share(view.final_remainder),
         "bar": _bar(view),
     }
     return out if view.greedy == step.id else out | {"greedy": view.greedy}
@@ -245,6 +245,11 @@ def _cut(value: float, digits: int) -> float | None:
     """Rounded, and without a decimal point where there is nothing behind it."""
     rounded = number(round(value, digits))
     return int(rounded) if rounded is not None and rounded.is_integer() else rounded
+
+
+def _share(p: float) -> float | None:
+    """A probability to a millionth. One that is smaller still is not 0, but what a subtraction left over is."""
+    return _cut(p, 6) or (float(f"{p:.0e}") if p > 1e-9 else 0)
 
 
 Tile = tuple[str, str, int | None]

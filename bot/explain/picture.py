@@ -182,12 +182,14 @@ class Painter:
         canvas.text(self._shape(sheet.layer), MARGIN, y + 19, _SMALL, palette.dim)
         column = (_INNER - 116) / len(MARKS)
         for level, text in enumerate(legend(sheet.layer)):
+            # The unit is said once, where there is room.
+            said = text if level == len(MARKS) - 1 else text.removesuffix(" bits")
             x = MARGIN + 130 + level * column
             tint = colour(_LEVEL_MIDDLES[level], sheet.theme)
             canvas.box(x, y, 26, 22, tint, radius=4)
             if level:
                 canvas.box(x, y + 24, 26, 1.4 * level, palette.text, opacity=0.85)
-            canvas.text(self._shape(text.replace(" ", "")), x + 34, y + 19, _SMALL, palette.dim)
+            canvas.text(self._shape(said.replace(" ", "", 1)), x + 34, y + 19, _SMALL, palette.dim)
         return y + 28
 
 

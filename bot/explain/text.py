@@ -225,10 +225,10 @@ def candidate_lines(step: StepView, columns: int) -> list[Line]:
     """The candidates, predicted and sampled from side by side; the removed ones say which stage took them."""
     name = min(22, max(9, columns - 30))
     room = max(4, columns - 62) if name == 22 else 0
-    lines: list[Line] = [[("bold", f"    {pad('candidate', name)}  {'predicted':>9}  {'sampled from':>12}")]]
+    lines: list[Line] = [[("bold", f"     {pad('candidate', name)}  {'predicted':>9}  {'sampled from':>12}")]]
     for place, candidate in enumerate(step.candidates, start=1):
         lines.append(_candidate_line(step, candidate, place, name, room))
-    rest = f"    {pad('all others', name)}  {percent(step.remainder):>9}  {percent(step.final_remainder):>12}"
+    rest = f"     {pad('all others', name)}  {percent(step.remainder):>9}  {percent(step.final_remainder):>12}"
     return [*lines, [("", rest)]]
 
 
@@ -236,6 +236,7 @@ def _candidate_line(step: StepView, candidate: Candidate, place: int, name_width
     number = place if candidate.listed else step.rank
     pointer = "▶" if candidate.chosen else " "
     after = "removed" if candidate.removed_by else percent(candidate.p_final)
+    name_width -= max(0, len(str(number)) - 2)  # a rank beyond the list pushes nothing aside
     name = pad(quoted(candidate.bytes, name_width - 2), name_width)
     text = f"{pointer}{number:>2}  {name}  {percent(candidate.p):>9}  {after:>12}  "
     style = "bold" if candidate.chosen else "fg:ansibrightblack" if candidate.removed_by else ""

@@ -41,10 +41,6 @@ class Token:
         return self.step.rank
 
     @property
-    def is_favourite(self) -> bool:
-        return self.step.rank == 1
-
-    @property
     def entropy(self) -> float:
         return self.step.entropy
 
@@ -110,13 +106,14 @@ def tokens(turn: Turn) -> tuple[Token, ...]:
     steps = turn.trace.steps
     end = len(steps) - 1 if ends_itself(turn) else None
     unshown = unshown_from(turn)
+    unshown = len(steps) if unshown is None else unshown
     return tuple(
         Token(
             index=index,
             step=step,
             bytes=piece,
             is_end=index == end,
-            is_unshown=unshown is not None and index >= unshown,
+            is_unshown=index >= unshown,
         )
         for index, (step, piece) in enumerate(zip(steps, turn.trace.pieces, strict=True))
     )

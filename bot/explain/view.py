@@ -160,9 +160,7 @@ def overruled(turn: Turn) -> tuple[int, ...]:
 
 def _was_overruled(turn: Turn, index: int, biased: set[int] | None) -> bool:
     step = turn.trace.steps[index]
-    if _favourite_leads(turn, index, biased):
-        return step.top[0].id != step.id
-    if not _reordered(step):
+    if _favourite_leads(turn, index, biased) or not _reordered(step):
         return step.rank > 1
     best = _greedy(turn, index, read_step(turn, index))
     return best is not None and best != step.id
@@ -176,11 +174,11 @@ def _reordered(step: Step) -> bool:
 def _favourite_leads(turn: Turn, index: int, biased: set[int] | None) -> bool:
     """The likeliest token was touched by no bias and no penalty, and these only lower: it still leads."""
     step = turn.trace.steps[index]
-    if biased is None or not step.top or step.top[0].id in biased:
+    if biased is None or not step.top or (favourite := step.top[0].id) in biased:
         return False
     if not turn.sampling.penalises or not _penalised(step):
         return True
-    return step.top[0].id not in penalty_counts(turn.sampling, _history(turn, index))
+    return favourite not in penalty_counts(turn.sampling, _history(turn, index))
 
 
 def _penalised(step: Step) -> bool:

@@ -1,5 +1,6 @@
 """The explain panel: one step of a reply with its picture, and buttons whose ids say all there is to know."""
 
+import unicodedata
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -242,9 +243,14 @@ def spoken(explanation: Explanation, place: Place) -> str:
         return absence(explanation)
     step = explanation.step(place.step)
     others = [c for c in step.candidates if not c.chosen][:3]
-    instead = ", ".join(f"{quoted(c.bytes, 14)} {percent(c.p)}" for c in others)
+    instead = ", ".join(f"{isolated(quoted(c.bytes, 14))} {percent(c.p)}" for c in others)
     which = ", the least certain" if place.step == explanation.whole.least_certain[0] else ""
     return (
-        f"Step {place.step} of 0 to {len(explanation.tokens) - 1}{which}: {quoted(step.bytes)} with "
+        f"Step {place.step} of 0 to {len(explanation.tokens) - 1}{which}: {isolated(quoted(step.bytes))} with "
         f"{percent(step.p)}, rank {step.rank}. It might have been {instead}."
     )
+
+
+def isolated(text: str) -> str:
+    """What is read from the right kept apart, so that it does not draw in the number that follows it."""
+    return f"\u2068{text}\u2069" if any(unicodedata.bidirectional(char) in ("R", "AL") for char in text) else text

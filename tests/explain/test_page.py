@@ -74,6 +74,27 @@ def test_every_step_agrees_with_itself(turn: Turn, long_turn: Turn) -> None:
             assert sum(final.values()) + step["final_remainder"] == pytest.approx(1, abs=1e-5)
 
 
+def test_a_probability_below_a_millionth_is_not_none_at_all(turn: Turn) -> None:
+    steps = (replace(turn.trace.steps[0], p_final=4.7e-7, stages=()), *turn.trace.steps[1:])
+    made = replace(turn, trace=replace(turn.trace, steps=steps))
+    assert inside(page(explain(made)))[1][0]["p_final"] == 5e-7
+
+
+def test_a_name_read_from_the_right_draws_no_number_in(
+    recorder: Recorder, browser: Browser, tmp_path: Path
+) -> None:
+    turn = recorder.read("Say it.", "So مرحبا")
+    shown, _ = opened(browser, page(explain(turn)), tmp_path / "turn.html")
+    for button in shown.locator("#least button").all():
+        name, note = button.locator("b"), button.locator("span")
+        if "\u2068" in (name.text_content() or ""):
+            left, right = name.bounding_box(), note.bounding_box()
+            assert left is not None and right is not None and left["x"] + left["width"] <= right["x"]
+            break
+    else:
+        pytest.fail("no Arabic letter is among the least certain")
+
+
 def test_five_hundred_tokens_are_under_500_kilobytes(long_turn: Turn) -> None:
     assert len(long_turn.trace.steps) == 500 and long_turn.trace.k == 10
     assert len(page(explain(long_turn)).encode()) <= 500_000

@@ -79,6 +79,13 @@ def test_a_word_wider_than_a_row_is_cut_between_characters(own_fonts_only: FontB
     assert all(box.right <= 200 + 1e-6 for row in rows for box in row.boxes)
 
 
+def test_the_space_before_a_word_wider_than_a_row_has_no_box(own_fonts_only: FontBook) -> None:
+    flow = Flow(own_fonts_only, 30, 300)
+    first = flow.rows(["So", " 👨‍👩‍👧‍👦", " and"])[0]
+    assert [box.group for box in first.boxes] == [0, 1]
+    assert [box.group for box in flow.rows(["So", " ", "👨‍👩‍👧‍👦"])[0].boxes] == [0, 1, 2]
+
+
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize("step", [None, 0, 3])
 def test_a_picture_is_as_wide_as_promised_and_not_one_colour(turn: Turn, theme: str, step: int | None) -> None:

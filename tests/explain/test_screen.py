@@ -167,6 +167,13 @@ def test_the_hints_fit_and_say_how_to_get_help_and_away(columns: int) -> None:
     assert width(hint(columns)) <= columns and hint(columns).endswith("? help  q leave")
 
 
+def test_a_rank_of_many_digits_pushes_no_number_aside(turn: Turn) -> None:
+    steps = (replace(turn.trace.steps[0], id=0, rank=12345), *turn.trace.steps[1:])
+    made = replace(turn, trace=replace(turn.trace, steps=steps))
+    lines = plain(candidate_lines(explain(made).step(0), 60)).split("\n")
+    assert any("12345" in line for line in lines) and len({line.index("%") for line in lines[1:]}) == 1
+
+
 def test_the_candidates_fit_a_narrow_terminal(turn: Turn) -> None:
     explanation = explain(turn)
     for token in explanation.tokens:

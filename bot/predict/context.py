@@ -149,9 +149,13 @@ class Context:
         self._length[stream] = kept
         return kept == length
 
-    def snapshot(self, stream: int) -> NDArray[np.uint8]:
-        """The stream's whole state, as bytes in host memory."""
-        data = self._state(stream, llama.LLAMA_STATE_SEQ_FLAGS_NONE)
+    def state_size(self, stream: int) -> int:
+        """Bytes of the stream's state."""
+        return int(llama.llama_state_seq_get_size_ext(self._context, stream, llama.LLAMA_STATE_SEQ_FLAGS_NONE))
+
+    def snapshot(self, stream: int, room: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """The stream's whole state, as bytes in host memory: in ``room``, where it fits in there."""
+        data = self._state(stream, llama.LLAMA_STATE_SEQ_FLAGS_NONE, room)
         if not 0 < self._window < self._length[stream]:
             return data
         try:
@@ -172,9 +176,9 @@ class Context:
             raise window.Unknown
         return whole
 
-    def _state(self, stream: int, flags: int) -> NDArray[np.uint8]:
+    def _state(self, stream: int, flags: int, room: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         size = llama.llama_state_seq_get_size_ext(self._context, stream, flags)
-        data = np.empty(size, np.uint8)
+        data = np.empty(size, np.uint8) if room is None or room.size < size else room[:size]
         written = llama.llama_state_seq_get_data_ext(self._context, _bytes_at(data), size, stream, flags)
         if written != size:
             raise EngineError("no_snapshot", f"the state of a reply has {size} bytes, {written} were read")

@@ -5,6 +5,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -17,6 +18,7 @@ from .generation import Mailbox
 from .governor import Governor, Key
 from .logits import BadLogits, Scratch
 from .model import Model
+from .pace import Pace
 from .prefix import PrefixCache
 from .queue import FairQueue
 from .reply import End, Reply, now_us
@@ -31,6 +33,8 @@ GAP_S = 0.15
 """How long it may take from one step of the running replies to the next: a prefill chunk, and the step itself."""
 LEAST_S = 0.05
 """But so long a chunk may take even where steps are slow: else a newcomer would never get there."""
+LATE_S = 0.03
+"""After copies that took so long running replies get their step before the next chunk."""
 ALONE_S = 0.3
 """And how long it may take where nobody waits: a newcomer or a cancellation does."""
 ALONE_ROWS = TILE + TILE // 2
@@ -82,8 +86,9 @@ class Rounds:
         self._prefilling: deque[Reply] = deque()
         self._decoding: list[Reply] = []
         self._scores_turn = False
-        self._row_s = 0.004
+        self._pace = Pace()
         self._step_s = 0.0
+        self._stepped = 0.0
 
     def wakes(self, wake: Callable[[], None]) -> None:
         """What to call, on another thread, when there is something new to see."""
@@ -104,7 +109,7 @@ class Rounds:
             self._cache.clear()
             if not self._jobs:
                 self._scorer.forget()
-            for reply in (*self._streams.holders, *self._queue.waiting):
+            for reply in (*self._streams.holders, *self._streams.leaving, *self._queue.waiting):
                 reply.private = True
             for job in self._jobs:
                 job.private = True
@@ -112,22 +117,26 @@ class Rounds:
 
     def close(self) -> None:
         """Write what is kept of the replies, and free the context."""
-        try:
-            self._cache.close()
-        finally:
-            self._context.close()
+        with closing(self._context), closing(self._cache):
+            self._streams.close()
 
     def round(self) -> bool:
-        """A chunk, a step, and whatever comes first. False if there was nothing to do."""
+        """A copy or a chunk, a step, and whatever comes first. False if there was nothing to do."""
         self.forget()
         self._cache.arrive()
         self._drop_cancelled()
+        worked = self._streams.settle()
         self._admit()
-        self._scores_turn = not self._scores_turn
-        first, second = (self._score, self._prefill) if self._scores_turn else (self._prefill, self._score)
-        worked = first() or second()
+        if not worked and self._streams.close_gap():
+            self._decoding.sort(key=lambda other: other.stream)
+            worked = True
+        if not self._is_late():
+            self._scores_turn = not self._scores_turn
+            first, second = (self._score, self._prefill) if self._scores_turn else (self._prefill, self._score)
+            worked = first() or second() or worked
         self._mailbox.send()
         worked = self._decode() or worked
+        self._stepped = time.monotonic()
         self._mailbox.send()  # not reply by reply: the loop would take the interpreter's lock between them
         return worked
 
@@ -150,12 +159,16 @@ class Rounds:
         """Rows of a prefill chunk, by how long they take just now."""
         least, seconds = ALONE_ROWS, ALONE_S
         if self._decoding:
-            least, seconds = LEAST_CHUNK, max(LEAST_S, GAP_S - self._step_s)
-        return min(self._context.n_batch, max(least, int(seconds / self._row_s)))
+            spent = time.monotonic() - self._stepped
+            least, seconds = LEAST_CHUNK, max(LEAST_S, GAP_S - self._step_s - spent)
+        return min(self._context.n_batch, max(least, self._pace.rows(self._context.threads, seconds)))
+
+    def _is_late(self) -> bool:
+        """Whether running replies have waited for copies already: a chunk can wait for the next round, then."""
+        return bool(self._decoding) and time.monotonic() - self._stepped > LATE_S
 
     def _measure(self, rows: int, began: float) -> None:
-        took = (time.monotonic() - began) / rows
-        self._row_s = max(took, (took + self._row_s) / 2)  # slower counts at once
+        self._pace.note(self._context.threads, rows, time.monotonic() - began)
 
     def _govern(self, key: Key, seconds: float) -> None:
         before = self._governor.threads
@@ -194,6 +207,9 @@ class Rounds:
             return False
         self._prefilling.remove(reply)
         self._streams.reuse(reply)
+        if self._is_late():
+            self._prefilling.appendleft(reply)
+            return True
         left = len(reply.ids) - reply.computed
         room = self._context.cells - len(reply.ids) if self._can_trim else 0
         part = chunk(left, self._limit(), room)
@@ -249,14 +265,15 @@ class Rounds:
         classes = decode_classes(places, tells=self._tells, threads=self._context.threads)
         began = time.monotonic()
         self._context.decode([Place(r.ids[r.computed], r.computed, r.stream, True) for r in running])
-        self._step_s = time.monotonic() - began
-        self._govern(("decode", len(running)), self._step_s)
+        took = time.monotonic() - began
+        self._step_s = max(took, (took + self._step_s) / 2)
+        self._govern(("decode", len(running)), took)
         ends: list[tuple[Reply, End]] = []
         for i, (reply, run) in enumerate(zip(running, classes, strict=True)):
             reply.count(run)
             if reply.computed == len(reply.ids) and (end := self._sample(reply, i)):
                 ends.append((reply, end))
-        for reply, end in ends:  # not before: streams move when one is freed
+        for reply, end in ends:
             self._finish(reply, end)
 
     def _sample(self, reply: Reply, row: int) -> End | None:
@@ -289,7 +306,6 @@ class Rounds:
             self._prefilling.remove(reply)
         try:
             self._streams.give_back(reply, keep=end.error is None and not reply.private)
-            self._decoding.sort(key=lambda other: other.stream)
             self._clean_up(end.error)
         finally:
             self._queue.done(reply)

@@ -20,6 +20,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from .gently import gently
 from .schedule import Run, Schedule, length, plain
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,8 @@ class Spill:
         self._key = key
         self._name = xxhash.xxh3_64_hexdigest(key.encode())
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="glasshead-spill")
+        self._waited_for = False
+        """Somebody waits until all is written."""
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="glasshead-unspill")
 
     def known(self) -> Iterator[Spilled]:
@@ -131,10 +134,13 @@ class Spill:
 
     def flush(self) -> None:
         """Wait until everything is written and removed."""
+        self._waited_for = True
         self._writer.submit(lambda: None).result()
+        self._waited_for = False
 
     def close(self) -> None:
         """Wait until everything is written and removed."""
+        self._waited_for = True
         self._reader.shutdown(cancel_futures=True)
         self._writer.shutdown()
 
@@ -169,7 +175,8 @@ class Spill:
             with part.open("wb") as file:
                 file.write(MAGIC + struct.pack("<I", len(head)) + head + xxhash.xxh3_128_digest(head))
                 start = file.tell()
-                data.tofile(file)
+                for piece in gently(data.size, lambda: self._waited_for):
+                    file.write(data[piece].data)
                 file.write(xxhash.xxh3_128_digest(data.data))
             part.replace(path)
         except (OSError, MemoryError) as error:

@@ -1,8 +1,10 @@
 """Replies as tests read them."""
 
+import asyncio
 from dataclasses import dataclass
 
 from glasshead.predict.engine import EngineError, Generation
+from glasshead.predict.local import LocalEngine
 from glasshead.predict.sampling import Sampling
 from glasshead.predict.schedule import Schedule
 from glasshead.predict.step import Step
@@ -43,3 +45,11 @@ async def read(prompt: tuple[int, ...], generation: Generation, *, at_most: int 
     except EngineError as fault:
         error = fault
     return Made(prompt, tuple(steps), generation.schedule, generation.n_cached, generation.finish, error)
+
+
+async def settled(engine: LocalEngine) -> None:
+    """Return when what the ended replies leave is kept, and their streams are free: a moment after their end."""
+    rounds = engine._worker.rounds
+    async with asyncio.timeout(20):
+        while rounds is not None and rounds._streams.leaving:
+            await asyncio.sleep(0.005)

@@ -20,7 +20,8 @@ from glasshead.predict.reply import End, Reply
 from glasshead.predict.rounds import GAP_S, Rounds
 from glasshead.predict.sampling import Sampling
 
-from .replies import WILD, read
+from .replies import WILD, read, settled
+from .tiny import tiny
 
 LONG = replace(WILD, max_tokens=400)
 PROMPT = tuple(range(100, 130))
@@ -221,6 +222,7 @@ async def test_a_failing_decode_ends_only_the_reply_that_fails(start, monkeypatc
     failures = itertools.count(0 if phase == "decode" else 1)  # a shared step is tried again, each row alone
     engine = await start(cache_bytes=0)
     whole = await read(PROMPT, engine.generate(PROMPT, LONG, 0), at_most=16)
+    await settled(engine)
     monkeypatch.setattr(Context, "decode", fail)
     prompts = [PROMPT, tuple(range(500, 530)), tuple(range(900, 930))]
     sampling = replace(LONG, max_tokens=16)
@@ -269,6 +271,30 @@ async def test_while_a_state_is_read_from_disk_others_go_on(start, tmp_path, mon
     slow.set()
     made = await read(onward, newcomer)
     assert (made.n_cached, made.finish) == (len(prompt), "length")
+
+
+async def test_states_are_copied_one_at_a_time_between_steps(start, monkeypatch, tmp_path):
+    events: list[str] = []
+
+    def noted(name):
+        do = getattr(Context, name)
+        monkeypatch.setattr(Context, name, lambda self, *args: (events.append(name), do(self, *args))[1])
+
+    engine = await start(tiny(tmp_path / "tiny.gguf"), max_running=6)
+    prompts = [tuple(range(first, first + 30)) for first in (3, 43, 83)]
+    ending = [engine.generate(prompt, replace(WILD, max_tokens=8), 1) for prompt in prompts]
+    running = engine.generate(PROMPT, replace(LONG, logit_bias=((2, -math.inf),)), 1)  # above them: it moves
+    await anext(running)
+    for name in ("decode", "snapshot"):
+        noted(name)
+    await asyncio.gather(*(read(prompt, reply) for prompt, reply in zip(prompts, ending, strict=True)))
+    while events.count("snapshot") < len(prompts) + 1:
+        await anext(running)
+    assert all((a, b) != ("snapshot", "snapshot") for a, b in itertools.pairwise(events))
+    await running.aclose()
+    for prompt in prompts:
+        again = await read(prompt, engine.generate(prompt, replace(WILD, max_tokens=1), 1))
+        assert again.n_cached == len(prompt) - 1
 
 
 async def test_newcomers_share_what_another_is_just_computing(start):

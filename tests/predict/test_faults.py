@@ -19,7 +19,7 @@ from glasshead.predict.prefix import PrefixCache
 from glasshead.predict.sampler import sample
 from glasshead.predict.worker import MOST_FAULTS
 
-from .replies import WILD, read
+from .replies import WILD, read, settled
 from .tiny import tiny
 
 POISON = 200
@@ -172,6 +172,7 @@ async def test_a_state_that_llama_cpp_does_not_take_hides_no_other(start, tmp_pa
     bad, good, newcomer = ((*GOOD, *range(first, first + n)) for first, n in ((40, 1), (50, 9), (60, 4)))
     for prompt in (good, bad):
         await read(prompt, engine.generate(prompt, replace(BRIEF, max_tokens=1), 1))
+    await settled(engine)
     shorter = engine._worker.rounds._cache._in_memory[bad]  # which is looked at first
     shorter.data[:] = 0
     assert (await read(newcomer, engine.generate(newcomer, BRIEF, 1))).n_cached == len(GOOD)

@@ -10,10 +10,10 @@ from glasshead.chat.reply import Reply
 from glasshead.chat.unlogged import Unlogged
 from glasshead.config import Settings
 from glasshead.predict.engine import ModelIdentity
-from glasshead.predict.message import Conversation
 from glasshead.predict.sampling import Sampling
 from glasshead.predict.schedule import Run
 from glasshead.store import Store
+from glasshead.store.line import Line
 from store.making import MODEL, PIECES, TIMINGS, prompt, steps
 
 OTHER = "another"
@@ -47,9 +47,8 @@ class Scripted(Chat):
         self.before: Callable[[Reply], Awaitable[None]] | None = None
         """What happens before the first word."""
 
-    async def _answer_to(
-        self, reply: Reply, request: ReplyRequest, conversation: Conversation, store: Store | Unlogged
-    ) -> None:
+    async def _answer_to(self, reply: Reply, request: ReplyRequest, line: Line, store: Store | Unlogged) -> None:
+        conversation = line.conversation
         self.heard.append([(message.role, message.text) for message in conversation])
         self.requests.append(request)
         assert request.sampling is not None

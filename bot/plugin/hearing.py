@@ -34,7 +34,7 @@ class Hearing:
         always = self._service.settings.discord.always_answer
         return Heard(
             by_bot=message.author.bot or message.author.id == us.id or message.webhook_id is not None,
-            by_system=message.is_system(),
+            by_system=not typed(message),
             direct=isinstance(channel, discord.DMChannel),
             mentions_us=bool(named & ours),
             mentions_others=bool(named - ours),
@@ -86,3 +86,9 @@ class Hearing:
 def mentioned_users(message: discord.Message) -> Sequence[discord.abc.User]:
     """Those that the event names: discord.py has no such attribute where it names nobody at all."""
     return getattr(message, "mentions", ())
+
+
+def typed(message: discord.Message) -> bool:
+    """Whether a person wrote it, and not Discord on their behalf: that a poll of theirs ended, that a thread was
+    opened on what they said. discord.py's own notion of a system message leaves these out."""
+    return message.type in (discord.MessageType.default, discord.MessageType.reply)

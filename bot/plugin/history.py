@@ -15,6 +15,7 @@ from ..predict.message import Conversation, Message
 from ..store import Store
 from ..store.continuing import end_of, left_open
 from ..store.records import MessageRow
+from .hearing import typed
 from .interaction_surface import is_member
 from .names import speaker
 from .reading import beginning, replied_to, says_something, text_of, words_of
@@ -288,7 +289,7 @@ class History:
 
     def _counts(self, message: discord.Message) -> bool:
         """Whether what somebody else said may be read as part of a conversation."""
-        person = not message.author.bot and not message.is_system() and message.webhook_id is None
+        person = not message.author.bot and typed(message) and message.webhook_id is None
         return person and says_something(message) and not self.private(message)
 
     def private(self, message: discord.Message) -> bool:

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +17,43 @@ from glasshead.explain.page import Extras, embedded, page
 from glasshead.explain.turn import Trace, Turn
 from glasshead.explain.visible import visible
 from glasshead.predict.step import Score
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from .recording import Recorder, logged
 
 
+@dataclass
+class Sheet:
+    """A browser's tab, what its page complained of or asked the network for, and that page's address."""
+
+    page: Page
+    noise: list[str]
+    url: str = ""
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def sheet() -> Iterator[Sheet]:
+    """One for all tests: a new one for each takes longer than most of them."""
     with chromium() as browser:
-        yield browser
+        sheet = Sheet(browser.new_page(), [])
+        sheet.page.on("console", lambda message: sheet.noise.append(message.text))
+        sheet.page.on("pageerror", lambda error: sheet.noise.append(str(error)))
+        sheet.page.on("request", lambda asked: sheet.noise.append(asked.url) if asked.url != sheet.url else None)
+        yield sheet
 
 
-def opened(browser: Browser, html: str, path: Path, **context: object) -> tuple[Page, list[str]]:
+def opened(
+    sheet: Sheet, html: str, path: Path, *, scheme: str = "light", width: int = 1280
+) -> tuple[Page, list[str]]:
     """The page in a browser, and everything it complained of or asked the network for."""
     path.write_text(html, encoding="utf-8")
-    shown = browser.new_context(**context).new_page()  # type: ignore[arg-type]
-    noise: list[str] = []
-    shown.on("console", lambda message: noise.append(message.text))
-    shown.on("pageerror", lambda error: noise.append(str(error)))
-    shown.on("request", lambda request: noise.append(request.url) if request.url != path.as_uri() else None)
-    shown.goto(path.as_uri())
+    shown = sheet.page
+    shown.set_viewport_size({"width": width, "height": 740})
+    shown.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    sheet.noise, sheet.url = [], path.as_uri()
+    shown.goto(sheet.url)
     shown.wait_for_selector("html[data-ready][data-whole]")
-    return shown, noise
+    return shown, sheet.noise
 
 
 def inside(html: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -80,11 +95,9 @@ def test_a_probability_below_a_millionth_is_not_none_at_all(turn: Turn) -> None:
     assert inside(page(explain(made)))[1][0]["p_final"] == 5e-7
 
 
-def test_a_name_read_from_the_right_draws_no_number_in(
-    recorder: Recorder, browser: Browser, tmp_path: Path
-) -> None:
+def test_a_name_read_from_the_right_draws_no_number_in(recorder: Recorder, sheet: Sheet, tmp_path: Path) -> None:
     turn = recorder.read("Say it.", "So مرحبا")
-    shown, _ = opened(browser, page(explain(turn)), tmp_path / "turn.html")
+    shown, _ = opened(sheet, page(explain(turn)), tmp_path / "turn.html")
     for button in shown.locator("#least button").all():
         name, note = button.locator("b"), button.locator("span")
         if "\u2068" in (name.text_content() or ""):
@@ -101,8 +114,8 @@ def test_five_hundred_tokens_are_under_500_kilobytes(long_turn: Turn) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_stepping_by_keys_and_by_hand(turn: Turn, browser: Browser, tmp_path: Path, scheme: str) -> None:
-    shown, noise = opened(browser, page(explain(turn), step=0), tmp_path / "page.html", color_scheme=scheme)
+def test_stepping_by_keys_and_by_hand(turn: Turn, sheet: Sheet, tmp_path: Path, scheme: str) -> None:
+    shown, noise = opened(sheet, page(explain(turn), step=0), tmp_path / "page.html", scheme=scheme)
     shown.keyboard.press("ArrowRight")
     assert "step 1 of" in shown.inner_text("#step")
     shown.keyboard.press("G")
@@ -118,15 +131,15 @@ def test_stepping_by_keys_and_by_hand(turn: Turn, browser: Browser, tmp_path: Pa
     assert noise == []
 
 
-def test_hovering_opens_a_step(turn: Turn, browser: Browser, tmp_path: Path) -> None:
-    shown, _ = opened(browser, page(explain(turn)), tmp_path / "page.html")
+def test_hovering_opens_a_step(turn: Turn, sheet: Sheet, tmp_path: Path) -> None:
+    shown, _ = opened(sheet, page(explain(turn)), tmp_path / "page.html")
     shown.hover("#reply span >> nth=4")
     shown.wait_for_function("document.getElementById('step').innerText.includes('step 4 of')")
 
 
-def test_what_is_printed_of_every_step_agrees(turn: Turn, browser: Browser, tmp_path: Path) -> None:
+def test_what_is_printed_of_every_step_agrees(turn: Turn, sheet: Sheet, tmp_path: Path) -> None:
     made = logged(turn)
-    shown, _ = opened(browser, page(explain(made), step=0), tmp_path / "page.html")
+    shown, _ = opened(sheet, page(explain(made), step=0), tmp_path / "page.html")
     for _ in made.trace.steps:
         own = shown.inner_text("#step .numbers > div >> nth=0").split("\n")[1]
         assert shown.inner_text("#step tr.chosen td:nth-child(3)") == own
@@ -151,50 +164,50 @@ def test_what_the_model_saw_has_whole_characters(recorder: Recorder, with_scores
     assert ids == list(turn.prompt.ids[typed.start : typed.end])
 
 
-def test_what_the_model_did_not_see_is_said(turn: Turn, browser: Browser, tmp_path: Path) -> None:
+def test_what_the_model_did_not_see_is_said(turn: Turn, sheet: Sheet, tmp_path: Path) -> None:
     for turns, words in ((0, ""), (1, "1 turn, 31 tokens"), (2, "2 turns, 31 tokens")):
         less = replace(turn, prompt=replace(turn.prompt, dropped_turns=turns, dropped_tokens=31 * bool(turns)))
-        shown, noise = opened(browser, page(explain(less)), tmp_path / "page.html")
+        shown, noise = opened(sheet, page(explain(less)), tmp_path / "page.html")
         said = shown.text_content("#prompt") or ""
         assert words in said and ("dropped" in said) is bool(turns)
         assert noise == []
 
 
-def test_a_hostile_reply_is_shown_as_text(recorder: Recorder, browser: Browser, tmp_path: Path) -> None:
+def test_a_hostile_reply_is_shown_as_text(recorder: Recorder, sheet: Sheet, tmp_path: Path) -> None:
     attack = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)><!-- &amp; \u202e"
     turn = replace(recorder.read(attack, attack), error="<b>bold</b>")
-    shown, noise = opened(browser, page(explain(turn)), tmp_path / "page.html")
+    shown, noise = opened(sheet, page(explain(turn)), tmp_path / "page.html")
     assert shown.title() == f"Turn {turn.id}, explained"
     assert shown.locator("img").count() == 0
     assert "</script><script>" in shown.inner_text("#reply")
     assert noise == []
 
 
-def test_on_a_phone_nothing_is_wider_than_the_screen(turn: Turn, browser: Browser, tmp_path: Path) -> None:
-    shown, _ = opened(browser, page(explain(turn)), tmp_path / "p.html", viewport={"width": 360, "height": 740})
+def test_on_a_phone_nothing_is_wider_than_the_screen(turn: Turn, sheet: Sheet, tmp_path: Path) -> None:
+    shown, _ = opened(sheet, page(explain(turn)), tmp_path / "p.html", width=360)
     assert shown.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-def test_a_long_reply_can_be_used(long_turn: Turn, browser: Browser, tmp_path: Path) -> None:
-    shown, noise = opened(browser, page(explain(long_turn)), tmp_path / "page.html")
+def test_a_long_reply_can_be_used(long_turn: Turn, sheet: Sheet, tmp_path: Path) -> None:
+    shown, noise = opened(sheet, page(explain(long_turn)), tmp_path / "page.html")
     shown.hover("#reply span >> nth=400")
     shown.wait_for_function("document.getElementById('step').innerText.includes('step 400 of')")
     assert noise == []
 
 
-def test_a_turn_without_steps_opens_too(turn: Turn, browser: Browser, tmp_path: Path) -> None:
+def test_a_turn_without_steps_opens_too(turn: Turn, sheet: Sheet, tmp_path: Path) -> None:
     empty = replace(turn, trace=Trace((), (), 10), status="pending", finish=None, timings=None, reply="")
-    shown, noise = opened(browser, page(explain(empty)), tmp_path / "page.html")
+    shown, noise = opened(sheet, page(explain(empty)), tmp_path / "page.html")
     assert "still running" in shown.inner_text("header")
     assert noise == []
 
 
-def test_what_one_pass_tells_is_shown_when_it_was_asked_for(turn: Turn, browser: Browser, tmp_path: Path) -> None:
+def test_what_one_pass_tells_is_shown_when_it_was_asked_for(turn: Turn, sheet: Sheet, tmp_path: Path) -> None:
     scores = [Score(0, -1.0, 1, 1.0, (), 0)] * (len(turn.prompt.ids) - 1)
     scores += [Score(0, step.logprob, 1, 1.0, (), 0) for step in turn.trace.steps]
     explanation = explain(turn)
     shown, noise = opened(
-        browser, page(explanation, extras=Extras(arrange(turn, scores), ["Proven: it is."])), tmp_path / "with.html"
+        sheet, page(explanation, extras=Extras(arrange(turn, scores), ["Proven: it is."])), tmp_path / "with.html"
     )
     shown.click("#loss summary")
     assert "sum of −log p" in shown.inner_text("#loss")
@@ -202,7 +215,7 @@ def test_what_one_pass_tells_is_shown_when_it_was_asked_for(turn: Turn, browser:
     assert noise == []
     shown.click("#proof summary")
     assert "Proven: it is." in shown.inner_text("#proof")
-    shown, _ = opened(browser, page(explanation), tmp_path / "without.html")
+    shown, _ = opened(sheet, page(explanation), tmp_path / "without.html")
     shown.click("#loss summary")
     assert "while this reply was written" in shown.inner_text("#loss")
     assert f"glasshead verify {turn.id}" in shown.text_content("#proof")  # type: ignore[operator]
@@ -215,8 +228,8 @@ def test_embedded_json_can_end_no_script() -> None:
     assert json.loads(text) == data
 
 
-def test_what_is_saved_is_the_record_again(turn: Turn, browser: Browser, tmp_path: Path) -> None:
-    shown, noise = opened(browser, page(explain(turn)), tmp_path / "page.html")
+def test_what_is_saved_is_the_record_again(turn: Turn, sheet: Sheet, tmp_path: Path) -> None:
+    shown, noise = opened(sheet, page(explain(turn)), tmp_path / "page.html")
     shown.click("details:has(#save) summary")
     with shown.expect_download() as download:
         shown.click("#save")
@@ -237,10 +250,10 @@ def test_what_is_saved_is_the_record_again(turn: Turn, browser: Browser, tmp_pat
 
 
 def test_the_least_certain_is_open_and_where_sampling_overruled_is_listed(
-    turn: Turn, browser: Browser, tmp_path: Path
+    turn: Turn, sheet: Sheet, tmp_path: Path
 ) -> None:
     explanation = explain(turn)
-    shown, _ = opened(browser, page(explanation), tmp_path / "page.html")
+    shown, _ = opened(sheet, page(explanation), tmp_path / "page.html")
     worst = explanation.step(explanation.whole.least_certain[0])
     assert f"step {worst.index} of {len(turn.trace.steps) - 1} · the least certain" in shown.inner_text("#step")
     other = next(candidate for candidate in worst.candidates if not candidate.chosen)
@@ -253,9 +266,9 @@ def test_the_least_certain_is_open_and_where_sampling_overruled_is_listed(
 
 
 def test_what_no_font_of_the_browser_has_is_written_as_its_bytes(
-    recorder: Recorder, browser: Browser, tmp_path: Path
+    recorder: Recorder, sheet: Sheet, tmp_path: Path
 ) -> None:
     turn = recorder.read("Say it.", "none \U0001faff some é")
-    shown, noise = opened(browser, page(explain(turn)), tmp_path / "page.html")
+    shown, noise = opened(sheet, page(explain(turn)), tmp_path / "page.html")
     assert shown.inner_text("#reply") == r"none \xf0\x9f\xab\xbf some é"
     assert noise == []

@@ -192,9 +192,24 @@ class Tab:
         return self.page
 
 
-@pytest.fixture
-def tab(site: Site, browser: Browser) -> Iterator[Tab]:
+@pytest.fixture(scope="package")
+def one_tab(site: Site, browser: Browser) -> Iterator[Tab]:
+    """One for all tests: a new one for each takes longer than most of them."""
     yield from open_tab(site, browser)
+
+
+@pytest.fixture
+def tab(site: Site, one_tab: Tab) -> Iterator[Tab]:
+    """As new: empty, of the usual size and theme, without what a page has stored."""
+    one_tab.alarms.clear()
+    yield one_tab
+    page = one_tab.page
+    page.goto("about:blank")
+    session = page.context.new_cdp_session(page)
+    session.send("Storage.clearDataForOrigin", {"origin": site.url, "storageTypes": "local_storage"})
+    session.detach()
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.emulate_media(color_scheme="light")
 
 
 @pytest.fixture
@@ -208,6 +223,9 @@ def open_tab(site: Site, browser: Browser, *, java_script_enabled: bool = True) 
     name, _, value = site.cookie.partition("=")
     context.add_cookies([{"name": name, "value": value, "url": site.url, "httpOnly": True, "sameSite": "Strict"}])
     page = context.new_page()
+    page.add_init_script(
+        "addEventListener('securitypolicyviolation', e => console.error('CSP ' + e.violatedDirective))"
+    )
     alarms: list[str] = []
 
     def on_dialog(dialog) -> None:

@@ -19,9 +19,6 @@ def paths(log: Log) -> list[str]:
 
 
 def test_nothing_runs_and_nothing_is_fetched(paths: list[str], tab: Tab, log: Log) -> None:
-    tab.page.add_init_script(
-        "addEventListener('securitypolicyviolation', e => console.error('CSP ' + e.violatedDirective))"
-    )
     for path in paths:
         page = tab.go(path)
         assert (

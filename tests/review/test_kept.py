@@ -47,9 +47,6 @@ def test_all_versions_with_every_token(keep, plain_tab: Tab, log: Log) -> None:
 def test_nothing_in_it_acts_or_loads(keep, site: Site, tab: Tab, log: Log) -> None:
     form = {"csrf": site.csrf, "text": REMARK, "author": HOSTILE[0], "first": "0", "last": "1"}
     assert site.ask(f"/turn/{log.turns[-1]}/note", form).status == 303
-    tab.page.add_init_script(
-        "addEventListener('securitypolicyviolation', e => console.error('CSP ' + e.violatedDirective))"
-    )
     page = tab.page
     page.goto(keep(log.hostile))
     assert (

@@ -18,6 +18,7 @@ from glasshead.predict.sampling import Sampling
 from glasshead.wiring import open_chat
 from predict.architectures import ARCHITECTURES
 from predict.tiny import quantize, tiny
+from shallow import shallow
 from typer.testing import CliRunner
 
 ORACLE = Path(__file__).with_name("oracle.py")
@@ -50,10 +51,12 @@ WAYS = {
 
 
 def prepared(model: Path, name: str, folder: Path) -> Path:
-    """The default model, in a quantization, or a tiny one of an architecture."""
+    """The default model, its first layers, a quantization of it, or a tiny one of an architecture."""
     path = folder / f"{name}.gguf"
     if name == "default":
         return model
+    if name == "shallow":
+        return shallow(model, path)
     return tiny(path, name) if name in ARCHITECTURES else quantize(model, path, name)
 
 
@@ -134,7 +137,7 @@ def test_every_token_agrees_with_an_independent_program(
 
 
 def test_the_oracle_can_say_no(talk: Callable[[str], Talk], tmp_path: Path) -> None:
-    made = talk("default")
+    made = talk("shallow")
     honest = made.turns["default"] | {"steps": made.turns["default"]["steps"][:4]}
     lies: list[dict[str, Any]] = []
     for change in (

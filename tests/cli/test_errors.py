@@ -18,9 +18,9 @@ ROOM = 40_000
 
 @pytest.fixture
 def home(
-    model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    shallow_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Home:
-    home = Home(tmp_path / "home", model_path, capsys, monkeypatch)
+    home = Home(tmp_path / "home", shallow_path, capsys, monkeypatch)
     home.write_config(BRIEF)
     return home
 

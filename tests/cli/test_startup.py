@@ -24,8 +24,8 @@ HEAVY = {
 }  # fmt: skip
 
 
-def test_only_what_a_command_needs_is_loaded(tmp_path: Path, model_path: Path) -> None:
-    home = Home(tmp_path, model_path)
+def test_only_what_a_command_needs_is_loaded(tmp_path: Path, shallow_path: Path) -> None:
+    home = Home(tmp_path, shallow_path)
     home.write_config(BRIEF)
 
     def loaded(*arguments: str) -> set[str]:

@@ -87,9 +87,15 @@ class Eraser:
         self._unfinished.pop(turn, None)
 
     async def resume(self) -> None:
-        """Finish what a crash left, and apply again what a restored backup has not seen."""
-        with contextlib.suppress(_Held):
-            await self._held_up(self._resume())
+        """Finish what a crash left, and apply again what a restored backup has not seen. What damage or another
+        program keeps from being finished stays noted, and keeps nobody from starting."""
+        try:
+            with contextlib.suppress(_Held):
+                await self._held_up(self._resume())
+        except StoreError as error:
+            if error.reason != "damaged":
+                raise
+            log.error("an erasure is not finished: %s", error)
 
     async def _resume(self) -> None:
         query = sa.select(erasure.c.id, erasure.c.subject, erasure.c.requested_us).where(
@@ -190,9 +196,16 @@ class Eraser:
             return
         left = iter(await self._database.read(lambda c: edits.sessions_of(c, who)))
 
+        damaged: list[str] = []
+
         async def take() -> None:
             for session in left:
-                await self._erase_from(session, receipt, person_id=who)
+                try:
+                    await self._erase_from(session, receipt, person_id=who)
+                except StoreError as error:
+                    if error.reason != "damaged":
+                        raise
+                    damaged.append(str(error))
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -200,6 +213,11 @@ class Eraser:
                     group.create_task(take())
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
+        if damaged:
+            await self._clean_files()
+            raise StoreError(
+                "damaged", f"{damaged[0]}; what can be read is erased, the rest at the start after that"
+            )
         receipt.thumbs = await self._database.write(lambda c: edits.forget_person(c, who))
 
     async def _erase_message(self, discord_message_id: int, receipt: Receipt) -> None:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from .blocks import BLOCK, ERASED, pack_ids, unpack_ids
 from .quotes import Quotes
+from .rows import is_damage
 from .sessions import unspaced
 from .spans import unpack_spans
 from .tables import (
@@ -101,12 +102,18 @@ class Plan:
 
 
 def sessions_of(connection: sa.Connection, person_id: int) -> list[int]:
-    """Where a person said, asked or began something that is still there, or where a reply to them stands, too."""
+    """Where a person said, asked or began something that is still there, or where a reply to them stands, too: all
+    sessions, where a damaged file does not tell."""
     said = sa.select(message.c.session_id).where(message.c.person_id == person_id)
     asked = sa.select(turn.c.session_id).where(turn.c.requester_id == person_id)
     began = sa.select(session.c.id).where(session.c.person_id == person_id)
     copied = _COPIES.where(turn.c.requester_id == person_id)
-    return sorted(connection.execute(sa.union(said, asked, began, copied)).scalars())
+    try:
+        return sorted(connection.execute(sa.union(said, asked, began, copied)).scalars())
+    except sa.exc.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return sorted(connection.execute(sa.select(session.c.id)).scalars())
 
 
 _COPIES = (
@@ -140,7 +147,7 @@ def load(connection: sa.Connection, session_id: int) -> SessionData:
     of_session = turn.c.session_id == session_id
     columns = (turn.c.id, turn.c.prompt_message_id, turn.c.reply_message_id, turn.c.requester_id, turn.c.block_id,
                turn.c.tail, turn.c.spans, turn.c.verifiable, turn.c.status)  # fmt: skip
-    rows = connection.execute(sa.select(prompt_block).where(prompt_block.c.session_id == session_id))
+    rows = connection.execute(sa.select(prompt_block).where(prompt_block.c.session_id == session_id)).all()
     notes = sa.select(annotation).join(turn, turn.c.id == annotation.c.turn_id).where(of_session)
     tags = sa.select(tag).join(turn, turn.c.id == tag.c.turn_id).where(of_session)
     remarks = sa.select(feedback).join(turn, turn.c.id == feedback.c.turn_id)

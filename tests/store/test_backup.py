@@ -321,3 +321,23 @@ async def test_a_start_reads_no_turn_that_ended(talk: Path):
     store = await Store.open(talk)
     assert len(await store.messages(1)) == 60
     await store.close()
+
+
+async def test_of_a_damaged_log_what_can_be_read_is_erased_and_the_rest_once_it_is_mended(long: Path):
+    spoil(long, "message", 0)
+    store = await Store.open(long)
+    with pytest.raises(UserError, match=r"log check.*what can be read is erased"):
+        await store.erase_person(5)
+    rows = await store.sessions()
+    left = [message for row in rows for message in await store.messages(row.id) if not message.erased]
+    assert 0 < len(left) < 72 and len({message.session for message in left}) < 4
+    await ask(store, rows[0].id, "one more", "indeed")
+    await store.close()
+    store = await Store.open(long)  # it begins all the same
+    await store.close()
+    assert mend(long).lost
+    store = await Store.open(long)
+    texts = [message.text for row in await store.sessions() for message in await store.messages(row.id)]
+    assert sorted(filter(None, texts)) == ["indeed", "one more"]
+    await store.close()
+    assert b"question 1x" not in long.read_bytes()

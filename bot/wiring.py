@@ -15,7 +15,7 @@ from .chat import Chat, Endings, Other, Speaker
 from .chat.what_if import what_if
 from .config import Settings
 from .errors import UserError
-from .predict import gguf, pool
+from .predict import cgroup, gguf, pool
 from .predict.local import EngineSettings, LocalEngine
 from .predict.model import Model
 from .predict.pool import ModelChoice, ModelPool
@@ -210,7 +210,8 @@ class _Speakers:
 
 
 def _memory(settings: Settings) -> int:
-    """Bytes that weights and KV of all models may take."""
+    """Bytes that weights and KV of all models may take: three quarters of the machine's, or of the container's."""
     if settings.model.memory_mb:
         return settings.model.memory_mb << 20
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(min(installed, cgroup.memory())) * 3 // 4

@@ -91,12 +91,15 @@ class Scored:
 
 
 async def score(engine: Engine, turn: Turn, k: int = 10) -> Scored:
-    """Give the model prompt and reply in one pass. Raises UserError for a turn of another model."""
+    """Give the model prompt and reply in one pass; raises as `one_pass` does."""
     return arrange(turn, await one_pass(engine, turn, k))
 
 
 async def one_pass(engine: Engine, turn: Turn, k: int = 10, user: str = "") -> Sequence[Score]:
-    """The scores of tokens 1, 2, … of prompt and reply. Raises UserError for a turn of another model."""
+    """The scores of tokens 1, 2, … of prompt and reply. Raises UserError for a turn of another model, or of which
+    a part is lost."""
+    if turn.lack:
+        raise UserError(f"turn {turn.id}: {turn.lack}")
     require_model(engine, turn)
     ids = (*turn.prompt.ids, *(step.id for step in turn.trace.steps))
     if len(ids) > engine.n_ctx + 1:  # the last token is predicted, and predicts none

@@ -1,12 +1,12 @@
 """A proof: replays a recorded turn level by level and writes its certificate."""
 
-import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from ..errors import UserError
 from ..predict import replay
 from ..predict.engine import EngineError, ModelIdentity
+from ..predict.governor import available_cores
 from ..predict.halt import Halt
 from ..predict.model import Model
 from ..predict.schedule import length
@@ -34,12 +34,10 @@ def require(turn: Turn, model: ModelIdentity | None = None) -> None:
     """Raise CannotVerify unless the turn can be replayed (with this model, once it is known)."""
     name = f"turn {turn.id}"
     trace = turn.trace
-    if not turn.verifiable and not trace.fault:
-        raise CannotVerify(f"{name}: part of what went in was erased: its input cannot be given again")
+    if turn.lack:
+        raise CannotVerify(f"{name}: {turn.lack}")
     if turn.status == "pending":
         raise CannotVerify(f"{name}: is still being written: wait until it ends")
-    if trace.fault:
-        raise CannotVerify(f"{name}: its record is damaged: {trace.fault}")
     if not trace.steps:
         raise CannotVerify(
             f"{name}: has no recorded step ({turn.status}): nothing was predicted that could be replayed"
@@ -143,5 +141,5 @@ def _cost(turn: Turn, level: Level, step: int) -> float:
 
 
 def threads_here(asked: int = 0) -> int:
-    """How many threads to replay with: as asked, or as many processors as this process may use."""
-    return asked or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    """How many threads to replay with: as asked, or as many as the engine would use."""
+    return asked or available_cores()

@@ -139,8 +139,9 @@ async def _distribution(bench: Bench) -> Finding:
     """The prediction at one place, asked for twice, with different tokens after it."""
     ids = bench.prompt().ids
     first, second = ids[0], ids[-1]
-    one = (await bench.engine.score((*ids, first), first=len(ids)))[0]
-    other = (await bench.engine.score((*ids, second), first=len(ids)))[0]
+    # Twice, because the last of what is scored is not given to the model.
+    one = (await bench.engine.score((*ids, first, first), first=len(ids)))[0]
+    other = (await bench.engine.score((*ids, second, second), first=len(ids)))[0]
     listed = sum(math.exp(candidate.logprob) for candidate in one.top)
     return Finding(
         (

@@ -61,3 +61,10 @@ class Turn:
     verifiable: bool = True
     prompt_message: int | None = None
     reply_message: int | None = None
+
+    @property
+    def lack(self) -> str | None:
+        """In words, why what went in and came out cannot be given to a model again; None if it can."""
+        if self.trace.fault:
+            return f"its record is damaged: {self.trace.fault}"
+        return None if self.verifiable else "part of what went in was erased: its input cannot be given again"

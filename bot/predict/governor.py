@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from . import cgroup
+
 log = logging.getLogger(__name__)
 
 SAMPLES = 3
@@ -127,8 +129,7 @@ def available_cores() -> int:
     """Physical cores this process may keep busy: affinity and cgroup quota, one left to others from four up."""
     cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
     cores = len({_siblings(cpu) for cpu in cpus})
-    quota = min(map(_quota, _cgroup_folders()), default=math.inf)
-    free = max(1, int(min(cores, quota)))
+    free = max(1, int(min(cores, cgroup.cores())))
     return free - 1 if free >= 4 else free
 
 
@@ -137,30 +138,3 @@ def _siblings(cpu: int) -> str:
         return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text().strip()
     except OSError:
         return str(cpu)
-
-
-def _cgroup_folders() -> list[Path]:
-    """This process's cgroup and those above it (version 2), or the one mount of version 1."""
-    root = Path("/sys/fs/cgroup")
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return []
-    own = next((line[3:] for line in lines if line.startswith("0::")), "/").strip("/")
-    folder = root / own
-    return [root / "cpu", folder, *(parent for parent in folder.parents if parent.is_relative_to(root))]
-
-
-def _quota(folder: Path) -> float:
-    """Cores' worth of time the cgroup may use."""
-    try:
-        limit, period = (folder / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            limit = (folder / "cpu.cfs_quota_us").read_text().strip()
-            period = (folder / "cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return math.inf
-    if limit in ("max", "-1"):
-        return math.inf
-    return int(limit) / int(period)

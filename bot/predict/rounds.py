@@ -24,7 +24,7 @@ from .queue import FairQueue
 from .reply import End, Reply, now_us
 from .sampler import sample
 from .schedule import Run
-from .scoring import ScoreJob, Scorer
+from .scoring import MOST_ROWS, ScoreJob, Scorer
 from .streams import Streams
 
 log = logging.getLogger(__name__)
@@ -190,8 +190,10 @@ class Rounds:
             self._clean_up(error)
             self._mailbox.post(settle, job.future, error)
             return True
-        if job.computed > before:
-            self._measure(job.computed - before, began)
+        if (rows := job.computed - before) > 0:
+            self._measure(rows, began)
+            if rows == MOST_ROWS and not self._decoding:  # chunks for context alone have no logits
+                self._govern(("score", int(bool(job.scores))), (time.monotonic() - began) / rows)
         if done:
             self._jobs.popleft()
             self._mailbox.post(settle, job.future, job.scores)

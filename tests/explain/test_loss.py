@@ -59,6 +59,15 @@ async def test_another_model_is_named(turn: Turn, engine: LocalEngine) -> None:
         await score(engine, adapted)
 
 
+async def test_a_turn_of_which_a_part_is_lost_is_refused_in_words(turn: Turn, engine: LocalEngine) -> None:
+    prompt = dataclasses.replace(turn.prompt, ids=(-1,) * len(turn.prompt.ids))
+    with pytest.raises(UserError, match="part of what went in was erased"):
+        await score(engine, dataclasses.replace(turn, prompt=prompt, verifiable=False))
+    read = dataclasses.replace(turn.trace, steps=turn.trace.steps[:2], fault="a block is unreadable")
+    with pytest.raises(UserError, match="its record is damaged: a block is unreadable"):
+        await score(engine, dataclasses.replace(turn, trace=read))
+
+
 async def test_a_reply_cut_by_the_context_is_scored_whole(turn: Turn, shallow_model: Model) -> None:
     """The last token is drawn when the context is full: with it there is one more."""
     engine = LocalEngine(lent(shallow_model), EngineSettings(n_ctx=128, max_running=1, threads=1))

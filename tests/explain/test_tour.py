@@ -131,10 +131,12 @@ async def words_are_lost(bench: Bench, _: Model) -> None:
 
 
 async def what_comes_later_matters(bench: Bench, _: Model) -> None:
+    """As in a model that sees ahead. It is given all but the last token of what is scored."""
     honest = bench.engine
 
-    async def score(ids: Any, **settings: Any) -> list[Score]:
-        return [replace(row, row_hash=row.row_hash ^ ids[-1]) for row in await honest.score(ids, **settings)]
+    async def score(ids: Any, *, first: int) -> list[Score]:
+        rows, ahead = await honest.score(ids, first=first), ids[first:-1]
+        return [replace(row, row_hash=row.row_hash ^ hash(ahead[at:])) for at, row in enumerate(rows)]
 
     bench.engine = Faulty(honest, score=score)  # type: ignore[assignment]
 

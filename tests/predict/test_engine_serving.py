@@ -14,6 +14,7 @@ from glasshead.errors import UserError
 from glasshead.predict.context import Context, DecodeFailed
 from glasshead.predict.engine import EngineError, QueueFull
 from glasshead.predict.generation import LocalGeneration
+from glasshead.predict.governor import Governor
 from glasshead.predict.local import MOST_SCORING
 from glasshead.predict.queue import FairQueue
 from glasshead.predict.reply import End, Reply
@@ -357,6 +358,19 @@ async def test_positions_that_need_not_be_scored_again_do_not_count_as_quick_one
     assert sum(measured) == len(tokens) - 1
     await engine.score(tokens, first=190)
     assert sum(measured) <= len(tokens) - 1 + 16
+
+
+async def test_where_nothing_runs_scoring_tells_the_governor_how_long_whole_chunks_take(start, monkeypatch):
+    told = []
+
+    def observe(self, key, seconds):
+        told.append(key)
+        return self.threads
+
+    monkeypatch.setattr(Governor, "observe", observe)
+    engine = await start()
+    await engine.score(tuple(range(100, 300)), first=130)
+    assert told == [("score", 0), ("score", 0), ("score", 1)]  # 60, 60; 8 to the border; 60, and what is left
 
 
 async def test_forgetting_leaves_nothing_of_what_was_and_what_runs(start, tmp_path):

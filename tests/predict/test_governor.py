@@ -1,6 +1,12 @@
 """The governor against simulated machines: what each thread count costs, alone and in a squeeze."""
 
+import math
+
 import pytest
+from glasshead import wiring
+from glasshead.config import ModelSection, Settings
+from glasshead.explain.proof import threads_here
+from glasshead.predict import cgroup
 from glasshead.predict.governor import Governor, available_cores
 
 
@@ -80,3 +86,18 @@ def test_one_core_is_left_alone():
 
 def test_this_machine_has_a_core_to_offer():
     assert available_cores() >= 1
+
+
+V1 = {"cpu.cfs_quota_us": "100000", "cpu.cfs_period_us": "100000", "memory.limit_in_bytes": "1048576"}
+V2 = {"cpu.max": "100000 100000", "memory.max": "1048576"}
+
+
+@pytest.mark.parametrize("files", [V1, V2])
+def test_a_container_is_what_it_was_given_and_not_its_machine(files, monkeypatch, tmp_path):
+    monkeypatch.setattr(cgroup, "_folders", lambda controller: [tmp_path / "nowhere", tmp_path])
+    assert cgroup.memory() == cgroup.cores() == math.inf
+    for name, text in files.items():
+        (tmp_path / name).write_text(f"{text}\n")
+    assert available_cores() == threads_here() == 1
+    assert wiring._memory(Settings()) == 3 << 18
+    assert wiring._memory(Settings(model=ModelSection(memory_mb=5))) == 5 << 20

@@ -17,6 +17,9 @@ class Plain(discord.Client):
         self.tree = app_commands.CommandTree(self)
         self.heard: list[discord.Message] = []
 
+    async def before_identify_hook(self, *_: object, **__: object) -> None:
+        """It would wait five seconds before it begins a session anew."""
+
     async def on_message(self, message: discord.Message) -> None:
         self.heard.append(message)
         self.dispatch("heard", message)  # who waits for a message finds it among those heard

@@ -7,7 +7,10 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 
-TOKENIZERS = {"message_words": "unicode61 remove_diacritics 2", "message_trigrams": "trigram"}
+TOKENIZERS = {
+    "message_words": "unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc' separators '\ufe0e\ufe0f'",
+    "message_trigrams": "trigram",
+}
 """As the migrations make the indexes; a test holds that they agree."""
 
 
@@ -28,7 +31,7 @@ def snippets(index: str, wanted: str, texts: Iterable[tuple[int, str]], before: 
 @contextmanager
 def _few(index: str, texts: Iterable[tuple[int, str]]) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as memory:
-        memory.execute(f"CREATE VIRTUAL TABLE few USING fts5(text, tokenize = '{TOKENIZERS[index]}')")
+        memory.execute(f'CREATE VIRTUAL TABLE few USING fts5(text, tokenize = "{TOKENIZERS[index]}")')
         memory.execute("BEGIN")
         memory.executemany("INSERT INTO few (rowid, text) VALUES (?, ?)", texts)
         yield memory

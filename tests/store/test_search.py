@@ -155,6 +155,29 @@ async def test_names_are_found_in_any_case_and_form(filled: Store):
         assert [hit.turn for hit in (await filled.search(parse(typed))).hits] == [5]
 
 
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("कि", ["कि वह"]),
+        ("नमस्ते", ["नमस्ते दुनिया"]),
+        ("नमस*", ["नमस्ते दुनिया"]),
+        ("שָׁלוֹם", ["שָׁלוֹם לך"]),
+        ("தமிழ்", ["தமிழ் மொழி"]),
+        ("viet", ["Vie\u0323\u0302t"]),
+        ("wow", ["wow❤\ufe0f"]),
+    ],
+)
+async def test_vowel_signs_are_parts_of_a_word(store: Store, typed: str, found: list[str]):
+    session = await store.start_session(kind="terminal")
+    said = ["कि वह", "का वह", "नमस्ते दुनिया", "שָׁלוֹם לך", "שֶׁל", "தமிழ் மொழி", "தமிழர", "Vie\u0323\u0302t", "wow❤\ufe0f"]
+    for text in said:
+        await store.append_message(session, "user", text)
+    hits = [
+        hit.message for order in ("newest", "best") for hit in (await store.search(parse(typed), order=order)).hits
+    ]
+    assert [said[id_ - 1] for id_ in hits] == found * 2
+
+
 async def test_halfwidth_script_is_searched_by_its_characters(filled: Store):
     await ask(filled, await filled.start_session(), "ｺﾝﾆﾁﾊｾｶｲ", "hello")
     assert [hit.turn for hit in (await filled.search(parse("ﾆﾁﾊ"))).hits] == [5]

@@ -23,7 +23,7 @@ from .predict.render import Renderer
 from .predict.sampler import check
 from .predict.sampling import Sampling
 from .store import Store
-from .store.owner import take_writes
+from .store.owner import own, take_writes
 from .store.retention import Limit, Limits, prune
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
     """A chat over the configured models and log. Leaving it stops what runs, logs it, and closes both."""
     usual = settings.model.name
     others = [name for name in settings.model.others if name != usual]
-    store = await Store.open(settings.store.path, caches=(settings.engine.kv_folder,))
+    store = await own(settings.store.path, (settings.engine.kv_folder,))
     try:
         choices = {name: await asyncio.to_thread(model_choice, settings, name) for name in (usual, *others)}
         models = ModelPool(choices, _memory(settings))

@@ -32,12 +32,13 @@ def reading(config: Path | None, work: Callable[[Store], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
-def writing(config: Path | None, work: Callable[[Write], Awaitable[T]]) -> T:
-    """Run ``work`` with a way to write: through the running bot, or as the log's owner where none runs."""
+def writing(config: Path | None, work: Callable[[Write], Awaitable[T]], *, long: bool = False) -> T:
+    """Run ``work`` with a way to write: through the running bot, or as the log's owner where none runs (which takes
+    what others write meanwhile, if it is ``long``)."""
     settings = load_settings(config)
 
     async def run() -> T:
-        async with writer(settings.store.path, caches(settings)) as write:
+        async with writer(settings.store.path, caches(settings), long=long) as write:
             return await work(write)
 
     return asyncio.run(run())

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -25,6 +26,8 @@ from .writes import WRITES
 
 log = logging.getLogger(__name__)
 
+WAIT_S = 3.0
+"""For an owner that takes no requests: most write a mark and are done, or have just begun."""
 LINE = 256 * 1024 * 1024
 """Longest request: an imported session with its traces is one line."""
 Write = Callable[..., Awaitable[Any]]
@@ -87,11 +90,25 @@ async def _answer(calls: Mapping[str, Write], line: bytes) -> dict[str, Any]:
         return {"error": "the running program does not know this request: is it of another version?"}
 
 
+async def own(path: Path, caches: tuple[Path, ...] = ()) -> Store:
+    """A store that owns the log, after one that has it for a moment. Raises Owned where another goes on."""
+    until = time.monotonic() + WAIT_S
+    while True:
+        try:
+            return await Store.open(path, caches=caches)
+        except Owned as owned:
+            owner = owned.owner
+            ours = owner is not None and owner.pid == os.getpid()
+            if ours or (owner is not None and owner.socket) or time.monotonic() > until:
+                raise
+        await asyncio.sleep(0.05)
+
+
 @asynccontextmanager
-async def writer(path: Path, caches: tuple[Path, ...] = ()) -> AsyncIterator[Write]:
-    """Write to a log: as its owner, or through the process that owns it."""
+async def writer(path: Path, caches: tuple[Path, ...] = (), *, long: bool = False) -> AsyncIterator[Write]:
+    """Write to a log: as its owner (if ``long``, others may write, too), or through the process that owns it."""
     try:
-        store = await Store.open(path, caches=caches)
+        store = await own(path, caches)
     except Owned as owned:
         async with asking(path, owned.owner) as write:
             yield write
@@ -101,7 +118,8 @@ async def writer(path: Path, caches: tuple[Path, ...] = ()) -> AsyncIterator[Wri
         async def directly(call: str, **args: Any) -> Any:
             return await WRITES[call](store, **args)
 
-        yield directly
+        async with take_writes(store) if long else contextlib.nullcontext():
+            yield directly
     finally:
         await store.close()
 
@@ -117,9 +135,11 @@ async def asking(path: Path, owner: Owner | None) -> AsyncIterator[Write]:
         raise UserError(f"process {owner.pid} owns {path} and does not answer: {error.strerror}") from None
 
     async def send(call: str, **args: Any) -> Any:
-        writer_.write(json.dumps({"call": call, "args": args}).encode() + b"\n")
-        await writer_.drain()
-        line = await reader.readline()
+        line = b""
+        with contextlib.suppress(ConnectionError):
+            writer_.write(json.dumps({"call": call, "args": args}).encode() + b"\n")
+            await writer_.drain()
+            line = await reader.readline()
         if not line:
             raise UserError(f"process {owner.pid}, which owns {path}, ended before it had written")
         answer = json.loads(line)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from glasshead.errors import UserError
 from glasshead.store import Store
-from glasshead.store.lock import current_owner
-from glasshead.store.owner import take_writes, writer
+from glasshead.store.lock import Owner, current_owner
+from glasshead.store.owner import asking, take_writes, writer
 
 from .making import ask
 
@@ -58,6 +58,60 @@ async def test_an_owner_that_takes_no_writes_is_named(store: Store, path: Path):
     with pytest.raises(UserError, match="in use by process"):
         async with writer(path):
             pass
+
+
+OWN = """
+import asyncio, sys
+from pathlib import Path
+from glasshead.store.owner import own
+async def main():
+    store = await own(Path(sys.argv[1]))
+    print("owned", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    await store.close()
+asyncio.run(main())
+"""
+
+
+async def test_a_writer_waits_for_one_that_is_soon_done(store: Store, path: Path):
+    session = await store.start_session()
+    await ask(store, session, "one")
+    await store.close()
+    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", OWN, str(path), **pipes)
+    assert await process.stdout.readline() == b"owned\n"
+
+    async def rate() -> None:
+        async with writer(path) as write:
+            await write("rate", turn=1, stars=4)
+
+    rating = asyncio.create_task(rate())
+    done, _ = await asyncio.wait([rating], timeout=0.2)
+    assert not done
+    process.stdin.write(b"\n")
+    await rating
+    assert await process.wait() == 0
+
+
+async def test_a_long_writer_takes_what_others_write(store: Store, path: Path):
+    session = await store.start_session()
+    await ask(store, session, "one")
+    await store.close()
+    async with writer(path, long=True):
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", RATE, str(path))
+        assert await process.wait() == 0
+
+
+async def test_an_owner_that_dies_while_it_is_asked_is_named(store: Store, path: Path):
+    async def dying(reader: asyncio.StreamReader, writer_: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer_.transport.abort()
+
+    server = await asyncio.start_unix_server(dying, path.with_name("s"))
+    async with asking(path, Owner(7, "bot", str(path.with_name("s")))) as write:
+        with pytest.raises(UserError, match=r"process 7.*ended before it had written"):
+            await write("add_note", turn=1, text="x" * 10_000_000)
+    server.close()
 
 
 async def test_the_socket_is_private_and_goes_with_its_owner(store: Store, path: Path):

@@ -25,7 +25,7 @@ from ..store.new_file import new_text
 from ..store.owner import Write, writer
 from ..store.search_syntax import Query as Wanted
 from ..store.search_syntax import parse
-from ..store.transfer import check_header
+from ..store.transfer import NOT_UNDERSTOOD, check_header
 from .log_open import AsJson, Config, Query, caches, reading, writing
 from .printing import print_json
 
@@ -112,31 +112,41 @@ def import_(
     source: Annotated[Path, typer.Argument(help="A jsonl export.")],
     config: Config = None,
 ) -> None:
-    """Take in an export. Sessions that the log has already are left as they are."""
+    """Take in an export. Sessions that the log has already are left as they are, those not understood are named."""
     if not source.is_file():
         raise UserError(f"there is no file {source}")
 
-    async def work(write: Write) -> tuple[int, int]:
-        new = known = 0
+    async def work(write: Write) -> tuple[int, int, int]:
+        new = known = refused = 0
         with _progress("sessions") as done, source.open(encoding="utf-8") as file:
-            for kind, lines in _groups(file, source):
-                if kind == "vocabulary":
-                    await write("import_vocabulary", line=lines[0])
-                elif await write("import_session", lines=lines) is None:
-                    known += 1
-                else:
-                    new += 1
+            for number, kind, lines in _groups(file, source):
+                try:
+                    if kind == "vocabulary":
+                        await write("import_vocabulary", line=lines[0])
+                    elif await write("import_session", lines=lines) is None:
+                        known += 1
+                    else:
+                        new += 1
+                except UserError as error:
+                    if not str(error).startswith(NOT_UNDERSTOOD):
+                        raise
+                    refused += 1
+                    print(neutral(f"{source}, line {number}: {error}"), file=sys.stderr)
                 done(new + known)
-        return new, known
+        return new, known, refused
 
-    new, known = writing(config, work)
-    print(f"{new} sessions imported" + (f", {known} known already" if known else ""))
+    new, known, refused = writing(config, work, long=True)
+    counts = f"{new} sessions imported" + (f", {known} known already" if known else "")
+    print(counts + (f", {refused} not understood" if refused else ""))
+    if refused:
+        raise typer.Exit(1)
 
 
-def _groups(file: TextIO, source: Path) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Vocabularies one by one, and each session with its messages and turns."""
+def _groups(file: TextIO, source: Path) -> Iterator[tuple[int, str, list[dict[str, Any]]]]:
+    """Vocabularies one by one, and each session with its messages and turns; with the number of its first line."""
     session: list[dict[str, Any]] = []
-    for number, text in enumerate(file, 1):
+    begins = 0
+    for number, text in enumerate(_lines(file, source), 1):
         try:
             line = json.loads(text)
             kind = line["type"]
@@ -146,14 +156,22 @@ def _groups(file: TextIO, source: Path) -> Iterator[tuple[str, list[dict[str, An
             check_header(line)
             continue
         if kind == "vocabulary":  # also amid a session: exports were written so
-            yield "vocabulary", [line]
+            yield number, "vocabulary", [line]
             continue
-        if kind == "session" and session:
-            yield "session", session
-            session = []
+        if kind == "session":
+            if session:
+                yield begins, "session", session
+            session, begins = [], number
         session.append(line)
     if session:
-        yield "session", session
+        yield begins, "session", session
+
+
+def _lines(file: TextIO, source: Path) -> Iterator[str]:
+    try:
+        yield from file
+    except UnicodeDecodeError:
+        raise UserError(f"{source} is no text: an export is lines of JSON (unpack it, if it is packed)") from None
 
 
 def erase(
@@ -181,7 +199,7 @@ def erase(
             return cast(dict[str, Any], await write("erase_person", person=person))
         return cast(dict[str, Any], await write("erase_message", discord_message=message))
 
-    receipt = writing(config, work)
+    receipt = writing(config, work, long=True)
     if as_json:
         print_json({"format": 1, **receipt})
         return

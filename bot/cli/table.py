@@ -60,8 +60,11 @@ def _plain(cell: object) -> str:
 
 
 def when(us: int) -> str:
-    """Local time, to the minute."""
-    return datetime.datetime.fromtimestamp(us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M")
+    """Local time, to the minute; "?" where there is no such moment."""
+    try:
+        return datetime.datetime.fromtimestamp(us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, OSError, TypeError, ValueError):
+        return "?"
 
 
 def highlighted(pieces: Sequence[str], width: int) -> "Text":

@@ -25,12 +25,18 @@ def _disarm(value: Any) -> Any:
 
 
 def _when(us: int) -> str:
-    """A moment in the reader's own time zone, to the minute."""
-    return datetime.datetime.fromtimestamp(us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M")
+    """A moment in the reader's own time zone, to the minute; "?" where there is no such moment."""
+    try:
+        return datetime.datetime.fromtimestamp(us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, OSError, TypeError, ValueError):
+        return "?"
 
 
 def _iso(us: int) -> str:
-    return datetime.datetime.fromtimestamp(us / 1e6, datetime.UTC).isoformat(timespec="seconds")
+    try:
+        return datetime.datetime.fromtimestamp(us / 1e6, datetime.UTC).isoformat(timespec="seconds")
+    except (OverflowError, OSError, TypeError, ValueError):
+        return ""
 
 
 def _percent(p: float) -> str:

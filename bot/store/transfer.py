@@ -26,14 +26,18 @@ from . import marks as marking
 from . import models, sessions, turns
 from .blocks import PackedPrompt, pack_ids
 from .codec import encode
+from .faults import StoreError
 from .json import Json, message_json, session_json
+from .line_checks import check_message, check_session, check_turn
 from .records import MessageRow, SessionRow
 from .spans import pack_spans
 from .statistics import count_turn
-from .tables import annotation, message, session, turn
+from .tables import annotation, message, person, session, turn
 from .traces import save_trace
 
 FORMAT = 1
+NOT_UNDERSTOOD = "a session in this file is not understood"
+"""How every error begins that is of one session and of no other."""
 
 
 def header(exported_us: int, app_version: str) -> Json:
@@ -92,12 +96,20 @@ def understood() -> Iterator[None]:
     """Lines that a person has changed, or that another program wrote, are refused in words, whatever is wrong."""
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError, struct.error) as error:
-        raise UserError(f"a session in this file is not understood: {error!r:.200}") from None
+    except StoreError:
+        raise
+    except UserError as error:
+        raise UserError(f"{NOT_UNDERSTOOD}: {error}") from None
+    except ValueError as error:
+        raise UserError(f"{NOT_UNDERSTOOD}: {error!s:.200}") from None
+    except KeyError as error:
+        raise UserError(f"{NOT_UNDERSTOOD}: {error!s:.200} is missing") from None
+    except (LookupError, TypeError, AttributeError, struct.error) as error:
+        raise UserError(f"{NOT_UNDERSTOOD}: {error!r:.200}") from None
     except sa.exc.OperationalError:
         raise
     except sa.exc.StatementError as error:
-        raise UserError(f"a session in this file is not understood: {error.orig}") from None
+        raise UserError(f"{NOT_UNDERSTOOD}: {error.orig}") from None
 
 
 def prepare(lines: list[Json]) -> Prepared:
@@ -105,9 +117,14 @@ def prepare(lines: list[Json]) -> Prepared:
     if not lines or lines[0]["type"] != "session":
         raise UserError("a session's lines begin with the session itself")
     key = secrets.token_bytes(32)
+    said = [line for line in lines[1:] if line["type"] == "message"]
     made = [line for line in lines[1:] if line["type"] == "turn"]
+    check_session(lines[0])
+    for line in said:
+        check_message(line)
     traces: dict[int, bytes] = {}
     for line in made:
+        check_turn(line)
         steps = tuple(map(step_from, line["steps"] or ()))
         if steps:
             schedule: Schedule = tuple(Run(*run) for run in line["schedule"])
@@ -115,7 +132,7 @@ def prepare(lines: list[Json]) -> Prepared:
             traces[line["turn"]] = encode(steps, schedule, len(steps[0].top), **draws)
     return Prepared(
         head=lines[0],
-        messages=[line for line in lines[1:] if line["type"] == "message"],
+        messages=said,
         turns=made,
         key=key,
         prompts={line["turn"]: PackedPrompt(line["prompt_ids"], key) for line in made},
@@ -147,6 +164,7 @@ def import_session(connection: sa.Connection, prepared: Prepared) -> int | None:
     said: dict[int, int] = {}
     for line in prepared.messages:
         said[line["message"]] = _import_message(connection, new, line, said)
+    _name_the_nameless(connection, prepared.messages)
     made: dict[int, int] = {}
     for line in prepared.turns:
         made[line["turn"]] = _import_turn(connection, new, line, prepared, said, made)
@@ -165,7 +183,7 @@ def _import_message(connection: sa.Connection, session_id: int, line: Json, said
         "parent_id": said.get(line["parent"]),
         "role": line["role"],
         "author": line["author"],
-        "person_id": sessions.person_id(connection, _number(line["person"]), line["author"]),
+        "person_id": sessions.person_id(connection, _number(line["person"])),
         "text": line["text"],
         "reasoning": line["reasoning"],
         "ids": pack_ids(line["ids"]) if "ids" in line else None,
@@ -175,6 +193,14 @@ def _import_message(connection: sa.Connection, session_id: int, line: Json, said
         "created_us": line["created_us"],
     }
     return _inserted(connection, message.insert().values(values))
+
+
+def _name_the_nameless(connection: sa.Connection, messages: list[Json]) -> None:
+    """An export is of long ago: whoever has a name in this log keeps it."""
+    names = {_number(line["person"]): line["author"] for line in messages if line["person"] and line["author"]}
+    for discord_id, name in names.items():
+        nameless = (person.c.discord_id == discord_id) & person.c.name.is_(None)
+        connection.execute(person.update().where(nameless).values(name=name))
 
 
 def _import_turn(  # noqa: PLR0917
@@ -187,9 +213,12 @@ def _import_turn(  # noqa: PLR0917
 ) -> int:
     spans = tuple(Span(a, b, kind, role, said.get(origin)) for a, b, kind, role, origin in line["spans"])
     prompt = Prompt(tuple(line["prompt_ids"]), spans, line["dropped_turns"], line["dropped_tokens"], line["budget"])
+    asked = line["prompt_message"]  # None: lost from a damaged log
+    if asked is not None and asked not in said:
+        raise ValueError(f"turn {line['turn']} answers message {asked}, which is not in its session")
     opening = turns.Opening(
         session=session_id,
-        prompt_message=said[line["prompt_message"]],
+        prompt_message=None if asked is None else said[asked],
         prompt=prompt,
         packed=prepared.prompts[line["turn"]],
         spans=pack_spans(spans),

@@ -34,10 +34,13 @@ from .traces import delete_trace, draft, save_draft, save_trace
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Everything known before the first token; ``packed`` and ``spans`` are ``prompt`` made ready for storage."""
+    """Everything known before the first token; ``packed`` and ``spans`` are ``prompt`` made ready for storage.
+
+    ``prompt_message``: None only in an export of a log that has lost it.
+    """
 
     session: int
-    prompt_message: int
+    prompt_message: int | None
     prompt: Prompt
     packed: PackedPrompt
     spans: bytes
@@ -131,11 +134,12 @@ def open_new_turn(connection: sa.Connection, opening: Opening) -> int:
 
 def open_turn(connection: sa.Connection, opening: Opening) -> int:
     """A durable `pending` row with the exact prompt."""
-    if session_of(connection, opening.prompt_message) != opening.session:
-        raise UserError(f"message {opening.prompt_message} does not belong to session {opening.session}")
+    asked = opening.prompt_message
+    if asked is not None and session_of(connection, asked) != opening.session:
+        raise UserError(f"message {asked} does not belong to session {opening.session}")
     values = {
         "session_id": opening.session,
-        "prompt_message_id": opening.prompt_message,
+        "prompt_message_id": asked,
         "parent_turn_id": opening.parent_turn,
         "first_step": opening.first_step,
         "requester_id": person_id(connection, opening.requester),
@@ -158,7 +162,7 @@ def open_turn(connection: sa.Connection, opening: Opening) -> int:
     new = inserted(connection, _INSERT, values)
     if new % EVERY == 0:
         keep_order(connection)
-    run(connection, _MESSAGE, {"message": opening.prompt_message, "turn_id": new})
+    run(connection, _MESSAGE, {"message": asked, "turn_id": new})
     run(connection, _COUNT, {"session": opening.session, "last_turn_id": new})
     return new
 

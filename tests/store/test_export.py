@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from glasshead.cli.log_files import _groups
 from glasshead.errors import UserError
 from glasshead.predict.prompt import Prompt, Span
@@ -17,7 +18,8 @@ from glasshead.store.export import export
 from glasshead.store.new_file import new_text
 from glasshead.store.parquet import write_parquet
 from glasshead.store.search_syntax import Query, parse
-from glasshead.store.tables import feedback, tag
+from glasshead.store.tables import feedback, person, tag
+from glasshead.store.tables import turn as turn_table
 from glasshead.store.writes import import_session, import_vocabulary
 
 from .making import MODEL, PIECES, SAMPLING, ask, steps
@@ -240,7 +242,7 @@ async def test_a_vocabulary_amid_a_session_does_not_end_it(store: Store, tmp_pat
     source.write_text("".join([head, *lines[:-1], vocabulary, lines[-1]]))
     with source.open() as file:
         groups = list(_groups(file, source))
-    assert [(kind, len(lines)) for kind, lines in groups] == [("vocabulary", 1), ("session", 1 + 6 + 3)]
+    assert [(kind, len(lines)) for _, kind, lines in groups] == [("vocabulary", 1), ("session", 1 + 6 + 3)]
 
 
 def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path):
@@ -291,6 +293,58 @@ async def test_what_somebody_broke_in_a_line_is_refused_in_words(filled: Store, 
     assert [made.reply for made in await copy.turns(whole)] == [made.reply for made in await filled.turns(1)]
     await copy.close()
     assert check(tmp_path / "copy.db") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("session", "created_us", "yesterday"),
+        ("session", "created_us", 10**18),
+        ("session", "kind", "seance"),
+        ("message", "role", "wizard"),
+        ("message", "created_us", -1),
+        ("message", "text", 7),
+        ("turn", "finish", "bogus"),
+        ("turn", "n_cached", "many"),
+        ("turn", "k", -1),
+        ("turn", "prompt_message", 99),
+    ],
+)
+async def test_what_could_not_be_shown_again_is_not_taken_in(filled: Store, kind: str, field: str, value: object):
+    _, *lines = map(json.loads, (await text(filled, "jsonl", "again")).splitlines())
+    session = [line for line in lines if line["type"] != "vocabulary"]
+    session[0]["public_id"] = "new"
+    next(line for line in session if line["type"] == kind)[field] = value
+    with pytest.raises(UserError, match=f"not understood.*({field}|which is not in its session)"):
+        await import_session(filled, lines=session)
+    assert len(await filled.sessions()) == 2
+
+
+async def test_a_turn_whose_question_is_lost_comes_back(filled: Store):
+    await filled.database.write(
+        lambda c: c.execute(turn_table.update().where(turn_table.c.id == 2).values(prompt_message_id=None))
+    )
+    _, *lines = map(json.loads, (await text(filled, "jsonl", "again")).splitlines())
+    session = [line for line in lines if line["type"] != "vocabulary"]
+    session[0]["public_id"] = "new"
+    made = await filled.turns(await import_session(filled, lines=session))
+    assert [each.prompt_message is None for each in made] == [False, True, False, False]
+
+
+async def test_an_import_does_not_rename_the_living(filled: Store):
+    _, *lines = map(json.loads, (await text(filled, "jsonl", "again")).splitlines())
+    session = [line for line in lines if line["type"] != "vocabulary"]
+    session[0]["public_id"] = "old"
+    said = next(line for line in session if line["type"] == "message" and line["author"])
+    said["author"] = "Annie"
+    await import_session(filled, lines=session)
+    await import_session(
+        filled, lines=[{**session[0], "public_id": "older"}, {**said, "person": "77", "turn": None}]
+    )
+    names = await filled.database.read(
+        lambda c: dict(c.execute(sa.select(person.c.discord_id, person.c.name)).all())
+    )
+    assert (names[5], names[77]) == ("Ann", "Annie")
 
 
 async def test_parquet(filled: Store, tmp_path: Path):

@@ -227,3 +227,23 @@ def test_check_names_damage(path: Path):
     data = bytearray(path.read_bytes())
     path.write_bytes(data[: len(data) // 2])
     assert "restore a backup" in log(path, "check", code=1)
+
+
+def test_an_import_goes_on_after_a_session_that_is_not_understood(path: Path, tmp_path: Path):
+    lines = [json.loads(line) for line in log(path, "export").splitlines()]
+    begins = [at for at, line in enumerate(lines) if line["type"] == "session"]
+    lines[begins[0]]["created_us"] = "yesterday"
+    file, there = tmp_path / "log.jsonl", tmp_path / "there.db"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    told = log(there, "import", str(file), code=1)
+    assert f"line {begins[0] + 1}: a session in this file is not understood: session: created_us" in told
+    assert "1 sessions imported, 1 not understood" in told
+    assert len(json.loads(log(there, "list", "--json"))["sessions"]) == 1
+    file.write_bytes(b"\x28\xb5\x2f\xfd\x04")
+    assert "is no text" in log(there, "import", str(file), code=2)
+
+
+def test_a_moment_without_a_date_does_not_hide_the_rest(path: Path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE session SET created_us = 1000000000000000000 WHERE id = 1")
+    assert "Plain" in log(path, "list")

@@ -36,7 +36,8 @@ class Place(NamedTuple):
 
 
 class DecodeFailed(EngineError):
-    """llama_decode refused or failed; the streams are as they were before."""
+    """llama_decode refused or failed. The streams are as they were before, but where a model cannot forget a part
+    and some of it had been computed: then the stream is empty."""
 
 
 class Context:

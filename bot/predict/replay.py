@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import UserError
 from .batch import BLOCK, LEAST_CHUNK, TILE, is_split
 from .context import Context, Place
@@ -81,6 +84,13 @@ def forced(
                 yield StepRow(i - first + 1, context.row(i - start).copy())
 
 
+def state(model: Model, ids: Sequence[int], schedule: Schedule, *, threads: int, streams: int) -> NDArray[np.uint8]:
+    """The state that a stream had with all of ``ids``, for a context of so many ``streams``. Raises UserError."""
+    with closing(_Walk(model, ids, 1, schedule, threads=threads, halt=None, streams=streams)) as walk:
+        walk.to(len(ids) - 1)
+        return walk.snapshot()
+
+
 def choose(first: int, n_steps: int, *, every: bool) -> list[int]:
     """The steps level B recomputes: all up to position 512 and 16 spread over the rest, or every one."""
     always = n_steps if every else max(0, min(n_steps, ALWAYS - first))
@@ -91,7 +101,7 @@ def choose(first: int, n_steps: int, *, every: bool) -> list[int]:
 
 
 class _Walk:
-    """A context walked along a schedule. The sequence lives in the last stream, its company in those before."""
+    """A context walked along a schedule. The sequence lives in the stream ``_own``, its company in those before."""
 
     def __init__(
         self,
@@ -102,6 +112,7 @@ class _Walk:
         *,
         threads: int,
         halt: Halt | None,
+        streams: int = 1,
     ) -> None:
         if not 1 <= first <= len(ids):
             raise UserError(f"a reply of {len(ids)} tokens in all cannot begin at {first}")
@@ -114,7 +125,7 @@ class _Walk:
         self._context = Context(
             model,
             n_ctx=len(ids) + TILE,
-            streams=self._own + 1,
+            streams=max(streams, self._own + 1),
             threads=threads,
             n_batch=_N_BATCH,
             flash=not any(run.rows == "many" for run in schedule),
@@ -128,6 +139,10 @@ class _Walk:
     def clear(self) -> None:
         """Forget everything."""
         self._context.trim(self._own, 0)
+
+    def snapshot(self) -> NDArray[np.uint8]:
+        """The state it has come to."""
+        return self._context.snapshot(self._own)
 
     def to(self, position: int) -> Logits:
         """Compute up to ``position`` and return a copy of its row."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from ..errors import UserError
 from .batch import LEAST_CHUNK, TILE, chunk, decode_classes
 from .context import Context, DecodeFailed, Place
 from .draw import draw
@@ -21,6 +22,7 @@ from .model import Model
 from .pace import Pace
 from .prefix import PrefixCache
 from .queue import FairQueue
+from .replay import state
 from .reply import End, Reply, now_us
 from .sampler import sample
 from .schedule import Run
@@ -253,14 +255,28 @@ class Rounds:
             return False
         try:
             self._step(running)
-        except DecodeFailed:
+        except DecodeFailed as failed:
             # Whose fault it was shows when each goes alone.
             for reply in running:
                 try:
+                    self._mend(reply, failed)
                     self._step([reply])
                 except DecodeFailed as error:
                     self._finish(reply, End("error", error))
         return True
+
+    def _mend(self, reply: Reply, failed: DecodeFailed) -> None:
+        """Compute a state again, bit for bit, that a failed step took along. Raises ``failed`` if it cannot be."""
+        if self._context.length(reply.stream) == reply.computed:
+            return
+        ids, threads, streams = reply.ids[: reply.computed], self._context.threads, self._context.streams
+        try:
+            data = state(self._model, ids, reply.schedule, threads=threads, streams=streams)
+        except (UserError, MemoryError) as error:
+            log.warning("a reply's state is lost: %s", error)
+            raise failed from None
+        if not self._context.restore(reply.stream, data, reply.computed):
+            raise failed
 
     def _step(self, running: list[Reply]) -> None:
         places = [(reply.stream, reply.computed) for reply in running]

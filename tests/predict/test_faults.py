@@ -6,13 +6,15 @@ import resource
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
-from glasshead.predict import rounds
+from glasshead.predict import local, replay, rounds
 from glasshead.predict.context import Context, DecodeFailed, Place
 from glasshead.predict.draw import draw
 from glasshead.predict.engine import EngineError
+from glasshead.predict.halt import Halt
 from glasshead.predict.logits import hash_row
 from glasshead.predict.model import Model
 from glasshead.predict.prefix import PrefixCache
@@ -64,6 +66,36 @@ def test_a_decode_that_llama_cpp_refuses_leaves_the_streams_as_they_were(tmp_pat
         context.decode([onward])
         assert hash_row(context.row(0)) == row
         context.close()
+
+
+@pytest.mark.parametrize("architecture", ["rwkv7", "jamba"])
+async def test_a_failed_step_costs_no_other_reply_its_state(architecture, start, monkeypatch, tmp_path):
+    """What llama.cpp leaves half done, such a model cannot take back: it is computed again, with the same bits."""
+    halt, decode = Halt(), Context.decode
+    failing = [(1, 35, 3), (1, 35, 1), (0, 38, 2)]  # a shared step, its culprit alone, and a step that then goes
+
+    def halted(self, rows):
+        if any((row.stream, row.position, len(rows)) in failing for row in rows):
+            failing.pop(0)
+            halt.call()
+        try:
+            decode(self, rows)
+        finally:
+            halt._flag.value = b""
+
+    monkeypatch.setattr(local, "Context", partial(Context, halt=halt))
+    monkeypatch.setattr(Context, "decode", halted)
+    path = tiny(tmp_path / "tiny.gguf", architecture)
+    engine = await start(path)
+    prompts = [tuple(range(first, first + 30)) for first in (3, 50, 90)]
+    made = await asyncio.gather(*(read(p, engine.generate(p, BRIEF, i)) for i, p in enumerate(prompts)))
+    assert not failing
+    assert [reply.error and reply.error.reason for reply in made] == [None, "decode_failed", None]
+    assert [len(reply.steps) for reply in made] == [12, 6, 12]
+    with Model.load(path) as model:
+        for reply in made:
+            rows = replay.follow(model, reply.ids, 30, reply.schedule, threads=1)
+            assert [hash_row(row) for _, row in rows] == reply.hashes
 
 
 @contextmanager

@@ -11,15 +11,14 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from sqlite3 import Connection as SQLite
 from typing import Any, NamedTuple
 
-import aiosqlite
 import sqlalchemy as sa
 
+from .connection import Line
 from .faults import StoreError, in_words, plain_words, translate
 from .gap import Gap
 from .hints import HintingCompiler
@@ -91,50 +90,12 @@ def reader_engine(path: Path) -> sa.Engine:
     return engine
 
 
-class Line(aiosqlite.Connection):
-    """A connection of an engine, and the thread that has it."""
-
-    def __init__(self, engine: sa.Engine) -> None:
-        super().__init__(partial(_connect, engine), iter_chunk_size=64)
-        self._thread.daemon = True  # a log left open must not keep the program from ending
-
-    @classmethod
-    async def open(cls, engine: sa.Engine) -> "Line":
-        line = cls(engine)
-        await line
-        return line
-
-    def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Run ``work`` in the thread, after what was handed in before: one hop there, one back."""
-        future: Future[T] = Future()
-        self.post(partial(_settle, future, work))
-        return future
-
-    def post(self, work: Callable[[], None]) -> None:
-        """The same, where nobody waits for the result."""
-        if self._connection is None:
-            raise RuntimeError("the log is closed")
-        self._tx.put_nowait((None, work))
-
-
-def _connect(engine: sa.Engine) -> SQLite:
-    """The connection that ``engine`` keeps for this thread."""
-    lent = engine.raw_connection()
+def _file_at(path: Path) -> tuple[int, int] | None:
     try:
-        assert isinstance(lent.driver_connection, SQLite)
-        return lent.driver_connection
-    finally:
-        lent.close()
-
-
-def _settle(future: Future[T], work: Callable[[], T]) -> None:
-    if not future.set_running_or_notify_cancel():
-        return
-    result, error = caught(work)
-    if error is None:
-        future.set_result(result)
-    else:
-        future.set_exception(error)
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _fail(error: Exception, _connection: sa.Connection) -> None:
@@ -154,6 +115,9 @@ class Database:
         self.path = path
         self._writer = writer_engine(path) if writable else None
         self._readers = reader_engine(path)
+        self._file: tuple[int, int] | None = None
+        self.swaps = 0
+        """How often another file took the place of the one that was read."""
         self._writing: Line | None = None
         self._reading: list[Line] = []
         self._idle: list[Line] = []
@@ -178,9 +142,9 @@ class Database:
         if self._gap is not None:
             return await asyncio.wrap_future(self._line.submit(partial(self._read_gap, work)))
         async with self._turns:
-            line = self._idle.pop() if self._idle else await self._another()
+            line = await self._reader()
             try:
-                return await asyncio.wrap_future(line.submit(partial(self._read, work)))
+                return await asyncio.wrap_future(line.submit(partial(self._read, line.engine, work)))
             except asyncio.CancelledError:
                 with contextlib.suppress(ValueError):  # closed meanwhile
                     await line.interrupt()
@@ -188,14 +152,27 @@ class Database:
             finally:
                 self._idle.append(line)
 
-    async def _another(self) -> Line:
+    async def _reader(self) -> Line:
+        """One that is idle, else another. Of a log that somebody else owns, a restore may have put another file in
+        place: what has the old one open is closed."""
+        if self._writer is None and (file := _file_at(self.path)) != self._file:
+            if self._file is not None:
+                self._readers = reader_engine(self.path)
+                self.swaps += 1
+            self._file = file
+        while self._idle:
+            line = self._idle.pop()
+            if line.engine is self._readers:
+                return line
+            self._reading.remove(line)
+            await line.close()
         with plain_words(self.path):
             line = await Line.open(self._readers)
         self._reading.append(line)
         return line
 
-    def _read(self, work: Work[T]) -> T:
-        with plain_words(self.path), self._readers.connect() as connection:
+    def _read(self, readers: sa.Engine, work: Work[T]) -> T:
+        with plain_words(self.path), readers.connect() as connection:
             return work(connection)
 
     def _read_gap(self, work: Work[T]) -> T:

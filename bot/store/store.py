@@ -50,7 +50,7 @@ class Store:
         self.database = database
         self._eraser = Eraser(database, caches)
         self._lock = lock
-        self._pieces: dict[int, list[bytes]] = {}
+        self._pieces: dict[tuple[int, int], list[bytes]] = {}
         self._keys: dict[int, bytes] = {}
         self._begun: dict[int, tuple[int, tuple[int, ...]]] = {}
         """Of each open turn, its seed, and the reply's tokens that stand at the end of its prompt."""
@@ -312,7 +312,8 @@ class Store:
         """The bytes of every token of a vocabulary, by its row; none where they are not kept or damaged."""
         if vocabulary is None:
             return []
-        if vocabulary not in self._pieces:
+        kept = self.database.swaps, vocabulary
+        if kept not in self._pieces:
             blob = await self.database.read(lambda c: models.vocabulary_blob(c, vocabulary))
             try:
                 pieces = await asyncio.to_thread(models.unpack_pieces, blob)
@@ -320,8 +321,8 @@ class Store:
                 return []
             if len(self._pieces) >= VOCABULARIES:
                 self._pieces.pop(next(iter(self._pieces)))
-            self._pieces[vocabulary] = pieces
-        return self._pieces[vocabulary]
+            self._pieces[kept] = pieces
+        return self._pieces[kept]
 
     async def turns(self, session: int) -> list[TurnRow]:
         """The turns of a session, oldest first, without prompts and traces."""

@@ -57,6 +57,19 @@ async def test_a_backup_of_a_log_in_use_is_restored(made: Path, tmp_path: Path):
     assert check(made) == check(kept) == [] == index_findings(made)
 
 
+async def test_what_reads_a_log_reads_the_restored_one(made: Path, tmp_path: Path):
+    copy = backup(made, tmp_path / "copy.db")
+    store = await Store.open(made)
+    await ask(store, 1, "after the backup", "gone again")
+    await store.close()
+    reader = await Store.open(made, writable=False)
+    assert [len(turns) for turns in await asyncio.gather(reader.turns(1), reader.turns(1))] == [11, 11]
+    restore(made, copy)
+    assert [len(turns) for turns in await asyncio.gather(reader.turns(1), reader.turns(1))] == [10, 10]
+    assert (await reader.turn(10)).trace.steps
+    await reader.close()
+
+
 async def test_restoring_beside_a_stale_wal(made: Path, tmp_path: Path):
     copy = tmp_path / "copy.db"
     backup(made, copy)

@@ -42,6 +42,7 @@ class Scorer:
         """Before its first chunk: start from what the stream holds of it. Raises EngineError."""
         if job.begun:
             return
+        job.begun = True  # before what may fail: it is not tried again with an engine made anew
         if not 1 <= job.first < len(job.ids):
             raise EngineError("bad_request", f"token {job.first} of {len(job.ids)} cannot be the first to score")
         same = 0
@@ -54,7 +55,6 @@ class Scorer:
         if not self._context.trim(self._stream, same):
             same = 0
         job.computed = same
-        job.begun = True
 
     def advance(self, job: ScoreJob, limit: int) -> bool:
         """Compute one chunk of about ``limit`` rows; True when the job is done. Raises EngineError."""

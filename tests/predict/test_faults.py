@@ -127,6 +127,17 @@ def unforeseen(*_, **__):
     raise RuntimeError("unforeseen")
 
 
+def failing_once(call):
+    faults = iter([RuntimeError("unforeseen")])
+
+    def fails(*args, **options):
+        for fault in faults:
+            raise fault
+        return call(*args, **options)
+
+    return fails
+
+
 FAULTS = [(PrefixCache, "find"), (Context, "snapshot"), (Context, "trim"), (Context, "decode")]
 
 
@@ -134,11 +145,12 @@ FAULTS = [(PrefixCache, "find"), (Context, "snapshot"), (Context, "trim"), (Cont
 async def test_after_a_fault_of_our_own_the_next_reply_finds_an_engine_made_anew(start, monkeypatch, what, name):
     engine = await start(max_running=2, n_ctx=256)
     before = await read(GOOD, engine.generate(GOOD, BRIEF, 1))
+    await settled(engine)
     waiting = BRIEF if name == "snapshot" else WILD  # a snapshot is made when one ends
     with monkeypatch.context() as broken:
         replies = [engine.generate(GOOD, waiting, n) for n in range(2)]
         scoring = asyncio.create_task(engine.score(GOOD * 6))
-        broken.setattr(what, name, unforeseen)
+        broken.setattr(what, name, failing_once(getattr(what, name)))
         async with asyncio.timeout(20):
             made = await asyncio.gather(*(read(GOOD, reply) for reply in replies))
         assert {reply.error and reply.error.reason for reply in made} <= {"engine_failed", None}

@@ -104,12 +104,15 @@ class PrefixCache:
         self._out_of_memory(entry)
         self._off_disk(entry)
 
-    def clear(self) -> None:
-        """Drop everything, on disk too."""
+    def clear(self) -> "Future[None]":
+        """Drop everything; done once it is off the disk, too."""
         for entry in {*self._in_memory.values(), *self._on_disk.values()}:
             self.drop(entry)
         if self._spill is not None:
-            self._spill.flush()
+            return self._spill.flush()
+        gone: Future[None] = Future()
+        gone.set_result(None)
+        return gone
 
     def close(self) -> None:
         """Write what is only in memory, and wait until it is on disk."""

@@ -5,8 +5,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import closing
+from concurrent.futures import Future
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -108,14 +110,14 @@ class Rounds:
     def forget(self) -> None:
         """Drop what is kept and keep nothing of what waits or runs, if that was asked for."""
         while self._forgetting:
-            self._cache.clear()
+            gone = self._cache.clear()
             if not self._jobs:
                 self._scorer.forget()
             for reply in (*self._streams.holders, *self._streams.leaving, *self._queue.waiting):
                 reply.private = True
             for job in self._jobs:
                 job.private = True
-            self._mailbox.post(settle, self._forgetting.popleft(), None)
+            gone.add_done_callback(partial(_forgotten, self._forgetting.popleft()))
 
     def close(self) -> None:
         """Write what is kept of the replies, and free the context."""
@@ -333,6 +335,12 @@ class Rounds:
         """Leave nothing of a reply with NaN in it behind: even in cells no longer used it would spoil others'."""
         if isinstance(error, BadLogits):
             self._context.scrub()
+
+
+def _forgotten(future: "asyncio.Future[None]", _: "Future[None]") -> None:
+    """On the thread that writes to the disk, which replies do not wait for."""
+    with suppress(RuntimeError):  # the loop is closed
+        future.get_loop().call_soon_threadsafe(settle, future, None)
 
 
 def settle(future: "asyncio.Future[Any]", outcome: Any) -> None:

@@ -97,8 +97,8 @@ class Spill:
         self._key = key
         self._name = xxhash.xxh3_64_hexdigest(key.encode())
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="glasshead-spill")
-        self._waited_for = False
-        """Somebody waits until all is written."""
+        self._flushing = self._closing = False
+        """Whether somebody waits until all is written."""
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="glasshead-unspill")
 
     def known(self) -> Iterator[Spilled]:
@@ -132,17 +132,19 @@ class Spill:
         """Delete the file, after what is being written."""
         self._writer.submit(lambda: _remove(spilled.path) if (spilled := _settled(written)) else None)
 
-    def flush(self) -> None:
-        """Wait until everything is written and removed."""
-        self._waited_for = True
-        self._writer.submit(lambda: None).result()
-        self._waited_for = False
+    def flush(self) -> "Future[None]":
+        """Hurry; done once everything is written and removed."""
+        self._flushing = True
+        return self._writer.submit(self._flushed)
 
     def close(self) -> None:
         """Wait until everything is written and removed."""
-        self._waited_for = True
+        self._closing = True
         self._reader.shutdown(cancel_futures=True)
         self._writer.shutdown()
+
+    def _flushed(self) -> None:
+        self._flushing = False
 
     def _read(self, written: Written) -> NDArray[np.uint8] | None:
         if (spilled := _settled(written)) is None:
@@ -163,6 +165,9 @@ class Spill:
             log.warning("%s cannot be used and is removed: %s", spilled.path, error)
             _remove(spilled.path)
             return None
+        except Exception:  # of what is kept to save time, nothing is worth a reply
+            log.exception("%s cannot be read", spilled.path)
+            return None
         return data
 
     def _write(self, ids: tuple[int, ...], schedule: Schedule, data: NDArray[np.uint8]) -> Spilled | None:
@@ -175,16 +180,17 @@ class Spill:
             with part.open("wb") as file:
                 file.write(MAGIC + struct.pack("<I", len(head)) + head + xxhash.xxh3_128_digest(head))
                 start = file.tell()
-                for piece in gently(data.size, lambda: self._waited_for):
+                for piece in gently(data.size, lambda: self._flushing or self._closing):
                     file.write(data[piece].data)
                 file.write(xxhash.xxh3_128_digest(data.data))
             part.replace(path)
-        except (OSError, MemoryError) as error:
-            log.warning("a conversation's cache could not be written to %s: %s", path, error)
+            self._bound()
+        except Exception as error:  # whatever it was: a reply matters more than what is kept of it
+            log.warning("a conversation's cache could not be written to %s: %r", path, error)
             with contextlib.suppress(OSError):
-                part.unlink()
+                part.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
             return None
-        self._bound()
         return Spilled(path, ids, schedule, start, data.size)
 
     def _bound(self) -> None:

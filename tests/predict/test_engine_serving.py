@@ -14,6 +14,7 @@ from glasshead.errors import UserError
 from glasshead.predict.context import Context, DecodeFailed
 from glasshead.predict.engine import EngineError, QueueFull
 from glasshead.predict.generation import LocalGeneration
+from glasshead.predict.gently import gently
 from glasshead.predict.governor import Governor
 from glasshead.predict.local import MOST_SCORING
 from glasshead.predict.queue import FairQueue
@@ -386,6 +387,25 @@ async def test_forgetting_leaves_nothing_of_what_was_and_what_runs(start, tmp_pa
     await running.aclose()
     for prompt in (*earlier, running_prompt):
         assert (await read(prompt, engine.generate(prompt, replace(WILD, max_tokens=1), 1))).n_cached == 0
+
+
+async def test_replies_go_on_while_what_is_forgotten_comes_off_the_disk(start, tmp_path, monkeypatch):
+    written = threading.Event()
+
+    def held(size, hurry):
+        written.wait()
+        yield from gently(size, hurry)
+
+    monkeypatch.setattr("glasshead.predict.spill.gently", held)
+    engine = await start(spill_folder=tmp_path, cache_bytes=0)
+    await read(PROMPT, engine.generate(PROMPT, WILD, 1))
+    await settled(engine)
+    forgetting = asyncio.create_task(engine.forget())
+    assert (await read(PROMPT, engine.generate(PROMPT, WILD, 1, private=True))).n_cached == 0
+    assert not forgetting.done()
+    written.set()
+    await forgetting
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_of_what_waits_while_all_is_forgotten_nothing_is_kept(start):

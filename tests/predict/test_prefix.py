@@ -179,17 +179,34 @@ def test_files_may_vanish_at_any_time(tmp_path):
     assert found(after, sequence(1)) == 20
 
 
-def test_a_file_there_is_no_memory_for_is_passed_over(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError])
+def test_a_file_that_cannot_be_read_for_whatever_reason_is_passed_over(tmp_path, monkeypatch, error):
     before = cache(tmp_path)
     put(before, sequence(1))
     before.close()
     after = cache(tmp_path)
 
     def fromfile(*_):
-        raise MemoryError
+        raise error
 
     monkeypatch.setattr(np, "fromfile", fromfile)
     assert found(after, sequence(1)) == 0
+
+
+def test_a_file_that_cannot_be_written_for_whatever_reason_loses_only_itself(tmp_path, monkeypatch):
+    def failing(*_):
+        raise RuntimeError("unforeseen")
+
+    known = cache(tmp_path, memory=1500)
+    with monkeypatch.context() as broken:
+        broken.setattr("glasshead.predict.spill.gently", failing)
+        put(known, sequence(1))
+        put(known, sequence(2))
+        assert found(known, sequence(1)) == 0
+    assert list(tmp_path.iterdir()) == []
+    put(known, sequence(3))
+    assert [found(known, sequence(part)) for part in (2, 3)] == [20, 20]
+    known.close()
 
 
 def test_a_folder_that_cannot_be_written_loses_only_the_cache(tmp_path):

@@ -72,17 +72,22 @@ $(BIN)/python:
 	  { echo "glasshead: $(PYTHON) is missing or older than 3.11: install Python 3.11+ or name one with PYTHON=..." >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "glasshead: no venv module for $(PYTHON): install it (Debian: apt install python3-venv)" >&2; rm -rf $(VENV); exit 2; }
+
+# A stamp, because an environment that was begun has its Python long before it has this pip.
+$(VENV)/.pip: $(BIN)/python
+	@$(BIN)/python -m pip show --quiet pip >/dev/null 2>&1 || $(BIN)/python -m ensurepip --default-pip >/dev/null
 	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.3"
+	@touch $@
 
 # The compiler is asked for its version: on macOS there is a c++ that only says how to install one.
-$(VENV)/.llama: $(BIN)/python
+$(VENV)/.llama: $(VENV)/.pip
 	@$(BIN)/python -m pip --no-input show --quiet llama-cpp-python 2>/dev/null || c++ --version >/dev/null 2>&1 || g++ --version >/dev/null 2>&1 || clang++ --version >/dev/null 2>&1 || \
 	  { echo "glasshead: no C++ compiler: install one (Debian: apt install g++), or WHEELS=cpu for a prebuilt llama.cpp" >&2; exit 2; }
 	@echo "Installing. The first time, llama.cpp is compiled for this machine: 5 to 8 minutes on two cores."
 	@touch $@
 
 # A wheel takes the place of what is there, and stays until another is asked for.
-$(VENV)/.llama-%: $(BIN)/python requirements.lock
+$(VENV)/.llama-%: $(VENV)/.pip requirements.lock
 	$(BIN)/python -m pip install --force-reinstall --no-deps --only-binary llama-cpp-python "llama-cpp-python==$(LLAMA)" \
 	  --extra-index-url "https://abetlen.github.io/llama-cpp-python/whl/$*"
 	@rm -f $(VENV)/.llama-*

@@ -17,7 +17,7 @@ def planned(target: str, *variables: str, path: str = "") -> str:
 def environment(folder: Path, *stamps: str) -> str:
     """An environment in which these steps are done."""
     (folder / "bin").mkdir()
-    for name in ("bin/python", *stamps):
+    for name in ("bin/python", ".pip", *stamps):
         (folder / name).touch()
     return f"VENV={folder}"
 
@@ -41,6 +41,26 @@ def test_a_newer_python_is_found_beside_one_that_is_too_old(tmp_path: Path) -> N
         program.write_text(f"#!/bin/sh\nexit {status}\n", encoding="utf-8")
         program.chmod(0o755)
     assert "\npython3.12 -m venv" in planned("run", f"VENV={tmp_path / 'none'}", path=str(tmp_path))
+
+
+def test_an_environment_that_was_only_begun_is_finished_by_the_next_attempt(tmp_path: Path) -> None:
+    """No pip yet, and the network away at first."""
+    (tmp_path / "bin").mkdir()
+    python, done, net = tmp_path / "bin" / "python", tmp_path / "done", tmp_path / "net"
+    python.write_text(f"""#!/bin/sh
+        echo "$*" >> {done}
+        case "$*" in *show*) false;; *install*) test -e {net};; esac
+    """)
+    python.chmod(0o755)
+    stamp = tmp_path / ".pip"
+    command = ["make", "--no-print-directory", str(stamp), f"VENV={tmp_path}"]
+    codes = []
+    for _ in range(3):
+        codes.append(subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode)
+        net.touch()
+    attempt = ["-m pip show --quiet pip", "-m ensurepip --default-pip", "-m pip install --quiet --upgrade pip>=25.3"]
+    assert (codes, stamp.exists()) == ([2, 0, 0], True)
+    assert done.read_text().splitlines() == attempt * 2
 
 
 def test_the_tests_model_does_not_depend_on_anybodys_settings(tmp_path: Path) -> None:

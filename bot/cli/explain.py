@@ -57,8 +57,7 @@ def explain(
 ) -> None:
     """Open a logged reply: each token, what else it might have been, and why it fell so."""
     asked = Asked(as_json, html, png, loss, prove, compare, as_tree, step)
-    if prove and not html:
-        raise UserError("--prove goes with --html FILE; glasshead verify prints the certificate")
+    _refuse_what_cannot_be_met(asked)
     asyncio.run(_explain(load_settings(config), turn, asked))
 
 
@@ -74,6 +73,29 @@ class Asked:
     compare: int | None
     as_tree: bool
     step: int | None
+
+
+def _refuse_what_cannot_be_met(asked: Asked) -> None:
+    """Raise UserError for options of which one would have no effect."""
+    if asked.prove and not asked.html:
+        raise UserError("--prove goes with --html FILE; glasshead verify prints the certificate")
+    given = {
+        "--html": asked.html is not None,
+        "--png": asked.png is not None,
+        "--loss": asked.loss,
+        "--step": asked.step is not None,
+        "--tree": asked.as_tree,
+    }
+    text_only = asked.loss and not asked.html
+    alone = (
+        ("--compare", asked.compare is not None, ("--html", "--png", "--loss", "--step", "--tree")),
+        ("--tree", asked.as_tree, ("--html", "--png", "--loss", "--step")),
+        ("--json", asked.as_json, ("--html", "--png", "--step")),
+        ("--loss", text_only, ("--png", "--step")),
+    )
+    for option, is_given, others in alone:
+        if is_given and (other := next((name for name in others if given[name]), None)):
+            raise UserError(f"{option} cannot be had together with {other}: ask for one after the other")
 
 
 async def _explain(settings: Settings, number: int | None, asked: Asked) -> None:

@@ -119,6 +119,12 @@ async def test_files(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
         (("1", "--step", "4000"), "steps 0 to"),
         (("1", "--html", "/nowhere/at/all.html"), "cannot be written"),
         (("1", "--compare", "77"), "77"),
+        (("1", "--compare", "2", "--html", "x"), "--compare cannot be had together with --html"),
+        (("1", "--compare", "2", "--tree"), "--compare cannot be had together with --tree"),
+        (("1", "--tree", "--png", "x"), "--tree cannot be had together with --png"),
+        (("1", "--json", "--html", "x"), "--json cannot be had together with --html"),
+        (("1", "--json", "--step", "1"), "--json cannot be had together with --step"),
+        (("1", "--loss", "--png", "x"), "--loss cannot be had together with --png"),
     ],
 )
 async def test_bad_input_is_one_line_and_code_2(

@@ -6,19 +6,22 @@ count from the folder the program runs in. Everything wrong is named at once, on
 
 import difflib
 import json
+import math
 import os
+import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Le
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from .errors import UserError
-from .predict.sampling import DEFAULT_STAGES, Sampling, StageName
+from .predict.sampling import COLDEST, DEFAULT_STAGES, Sampling, StageName
 
 PREFIX = "GLASSHEAD_"
 DEFAULT_FILE = Path("config.toml")
@@ -29,6 +32,8 @@ Positive = Annotated[int, Ge(1), Le(1_000_000)]
 Count = Annotated[int, Ge(0), Le(1_000_000)]
 Penalty = Annotated[float, Ge(-2), Le(2)]
 Share = Annotated[float, Ge(0), Le(1)]
+Temperature = Annotated[float, Ge(0), Le(0)] | Annotated[float, Ge(COLDEST), Le(10)]
+Bias = Annotated[float, Ge(-100), Le(100)] | Annotated[float, AllowInfNan(True), Ge(-math.inf), Le(-math.inf)]
 Snowflake = Annotated[int, Ge(1), Le(2**63 - 1)]
 Scope = Literal["replies", "recent", "all"]
 """What a message in Discord continues."""
@@ -36,6 +41,13 @@ Scope = Literal["replies", "recent", "all"]
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _possible(cls, value: Any) -> Any:
+        if isinstance(value, Path) and "\0" in str(value):
+            raise ValueError("no path")
+        return value
 
 
 class ModelSection(Section):
@@ -60,7 +72,7 @@ class EngineSection(Section):
 
 
 class SamplingSection(Section):
-    temperature: Annotated[float, Ge(0), Le(10)] = 0.8
+    temperature: Temperature = 0.8
     top_k: Count = 40
     top_p: Share = 0.95
     min_p: Share = 0.05
@@ -68,7 +80,7 @@ class SamplingSection(Section):
     presence_penalty: Penalty = 0.0
     frequency_penalty: Penalty = 0.0
     penalty_window: Annotated[int, Ge(-1), Le(1_000_000)] = 64
-    logit_bias: tuple[tuple[Count, Annotated[float, Ge(-100), Le(100)]], ...] = ()
+    logit_bias: tuple[tuple[Count, Bias], ...] = ()
     stages: tuple[StageName, ...] = DEFAULT_STAGES
     max_tokens: Positive = 512
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
@@ -90,10 +102,17 @@ class ExplainSection(Section):
 
 
 class StoreSection(Section):
-    path: Path = Path("data/glasshead.db")
+    path: Annotated[Path, Field(description="the path of a file in quotes")] = Path("data/glasshead.db")
     keep_days: Count = 0
     keep_mb: Count = 0
     keep_servers: tuple[tuple[Snowflake, Count, Count], ...] = ()
+
+    @field_validator("path")
+    @classmethod
+    def _of_a_file(cls, path: Path) -> Path:
+        if path.name in ("", ".."):
+            raise ValueError("a folder")
+        return path
 
 
 class ChatSection(Section):
@@ -202,9 +221,15 @@ def _read(file: Path) -> dict[str, Any]:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{file}: not UTF-8 text (byte {error.start})") from None
+    except RecursionError:
+        raise UserError(f"{file}: not valid TOML: brackets nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         end = f"line {len(text.splitlines())}, the end"
         raise UserError(f"{file}: not valid TOML: {str(error).replace('end of document', end)}") from None
+    except ValueError:  # Python reads no number of more digits than this
+        most = sys.get_int_max_str_digits()
+        line = re.split(rf"[\d_]{{{most},}}", text, maxsplit=1)[0].count("\n") + 1
+        raise UserError(f"{file}: not valid TOML: a number of more than {most} digits (line {line})") from None
 
 
 def _file_problems(file: Path, content: Mapping[str, Any]) -> list[str]:
@@ -239,7 +264,7 @@ def _environment_problems(environ: Mapping[str, str]) -> list[str]:
         if get_origin(SECTIONS[section].model_fields[key].annotation) is tuple:
             try:
                 value = json.loads(environ[name])
-            except ValueError:
+            except (ValueError, RecursionError):
                 value = None
         problem = _problem(section, key, value, strict=False)
         if problem:
@@ -268,7 +293,7 @@ def _problem(section: str, key: str, value: object, *, strict: bool) -> str | No
             model.model_validate_json(json.dumps({key: value}, default=lambda other: {"": str(other)}), strict=True)
         else:
             model.model_validate({key: value})
-    except ValidationError:
+    except (ValueError, RecursionError):  # ValidationError, or what JSON cannot hold
         shown = "" if section == "discord" and key.startswith("token") else _shown(value)
         return f"expected {_expected(model.model_fields[key])}{shown}"
     return None
@@ -277,19 +302,26 @@ def _problem(section: str, key: str, value: object, *, strict: bool) -> str | No
 def _shown(value: object) -> str:
     if not isinstance(value, bool | int | float | str):
         return ""
-    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except ValueError:  # a number of thousands of digits
+        return ""
     return f", not {text if len(text) <= 40 else text[:39] + '…'}"
 
 
 def _expected(field: FieldInfo) -> str:
-    return _described(field.annotation, field.metadata)
+    return field.description or _described(field.annotation, field.metadata)
 
 
 def _described(kind: Any, limits: list[Any]) -> str:  # noqa: PLR0911 - one line per kind of value
     if get_origin(kind) is Annotated:
         kind, *limits = get_args(kind)
-    low = next((limit.ge for limit in limits if isinstance(limit, Ge)), None)
+    low: Any = next((limit.ge for limit in limits if isinstance(limit, Ge)), None)
     high = next((limit.le for limit in limits if isinstance(limit, Le)), None)
+    if get_origin(kind) is Union:
+        return " or ".join(_described(part, []) for part in get_args(kind))
+    if low is not None and low == high:
+        return f"{low}"
     span = "" if low is None else f" from {low} to {high}"
     if kind is int:
         return f"a whole number{span}"

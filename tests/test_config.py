@@ -1,6 +1,7 @@
 """Settings: the example is complete, and whatever is wrong is named."""
 
 import logging
+import math
 import os
 import tomllib
 import traceback
@@ -70,6 +71,13 @@ def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch) -
     assert settings.sampling.sampling().logit_bias == ((198, -2.0),)
 
 
+def test_minus_infinity_bans_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    write("[sampling]\nlogit_bias = [[2, -inf], [3, 1]]")
+    assert load_settings().sampling.sampling().logit_bias == ((2, -math.inf), (3, 1.0))
+    monkeypatch.setenv("GLASSHEAD_SAMPLING__LOGIT_BIAS", "[[4, -Infinity]]")
+    assert load_settings().sampling.sampling().logit_bias == ((4, -math.inf),)
+
+
 def test_the_file_is_found_by_argument_by_environment_and_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,8 +108,35 @@ def test_the_file_is_found_by_argument_by_environment_and_here(
         ('[sampling]\nstages = ["top_k"]', ["expected a list of", "each once"]),
         ('[sampling]\nstop = "x"', ["[sampling] stop: expected a list of items like: text in quotes"]),
         ("[sampling]\nlogit_bias = [[1]]", ["expected a list of items like: [a whole number from 0 to 1000000, "]),
-        ("[store]\npath = 3", ["[store] path: expected a path in quotes, not 3"]),
-        ("[store]\npath = 2020-01-01", ["[store] path: expected a path in quotes"]),
+        (
+            "[sampling]\nlogit_bias = [[1, inf]]",
+            ["[a whole number from 0 to 1000000, a number from -100 to 100 or -inf]"],
+        ),
+        ("[sampling]\nlogit_bias = [[1, -101]]", ["a number from -100 to 100 or -inf]"]),
+        (
+            "[sampling]\ntemperature = 0.0001",
+            ["[sampling] temperature: expected 0 or a number from 0.001 to 10, not"],
+        ),
+        ('[store]\npath = ""', ['config.toml: [store] path: expected the path of a file in quotes, not ""']),
+        ('[store]\npath = "."', ["[store] path: expected the path of a file in quotes"]),
+        ('[store]\npath = "/"', ["[store] path: expected the path of a file in quotes"]),
+        ('[store]\npath = "a\\u0000b"', ["[store] path: expected the path of a file in quotes"]),
+        ('[model]\nfolder = "a\\u0000b"', ["[model] folder: expected a path in quotes"]),
+        (
+            "[log]\n[sampling]\ntop_k = " + "9" * 5000,
+            ["not valid TOML: a number of more than 4300 digits (line 3)"],
+        ),
+        ("[sampling]\ntop_k = 0x" + "f" * 4000, ["[sampling] top_k: expected a whole number from 0 to 1000000"]),
+        (
+            "[sampling]\nstop = " + "[" * 3000 + "]" * 3000,
+            ["config.toml: not valid TOML: brackets nested too deeply"],
+        ),
+        (
+            "[sampling]\nstop" + ".a" * 3000 + " = 1",
+            ["[sampling] stop: expected a list of items like: text in quotes"],
+        ),
+        ("[store]\npath = 3", ["[store] path: expected the path of a file in quotes, not 3"]),
+        ("[store]\npath = 2020-01-01", ["[store] path: expected the path of a file in quotes"]),
         ("sampling = 3", ["config.toml: sampling: expected a section [sampling], not a value"]),
         ("[log]\nlevel =", ["config.toml: not valid TOML: ", "line 2"]),
         (b"[log]\nlevel = '\xff'", ["config.toml: not UTF-8 text (byte 15)"]),
@@ -125,6 +160,14 @@ def test_a_wrong_file_is_explained(text: str | bytes, said: list[str]) -> None:
         ("glasshead_sampling__top_q", "1", "no such setting; nearest known: GLASSHEAD_SAMPLING__TOP_"),
         ("GLASSHEAD_SAMPLING__TOP_P", "high", 'expected a number from 0 to 1, not "high"'),
         ("GLASSHEAD_SAMPLING__TOP_P", "", 'expected a number from 0 to 1, not ""'),
+        ("GLASSHEAD_STORE__PATH", "", 'expected the path of a file in quotes, not ""'),
+        ("GLASSHEAD_SAMPLING__TEMPERATURE", "0.0001", "expected 0 or a number from 0.001 to 10, not"),
+        (
+            "GLASSHEAD_SAMPLING__LOGIT_BIAS",
+            f"[[1, {'9' * 5000}]]",
+            "expected a list of items like: [a whole number",
+        ),
+        ("GLASSHEAD_SAMPLING__STOP", "[" * 3000, "expected a list of items like: text in quotes"),
         ("GLASSHEAD_SAMPLING__STOP", "not json", "expected a list of items like: text in quotes"),
     ],
 )

@@ -58,7 +58,11 @@ def test_an_environment_that_was_only_begun_is_finished_by_the_next_attempt(tmp_
     for _ in range(3):
         codes.append(subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode)
         net.touch()
-    attempt = ["-m pip show --quiet pip", "-m ensurepip --default-pip", "-m pip install --quiet --upgrade pip>=25.3"]
+    attempt = [
+        "-m pip show --quiet pip",
+        "-m ensurepip --default-pip",
+        "-m pip install --quiet --upgrade pip>=25.3",
+    ]
     assert (codes, stamp.exists()) == ([2, 0, 0], True)
     assert done.read_text().splitlines() == attempt * 2
 

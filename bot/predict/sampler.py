@@ -14,13 +14,11 @@ from ..errors import UserError
 from .draw import TICKETS
 from .engine import EngineError
 from .logits import Floats, Ids, Logits, Row, Scratch, capture, largest, log_sum_exp, rank
-from .sampling import Sampling, StageName
+from .sampling import COLDEST, Sampling, StageName
 from .step import Candidate, Stage, Step
 
 _SOON = 256
 """A top_k up to here is taken from the row together with the candidates; a larger one only where it bites."""
-_COLDEST = 1e-3
-"""Below, f32 logits divided by the temperature would overflow for some rows; 0 is meant."""
 
 
 class NothingLeft(EngineError):
@@ -46,8 +44,8 @@ def check(sampling: Sampling, n_vocab: int) -> None:
     for name, value, low, high in limits:
         if not low <= value <= high:
             raise UserError(f"{name} is {value}: it has to be between {low} and {high}")
-    if 0 < sampling.temperature < _COLDEST:
-        raise UserError(f"temperature is {sampling.temperature}: it has to be 0 or at least {_COLDEST}")
+    if 0 < sampling.temperature < COLDEST:
+        raise UserError(f"temperature is {sampling.temperature}: it has to be 0 or at least {COLDEST}")
     for token, bias in sampling.logit_bias:
         if not 0 <= token < n_vocab:
             raise UserError(f"logit_bias names token {token}: this model has the tokens 0 to {n_vocab - 1}")

@@ -7,6 +7,9 @@ StageName = Literal["logit_bias", "penalties", "top_k", "top_p", "min_p", "tempe
 
 DEFAULT_STAGES: tuple[StageName, ...] = ("logit_bias", "penalties", "top_k", "top_p", "min_p", "temperature")
 
+COLDEST = 1e-3
+"""The lowest temperature but 0: below, f32 logits divided by it would overflow for some rows, and 0 is meant."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:

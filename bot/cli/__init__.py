@@ -31,11 +31,16 @@ def main() -> None:
     except BrokenPipeError:  # `glasshead log list | head`
         _forget_output()
         sys.exit(0)
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, BrokenPipeError):  # typer came first, and says 1
+            _forget_output()
+            sys.exit(0)
+        raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             _forget_output()
             said = "the disk is full: make room, nothing already logged is lost"
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG) and error.filename:
             said = f"{error.filename}: {error.strerror}"
         else:
             raise

@@ -54,11 +54,17 @@ def require_version(path: Path) -> None:
     """Raise UserError unless the database is there and of the program's version."""
     if not path.exists():
         raise UserError(f"there is no log at {path} yet: talk to the bot first (`glasshead chat`)")
+    _refuse_folder(path)
     with plain_words(path):
         found = version(path)
     _refuse_newer(path, found)
     if found != HEAD:
         raise UserError(f"{path} is of an older version: start the bot once, it upgrades it")
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: name a database file")
 
 
 def _refuse_newer(path: Path, found: str | None) -> None:
@@ -75,8 +81,7 @@ def check_folder(path: Path) -> None:
     except OSError as error:
         raise UserError(f"{path.parent} cannot be created: {error.strerror}") from None
     target = path if path.exists() else path.parent
-    if path.is_dir():
-        raise UserError(f"{path} is a folder: name a database file")
+    _refuse_folder(path)
     if not os.access(path.parent, os.W_OK) or not os.access(target, os.W_OK):
         raise UserError(f"{target} is read-only: Glasshead has to write its log there")
 

@@ -237,6 +237,30 @@ def test_output_that_cannot_be_written(home: Home, arguments: tuple[str, ...]) -
     assert all(turn["status"] != "pending" for turn in rows.json["turns"])
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(home: Home) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    process = home.start("model", "list", stdout=writes)
+    os.close(writes)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("", "config.toml: [store] path: expected the path of a file in quotes"),
+        ("data", "data is a folder: name a database file"),
+        ("a" * 300, "File name too long"),
+    ],
+)
+def test_a_log_that_can_be_none(home: Home, path: str, words: str) -> None:
+    (home.folder / "data").mkdir()
+    home.write_config(f'[store]\npath = "{path}"\n')
+    for command in (("log", "list"), ("explain", "1")):
+        assert words in home.run(*command).line
+
+
 def test_a_locale_without_unicode_and_no_standard_input(home: Home) -> None:
     home.run("chat", "--once", "Say “ï”", "--json")
     home.extra = {"PYTHONIOENCODING": "ascii"}

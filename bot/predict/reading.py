@@ -55,17 +55,18 @@ def read(step: Step, sampling: Sampling, history: Sequence[int]) -> Reading:
         list(map(math.exp, logprobs.values())), place, math.exp(step.logprob), exhaustive=False
     )
 
-    working = {token: logprob + step.log_normaliser for token, logprob in logprobs.items()}
-    alive = dict.fromkeys(working, True)
+    alive = dict.fromkeys(logprobs, True)
     probabilities, remainder = raw, raw_remainder
     stages: list[ReadStage] = []
-    for number, stage in enumerate(step.stages, start=1):
-        _apply(stage, working, sampling, history)
+    shaped = _shaped(logprobs, step, sampling, history)
+    last = len(step.stages) - 1
+    for number, (stage, working) in enumerate(zip(step.stages, shaped, strict=True)):
         for token in working:
             alive[token] = alive[token] and removed_by.get(token) != stage.name
-        weights = [_exp(working[token] - stage.log_normaliser) if alive[token] else 0.0 for token in working]
+        normaliser = working[step.id] - _chosen(number, shaped, step)
+        weights = [_exp(working[token] - normaliser) if alive[token] else 0.0 for token in working]
         exhaustive = sum(alive.values()) >= stage.survivors
-        if number == len(step.stages):
+        if number == last:
             probabilities, remainder = _complete_around(weights, place, step.p_final, exhaustive=exhaustive)
         else:
             probabilities, remainder = _complete(weights, exhaustive=exhaustive)
@@ -74,12 +75,38 @@ def read(step: Step, sampling: Sampling, history: Sequence[int]) -> Reading:
     return Reading(
         candidates=tuple(
             ReadCandidate(token, before, after, removed_by.get(token), token == step.id)
-            for token, before, after in zip(working, raw, probabilities, strict=True)
+            for token, before, after in zip(logprobs, raw, probabilities, strict=True)
         ),
         stages=tuple(stages),
         raw_remainder=raw_remainder,
         final_remainder=remainder,
     )
+
+
+def _shaped(
+    logprobs: dict[int, float], step: Step, sampling: Sampling, history: Sequence[int]
+) -> list[dict[int, float]]:
+    """The working logits after each stage."""
+    working = {token: logprob + step.log_normaliser for token, logprob in logprobs.items()}
+    out: list[dict[int, float]] = []
+    for stage in step.stages:
+        working = dict(working)
+        _apply(stage, working, sampling, history)
+        out.append(working)
+    return out
+
+
+def _chosen(number: int, shaped: list[dict[int, float]], step: Step) -> float:
+    """The chosen token's log-probability after a stage.
+
+    From the temperature on it is reckoned back from the end, where it is known: a working logit is as wrong as the
+    rounded raw normaliser divided by the temperature.
+    """
+    here, stage, last = shaped[number][step.id], step.stages[number], step.stages[-1]
+    if step.p_final <= 0 or any(later.name == "temperature" for later in step.stages[number + 1 :]):
+        return here - stage.log_normaliser
+    since = shaped[-1][step.id] - here
+    return math.log(step.p_final) + last.log_normaliser - stage.log_normaliser - since
 
 
 def _apply(stage: Stage, working: dict[int, float], sampling: Sampling, history: Sequence[int]) -> None:

@@ -40,7 +40,7 @@ R = TypeVar("R", Candidate, Stage)
 
 FIRST, FINER, VERSION = 1, 2, 3
 
-_HEAD = ("n", "k", "schedule", "width", "stages", "draws", "cold")
+_HEAD = ("n", "k", "schedule", "width", "stages", "draws", "cold", "late")
 
 _STAGES = DEFAULT_STAGES
 """A stage is stored as its place in this list, 1-based: append only."""
@@ -100,8 +100,9 @@ def encode(
         if seed is not None and np.array_equal(u, tickets(seed, first_step, len(steps))):
             draws = [seed, first_step]
         which = np.array([lists[names] for names in named], np.int64)
-        ids, numbers, noise, cold = _columns(steps, width, which, codes, None if draws else u)
-        body.put_sized(_json([len(steps), k, runs, width, codes, draws, cold]).encode())
+        ids, numbers, noise, cold, late = _columns(steps, width, which, codes, None if draws else u)
+        head = [len(steps), k, runs, width, codes, draws, cold, *([True] if late else [])]
+        body.put_sized(_json(head).encode())
         body.put_sized(squeeze(ids, pairs=True))
         body.put_sized(squeeze(numbers))
         body.put(noise)
@@ -156,8 +157,9 @@ def may_list(blob: bytes, tokens: frozenset[int]) -> bool:
 
 def _columns(
     steps: Sequence[Step], width: int, which: Ints, codes: list[list[int]], u: Ints | None
-) -> tuple[bytes, bytes, bytes, float]:
-    """Ids, numbers, noise with the draws ``u`` if there are any, and how cold the record shows it was."""
+) -> tuple[bytes, bytes, bytes, float, bool]:
+    """Ids, numbers, noise with the draws ``u`` if there are any, how cold the record shows it was, and whether
+    any candidate changed late."""
     n = len(steps)
     candidates = [candidate for step in steps for candidate in step.top]
     top = np.array([candidate.id for candidate in candidates], np.int64).reshape(n, width)
@@ -205,18 +207,29 @@ def _columns(
 
     noise = np.array([step.row_hash for step in steps], "<u8").tobytes() + planes(down & 0xFF, 1)
     noise += b"" if u is None else planes((u - low) & (GRID - 1), 4)
-    cold = finer.coldness(slope)
+    cold, late = finer.coldness(slope), _late(codes, which, removed)
     if cold:
         moved = _moved(codes, which)
-        kept = finer.bits(top, chosen, removed, f32(logprob), f32(p_final), logs, moved, cold)
+        kept = finer.bits(top, chosen, removed, f32(logprob), f32(p_final), logs, moved, cold, late)
         noise += finer.pack(logprobs, logs, kept)
-    return ids, numbers.bytes(), noise, cold
+    return ids, numbers.bytes(), noise, cold, cold > 0 and bool(late.any())
 
 
 def _moved(codes: list[list[int]], which: Ints) -> NDArray[np.bool_]:
     """In which steps some tokens became likelier beside the others than predicted."""
     moved: NDArray[np.bool_] = np.array([not _MOVING.isdisjoint(each) for each in codes])[which]
     return moved
+
+
+def _late(codes: list[list[int]], which: Ints, removed: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which candidates a stage behind the temperature took out, or may have made less likely."""
+    table = np.zeros((len(codes), 256), np.bool_)
+    for row, each in zip(table, codes, strict=True):
+        if _CODES["temperature"] in each:
+            after = each[each.index(_CODES["temperature"]) + 1 :]
+            row[after], row[0] = True, not _MOVING.isdisjoint(after)
+    late: NDArray[np.bool_] = table[which[:, None], removed]
+    return late
 
 
 def _from_the_left(values: Ints) -> Ints:
@@ -279,8 +292,9 @@ def _read(head: dict[str, Any], reader: Reader, version: int) -> Columns:
         rests = np.zeros_like(logs)
         rests[marked] = finer.unpack_bytes(reader.take(int(marked.sum())))
     elif cold := head.get("cold"):
-        moved = _moved(head["stages"], which)
-        kept = finer.bits(top, chosen, removed & 0xFF, logprob, p_final, logs, moved, cold)
+        codes, removed = head["stages"], removed & 0xFF
+        moved, late = _moved(codes, which), _late(codes, which, removed) if head.get("late") else None
+        kept = finer.bits(top, chosen, removed, logprob, p_final, logs, moved, cold, late)
         rests = finer.unpack(reader.take(finer.size(kept)), kept)
     names = np.array([None, *_STAGES], object)
     return Columns(

@@ -1,8 +1,9 @@
 """What a low temperature asks of a trace besides: there a rounded log-probability would show.
 
 2⁻¹⁰ nats, divided by a temperature of 0.1, are a hundredth of a probability. So where the record shows a low
-temperature, more is kept of each candidate that could have been drawn and was not (the chosen one's is exact): as
-many bits as its final probability can be wrong by more than half a thousandth without them.
+temperature, more is kept of each candidate that could have been drawn and was not (the chosen one's is exact), and
+of each that a stage behind the temperature took out or may have moved: as many bits as its probability after the
+temperature can be wrong by more than half a thousandth without them.
 """
 
 from typing import Any
@@ -29,18 +30,31 @@ def coldness(slope: float) -> float:
 
 
 def bits(  # noqa: PLR0917  columns, in the order of the record
-    top: Ints, chosen: Ints, removed: NDArray[Any], logprob: Any, p_final: Any, logs: Ints, moved: Any, cold: float
+    top: Ints,
+    chosen: Ints,
+    removed: NDArray[Any],
+    logprob: Any,
+    p_final: Any,
+    logs: Ints,
+    moved: Any,
+    cold: float,
+    late: NDArray[np.bool_] | None = None,
 ) -> Ints:
     """How many are kept of each candidate: both directions of the codec ask, and get the same answer.
 
-    ``moved`` are the steps in which a bias or a penalty acted. (No logarithm is asked of numpy: processors differ
-    in their last bit.)
+    ``moved`` are the steps in which a bias or a penalty acted, ``late`` the candidates that a stage behind the
+    temperature took out or may have moved. (No logarithm is asked of numpy: processors differ in their last bit.)
     """
-    could = (removed == 0) & (top != chosen[:, None]) & (logs < SATURATED) & (p_final < np.float32(_SURE))[:, None]
+    could = (removed == 0) & (p_final < np.float32(_SURE))[:, None]
+    late = np.zeros_like(could) if late is None else late
+    could = (could | late) & (top != chosen[:, None]) & (logs < SATURATED)
     likelier = logprob.astype(np.float64)[:, None] + logs / NAT  # nats by which the chosen one was
     share = _log2(p_final)[:, None] - likelier * (cold * _LOG2_E)
     room = _log2(1.0 - p_final.astype(np.float64))[:, None]
     final = np.where(moved[:, None], room, np.minimum(room, share))
+    # Just behind the temperature, beside a chosen one that had all.
+    before = np.minimum(np.where(moved[:, None], -likelier * (cold * _LOG2_E), share), 0.0)
+    final = np.where(late, np.where(removed == 0, np.maximum(room, before), before), final)
     needed = np.ceil(np.minimum(np.maximum(final + _log2(np.array(cold)), 0.0), _BITS)).astype(np.int64)
     return np.where(could, needed, 0)
 

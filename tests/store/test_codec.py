@@ -10,7 +10,7 @@ import pytest
 from glasshead.predict.draw import draw
 from glasshead.predict.reading import Reading, read
 from glasshead.predict.sampler import sample
-from glasshead.predict.sampling import Sampling
+from glasshead.predict.sampling import DEFAULT_STAGES, Sampling
 from glasshead.predict.schedule import Run
 from glasshead.predict.step import Step
 from glasshead.store.codec import VERSION, decode, decode_columns, encode
@@ -143,6 +143,28 @@ def test_the_record_alone_gives_every_probability_to_a_thousandth(
     for before, after in zip(steps, decode(encode(steps, (), 10, seed=9))[0], strict=True):
         one, two = read(before, settings, history), read(after, settings, history)
         assert np.abs(np.subtract(probabilities(one), probabilities(two))).max() <= 1e-3
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.sampled_from([0.1, 0.15, 0.2, 0.3, 0.5]),
+    shares,
+    st.sampled_from([0.5, 0.95, 1.0]),
+    st.sampled_from([1.0, 1.1]),
+    st.permutations(DEFAULT_STAGES),
+    st.lists(st.integers(0, 299), max_size=80),
+)
+def test_and_after_every_stage_in_whatever_order_they_run(temperature, share, top_p, repetition, stages, history):
+    min_p, top_k = share
+    settings = Sampling(
+        temperature=temperature, min_p=min_p, top_k=top_k, top_p=top_p, repetition_penalty=repetition,
+        stages=tuple(stages),
+    )  # fmt: skip
+    steps = real(settings, history, 12)
+    for before, after in zip(steps, decode(encode(steps, (), 10, seed=9))[0], strict=True):
+        for one, two in zip(*(read(step, settings, history).stages for step in (before, after)), strict=True):
+            off = np.subtract((*one.probabilities, one.remainder), (*two.probabilities, two.remainder))
+            assert np.abs(off).max() <= 1e-3, one.name
 
 
 def probabilities(reading: Reading) -> list[float]:

@@ -120,7 +120,7 @@ def _step_json(explanation: Explanation, index: int) -> Json:
     names = turn.trace.candidate_pieces
     piece = turn.trace.pieces[index]
     shown = explanation.step(index)
-    final = {candidate.id: candidate.p_final for candidate in shown.candidates}
+    final = {c.id: None if shown.hides(c) else c.p_final for c in shown.candidates}
     return {
         "index": index,
         "id": step.id,
@@ -151,7 +151,7 @@ def _step_json(explanation: Explanation, index: int) -> Json:
             for candidate in step.top
         ],
         "remainder": shown.remainder,
-        "final_remainder": shown.final_remainder,
+        "final_remainder": None if shown.is_blurred else shown.final_remainder,
     }
 
 

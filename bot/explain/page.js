@@ -119,6 +119,8 @@
     return out;
   }
   const row = (label, value) => make("li", {}, make("span", { textContent: label }), make("b", { textContent: value }));
+  /** Null: sampling looked back on what was erased since. */
+  const told = (share) => share === null ? "erased" : percent(share);
   function candidates(step) {
     const body = make("tbody");
     const listed = step.top.map(([id, logprob, final, removed]) => ({ id, raw: p(logprob), final, removed: stageName(removed) }));
@@ -130,10 +132,10 @@
       meter.append(raw, final);
       body.append(make("tr", { className: c.id === step.id ? "chosen" : c.removed ? "gone" : "" },
         make("td", { textContent: name(c.id), title: "token " + c.id }), make("td", {}, meter),
-        make("td", { textContent: percent(c.raw) }), make("td", { textContent: c.removed || percent(c.final) })));
+        make("td", { textContent: percent(c.raw) }), make("td", { textContent: c.removed || told(c.final) })));
     }
     body.append(make("tr", { className: "rest" }, make("td", { textContent: "all others" }), make("td"),
-      make("td", { textContent: percent(step.remainder) }), make("td", { textContent: percent(step.final_remainder) })));
+      make("td", { textContent: percent(step.remainder) }), make("td", { textContent: told(step.final_remainder) })));
     return make("table", {}, make("thead", {}, make("tr", {}, ...["", "", "predicted", "drawn from"].map((text) => make("th", { textContent: text })))), body);
   }
   function draw(step, index) {

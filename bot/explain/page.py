@@ -213,13 +213,13 @@ def _step(explanation: Explanation, index: int, stages: dict[StageName, int]) ->
                 c.id,
                 # As the view has it: with the step's own number for the chosen one, and summing to 1 with the rest.
                 _cut(step.logprob if c.id == step.id else _log(shown[c.id].p), 6),
-                _share(shown[c.id].p_final),
+                None if view.hides(shown[c.id]) else _share(shown[c.id].p_final),
                 *([stages[c.removed_by]] if c.removed_by else []),
             ]
             for c in step.top
         ],
         "remainder": _share(view.remainder),
-        "final_remainder": _share(view.final_remainder),
+        "final_remainder": None if view.is_blurred else _share(view.final_remainder),
         "bar": _bar(view),
     }
     return out if view.greedy == step.id else out | {"greedy": view.greedy}

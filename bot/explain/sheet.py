@@ -122,8 +122,8 @@ def _panel(step: StepView, explanation: Explanation) -> Panel:
         Bar(
             text=visible(c.bytes),
             p=c.p,
-            p_final=c.p_final,
-            note=f"{c.removed_by}" if c.removed_by else percent(c.p_final),
+            p_final=0.0 if step.hides(c) else c.p_final,
+            note=f"{c.removed_by}" if c.removed_by else "erased" if step.hides(c) else percent(c.p_final),
             chosen=c.chosen,
             removed=c.removed_by is not None,
         )
@@ -138,7 +138,10 @@ def _panel(step: StepView, explanation: Explanation) -> Panel:
         headline=f"{percent(step.p)} · rank {step.rank}",
         detail=f"surprisal {step.surprisal_bits:.2f} bits · entropy {step.entropy_bits:.2f} bits",
         bars=bars,
-        others=(percent(rest if rest > 1e-9 else 0), percent(rest_final if rest_final > 1e-9 else 0)),
+        others=(
+            percent(rest if rest > 1e-9 else 0),
+            "erased" if step.is_blurred else percent(rest_final if rest_final > 1e-9 else 0),
+        ),
         parts=tuple((part.low, part.high, part.id == step.id) for part in step.segments),
         u=step.u,
         draw=f"draw {step.u:.4f} fell in {step.interval[0]:.4f} to {step.interval[1]:.4f}",

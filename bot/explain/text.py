@@ -200,6 +200,7 @@ def step_lines(explanation: Explanation, index: int, columns: int = 80) -> list[
         *candidate_lines(step, columns),
         [],
         *stage_lines(explanation, step),
+        *([("", part)] for part in (textwrap.wrap(BLURRED, columns) if step.is_blurred else ())),
         *draw_lines(step, columns),
     ]
     note = greedy_note(explanation, step)
@@ -221,6 +222,11 @@ def _group_note(explanation: Explanation, index: int) -> str:
     return f"{note} · part {index - group.first + 1} of {count} of {quoted(group.bytes, 12)}"
 
 
+BLURRED = (
+    "part of what the penalties looked back on was erased: what sampling made of the other tokens cannot be told"
+)
+
+
 def candidate_lines(step: StepView, columns: int) -> list[Line]:
     """The candidates, predicted and sampled from side by side; the removed ones say which stage took them."""
     name = min(22, max(9, columns - 30))
@@ -228,19 +234,21 @@ def candidate_lines(step: StepView, columns: int) -> list[Line]:
     lines: list[Line] = [[("bold", f"     {pad('candidate', name)}  {'predicted':>9}  {'sampled from':>12}")]]
     for place, candidate in enumerate(step.candidates, start=1):
         lines.append(_candidate_line(step, candidate, place, name, room))
-    rest = f"     {pad('all others', name)}  {percent(step.remainder):>9}  {percent(step.final_remainder):>12}"
+    final = "erased" if step.is_blurred else percent(step.final_remainder)
+    rest = f"     {pad('all others', name)}  {percent(step.remainder):>9}  {final:>12}"
     return [*lines, [("", rest)]]
 
 
 def _candidate_line(step: StepView, candidate: Candidate, place: int, name_width: int, room: int) -> Line:
     number = place if candidate.listed else step.rank
     pointer = "▶" if candidate.chosen else " "
-    after = "removed" if candidate.removed_by else percent(candidate.p_final)
+    after = "removed" if candidate.removed_by else "erased" if step.hides(candidate) else percent(candidate.p_final)
     name_width -= max(0, len(str(number)) - 2)  # a rank beyond the list pushes nothing aside
     name = pad(quoted(candidate.bytes, name_width - 2), name_width)
     text = f"{pointer}{number:>2}  {name}  {percent(candidate.p):>9}  {after:>12}  "
     style = "bold" if candidate.chosen else "fg:ansibrightblack" if candidate.removed_by else ""
-    note = f"by {candidate.removed_by}" if candidate.removed_by else bar(candidate.p_final, room) if room else ""
+    share = 0.0 if step.hides(candidate) else candidate.p_final
+    note = f"by {candidate.removed_by}" if candidate.removed_by else bar(share, room) if room else ""
     return [(style, (text + note).rstrip())]
 
 
@@ -264,7 +272,8 @@ def stages_said(explanation: Explanation, step: StepView) -> str:
     if not step.stages:
         return "sampling changed nothing"
     left = [f"{stage.name} left {stage.survivors:,}" for stage in step.stages]
-    return f"of {explanation.turn.model.n_vocab:,} tokens {', '.join(left)}"
+    said = f"of {explanation.turn.model.n_vocab:,} tokens {', '.join(left)}"
+    return f"{said}; {BLURRED}" if step.is_blurred else said
 
 
 def draw_lines(step: StepView, columns: int) -> list[Line]:

@@ -76,6 +76,12 @@ class StepView:
     greedy: int | None
     """What temperature 0 would have picked after the same biases and penalties; None if the record cannot tell."""
     row_hash: int
+    is_blurred: bool
+    """Penalties looked back on what was erased since: what sampling made of what was not drawn cannot be told."""
+
+    def hides(self, candidate: Candidate) -> bool:
+        """Whether a candidate's ``p_final`` is a guess, not to be shown."""
+        return self.is_blurred and not candidate.chosen and candidate.removed_by is None
 
     @property
     def overruled(self) -> bool:
@@ -90,6 +96,7 @@ def view(turn: Turn, index: int) -> StepView:
         raise IndexError(index)
     step = steps[index]
     reading = read_step(turn, index)
+    is_blurred = _is_blurred(turn, index)
     listed = {candidate.id for candidate in step.top}
     names = turn.trace.candidate_pieces
     candidates = tuple(
@@ -123,9 +130,10 @@ def view(turn: Turn, index: int) -> StepView:
         stages=_stages(reading, turn.model.n_vocab),
         u=step.u,
         interval=step.interval,
-        segments=_segments(reading, step),
+        segments=(Segment(step.id, *step.interval),) if is_blurred else _segments(reading, step),
         greedy=_greedy(turn, index, reading),
         row_hash=step.row_hash,
+        is_blurred=is_blurred,
     )
 
 
@@ -146,6 +154,13 @@ def _history(turn: Turn, index: int) -> tuple[int, ...]:
     reply = tuple(before.id for before in turn.trace.steps[max(0, index - wanted) : index])
     left = wanted - len(reply)
     return turn.prompt.ids[len(turn.prompt.ids) - left :] + reply
+
+
+def _is_blurred(turn: Turn, index: int) -> bool:
+    """Whether penalties acted on what was erased since."""
+    if turn.verifiable or not _penalised(turn.trace.steps[index]):
+        return False
+    return min(_history(turn, index), default=0) < 0
 
 
 def overruled(turn: Turn) -> tuple[int, ...]:
@@ -178,6 +193,8 @@ def _favourite_leads(turn: Turn, index: int, biased: set[int] | None) -> bool:
         return False
     if not turn.sampling.penalises or not _penalised(step):
         return True
+    if _is_blurred(turn, index):
+        return False
     return favourite not in penalty_counts(turn.sampling, _history(turn, index))
 
 
@@ -241,7 +258,7 @@ def _greedy(turn: Turn, index: int, reading: Reading) -> int | None:
         return step.top[0].id if step.top else None
     survivors = _by_probability(reading)
     leader = next((candidate for candidate in survivors if not candidate.chosen), None)
-    if leader is None or leader.final < step.p_final:
+    if leader is None or leader.final < step.p_final or _is_blurred(turn, index):
         return None
     if leader.final >= reading.final_remainder:
         return leader.id

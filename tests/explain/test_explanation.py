@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from glasshead.explain.explanation import explain
-from glasshead.explain.text import full, headline
+from glasshead.explain.json import explanation_json
+from glasshead.explain.text import BLURRED, full, headline, step_lines
 from glasshead.explain.turn import Trace, Turn
 from glasshead.predict.sampler import sample
 from glasshead.predict.sampling import Sampling
@@ -193,3 +194,20 @@ def test_an_erased_part_of_the_prompt_says_so(turn: Turn) -> None:
     prompt = replace(turn.prompt, ids=ids)
     said = full(explain(replace(turn, prompt=prompt, prompt_pieces=pieces, verifiable=False)))
     assert "(erased)" in said and "Name a colour" not in said.replace("│", "")
+
+
+def test_where_penalties_looked_back_on_what_was_erased_nothing_is_made_up(turn: Turn) -> None:
+    prompt = replace(turn.prompt, ids=(-1,) * len(turn.prompt.ids))
+    whole, erased = explain(turn), explain(replace(turn, prompt=prompt, verifiable=False))
+    drawn = next(i for i, step in enumerate(turn.trace.steps) if step.interval[0] > 0)
+    first = next(i for i, step in enumerate(turn.trace.steps) if step.interval[0] == 0)
+    assert not whole.step(drawn).is_blurred
+    view = erased.step(drawn)
+    assert (view.is_blurred, view.greedy, len(view.segments)) == (True, None, 1)
+    assert erased.step(first).greedy == erased.step(first).id, "what led is the token that was drawn"
+    assert erased.whole.overruled == ()
+    said = "\n".join("".join(text for _, text in line) for line in step_lines(erased, drawn, 200))
+    assert BLURRED in said and "erased" in said.partition(BLURRED)[0]
+    told = explanation_json(erased)["steps"][drawn]
+    assert told["final_remainder"] is None
+    assert {c["p_final"] for c in told["top"] if c["id"] != view.id and not c["removed_by"]} == {None}

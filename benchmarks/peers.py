@@ -94,9 +94,9 @@ class Streaming:
         counted = sum(sum(begin < t <= end for t in times) for _, times, _ in replies)
         return {"tok_s": counted / (end - begin)}
 
-    async def channels(self, channels: int, turns: int, typed: int, tokens: int) -> dict[str, Any]:
+    async def channels(self, channels: int, turns: int, typed: int, tokens: int, seed: int = 0) -> dict[str, Any]:
         """Conversations side by side, everything sent again each turn; ids and what they cost."""
-        system = words(999, 60)
+        system = words(seed + 999, 60)
         computed = new = given = 0
         ttfts: list[float] = []
 
@@ -104,7 +104,7 @@ class Streaming:
             nonlocal computed, new, given
             known, prompt = 0, list(system)
             for turn in range(turns):
-                prompt += words(1000 * number + turn, typed)
+                prompt += words(seed + 1000 * number + turn, typed)
                 began = time.perf_counter()
                 ids, times, cost = await self.reply(prompt, tokens, turn)
                 ttfts.append(times[0] - began)

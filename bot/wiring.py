@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from .config import Settings
 from .errors import UserError
 from .predict import cgroup, gguf, pool
 from .predict.local import EngineSettings, LocalEngine
-from .predict.model import Model
+from .predict.model import Model, file_sha256
 from .predict.pool import ModelChoice, ModelPool
 from .predict.render import Renderer
 from .predict.sampler import check
@@ -140,6 +141,25 @@ def endings(path: Path) -> Endings:
     """Of a model's file, its weights left on the disk. Raises UserError."""
     with Model.load(path, vocab_only=True) as model:
         return Endings(model.identity, model.vocabulary.ends)
+
+
+def endings_here(settings: Settings, name: str = "") -> Endings:
+    """Of a configured model ("": the usual one) whose file is here; nothing is fetched or loaded for it.
+
+    Raises UserError.
+    """
+    section = settings.model
+    name = name or section.name
+    catalog = Catalog.load(section.folder)
+    path = catalog.find(name)
+    if path is None:
+        raise UserError(f"{name} is not here: get it with `glasshead model pull {name}`")
+    found = endings(path)
+    adapter = catalog.find(section.adapter) if section.adapter and name == section.name else None
+    if adapter is None:
+        return found
+    sha256, scale = file_sha256(adapter), section.adapter_scale
+    return replace(found, model=replace(found.model, adapter_sha256=sha256, adapter_scale=scale))
 
 
 def limits(settings: Settings) -> Limits:

@@ -3,7 +3,7 @@
 from .events import Done, Event, Queued, Started, Text, Thought
 from .reply import Reply
 from .request import BranchRequest, ReplyRequest, fresh_seed
-from .service import Chat
+from .service import Chat, require_branchable
 from .speaker import Endings, Other, Speaker
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "Text",
     "Thought",
     "fresh_seed",
+    "require_branchable",
 ]

@@ -78,7 +78,7 @@ class Chat:
             found = await self._others[turn.model.name].endings()
         else:
             found = Endings(speaker.engine.model, await asyncio.to_thread(lambda: speaker.vocabulary.ends))
-        _require(turn, found.model)
+        require_branchable(turn, found.model)
         return found.ends
 
     def reply(self, request: ReplyRequest) -> Reply:
@@ -176,7 +176,7 @@ class Chat:
     async def _branch(self, reply: Reply, request: BranchRequest) -> None:
         turn = await self.store.turn(request.turn)
         async with self.using_maker(turn) as speaker:
-            _require(turn, speaker.engine.model)
+            require_branchable(turn, speaker.engine.model)
             choice = request.choice
             choice = one_token(speaker.vocabulary, choice) if isinstance(choice, str) else choice
             opening = _branched(turn, request, choice, self.k)
@@ -185,8 +185,8 @@ class Chat:
             await make_turn(self.store, speaker, opening, reply)
 
 
-def _require(turn: Turn, model: ModelIdentity) -> None:
-    """Only the model that made a turn can go on with it, from everything that went in."""
+def require_branchable(turn: Turn, model: ModelIdentity) -> None:
+    """Only the model that made a turn can go on with it, from everything that went in. Raises UserError."""
     if turn.prompt_message is None:
         raise UserError(f"turn {turn.id} answers a message that was erased: it cannot be branched")
     if not turn.verifiable:
@@ -210,7 +210,7 @@ def _branched(turn: Turn, request: BranchRequest, choice: int, k: int) -> Openin
         raise UserError(f"turn {turn.id} has no step {request.step}: it has {turn.first_step} to {last}")
     if not 0 <= choice < turn.model.n_vocab:
         raise UserError(f"token {choice} does not exist: {turn.model.name} has 0 to {turn.model.n_vocab - 1}")
-    assert turn.prompt_message is not None  # _require has seen to it
+    assert turn.prompt_message is not None  # require_branchable has seen to it
     start = len(turn.prompt.ids)
     kept = turn.prompt.ids[start - turn.first_step :] if turn.first_step else ()
     new = (*(s.id for s in turn.trace.steps[:step]), choice)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from functools import partial
 
-from ..chat import Chat
+from ..chat import Chat, require_branchable
 from ..chat.what_if import what_if
 from ..config import Settings
 from ..errors import UserError
@@ -22,7 +22,7 @@ from ..store import Store
 from ..store.lock import Owned
 from ..store.owner import asking
 from ..store.relatives import relatives
-from ..wiring import load_model, open_chat
+from ..wiring import endings_here, load_model, open_chat
 
 
 class ModelActions:
@@ -48,6 +48,14 @@ class ModelActions:
         """A logged turn."""
         async with self._log() as store:
             return await store.turn(number)
+
+    async def ends(self, turn: Turn) -> frozenset[int]:
+        """The tokens that no what-if can take there: they end a reply. Raises UserError where it can take none."""
+        if self._chat is not None:
+            return await self._chat.ends(turn)
+        found = await asyncio.to_thread(endings_here, self._settings, self._maker(turn))
+        require_branchable(turn, found.model)
+        return found.ends
 
     @asynccontextmanager
     async def _log(self) -> AsyncIterator[Store]:
@@ -112,9 +120,12 @@ class ModelActions:
         finally:
             await engine.aclose()
 
+    def _maker(self, turn: Turn) -> str:
+        """The configured model of the name of the one that made the turn; "" is the usual one."""
+        return turn.model.name if turn.model.name in self._settings.model.others else ""
+
     def _model(self, turn: Turn) -> Model:
-        name = turn.model.name if turn.model.name in self._settings.model.others else ""
-        model = load_model(self._settings, name)
+        model = load_model(self._settings, self._maker(turn))
         if other := difference(turn, model.identity):
             model.close()
             raise UserError(f"turn {turn.id} {other}")

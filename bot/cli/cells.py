@@ -1,15 +1,16 @@
-"""Visible characters in the cells of a full screen.
+"""Visible characters in the cells of a full screen, and how many colours they may have.
 
 prompt_toolkit gives each code point a cell of its own; terminals give an emoji of seven code points one glyph of
 two columns, or four glyphs, or do not know it yet. So characters go in whole, and after each that terminals may
 disagree about the cursor is set to where it has to be, however wide this one drew it.
 """
 
+import os
 from collections.abc import Iterator
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.layout import FormattedTextControl, UIContent
-from prompt_toolkit.output import Output
+from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.utils import _CHAR_SIZES_CACHE as SIZES
 
 from ..explain.lines import width
@@ -63,3 +64,12 @@ def keep_columns(output: Output) -> Output:
 
     output.write = write  # type: ignore[method-assign]
     return output
+
+
+def colours() -> ColorDepth | None:
+    """None leaves it to the terminal's own word."""
+    if os.environ.get("NO_COLOR"):
+        return ColorDepth.DEPTH_1_BIT
+    if os.environ.get("COLORTERM") in ("truecolor", "24bit"):
+        return ColorDepth.DEPTH_24_BIT
+    return None

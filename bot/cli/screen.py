@@ -1,7 +1,6 @@
 """The full screen on which a reply is read token by token: the reply above or at the left, the step beside it."""
 
 import asyncio
-import os
 import textwrap
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -24,7 +23,7 @@ from prompt_toolkit.layout import (
     VSplit,
     Window,
 )
-from prompt_toolkit.output import ColorDepth, Output, create_output
+from prompt_toolkit.output import Output, create_output
 
 from ..errors import UserError
 from ..explain.branches import compare
@@ -34,10 +33,10 @@ from ..explain.family import Family
 from ..explain.lines import Line, plain, reply_lines, width
 from ..explain.loss import Scored, scored_lines
 from ..explain.page import Extras, page_bytes
-from ..explain.text import absence, headline, legend, prompt_lines, quoted, step_lines, whole
+from ..explain.text import headline, legend, prompt_lines, quoted, step_lines, whole, words_alone
 from ..explain.visible import neutral
-from .cells import CellControl, keep_columns
-from .screen_state import HELP, Actions, State, hint
+from .cells import CellControl, colours, keep_columns
+from .screen_state import HELP, Actions, State, hint, what_if_about, what_if_of
 from .written import write_file
 
 WIDE = 118
@@ -59,9 +58,11 @@ class Screen:
         self.state = State(explanation, step)
         self._actions = actions
         self._question = ""
+        self._about = ""  # what to know for an answer, above it
         self._answer: Callable[[str], Awaitable[None] | None] = self._find
         self._laid_out: tuple[object, list[Line]] = (None, [])
         self._busy: asyncio.Task[None] | None = None
+        self._learning: asyncio.Task[None] | None = None
         self._scored: dict[int, Scored] = {}
         self._proven: dict[int, list[str]] = {}
         """What was asked for here, by turn."""
@@ -71,7 +72,7 @@ class Screen:
             layout=Layout(self._root()),
             key_bindings=self._keys(),
             full_screen=True,
-            color_depth=_colours(),
+            color_depth=colours(),
             input=terminal_input,
             output=keep_columns(terminal_output or create_output()),
         )
@@ -80,9 +81,10 @@ class Screen:
         try:
             await self.app.run_async()
         finally:
-            if self._busy is not None:
-                self._busy.cancel()
-                await asyncio.gather(self._busy, return_exceptions=True)
+            begun = [task for task in (self._busy, self._learning) if task is not None]
+            for task in begun:
+                task.cancel()
+            await asyncio.gather(*begun, return_exceptions=True)
 
     # What is shown
 
@@ -109,10 +111,13 @@ class Screen:
         )
         return HSplit(
             [
-                Window(CellControl(self._head), height=1),
+                Window(CellControl(self._head), wrap_lines=True, dont_extend_height=True),
                 DynamicContainer(lambda: beside if self._columns() >= WIDE else below),
+                ConditionalContainer(
+                    Window(CellControl(self._foot), wrap_lines=True, dont_extend_height=True),
+                    Condition(lambda: bool(self._about) or not self._question),
+                ),
                 ConditionalContainer(ask, self._asking),
-                ConditionalContainer(Window(CellControl(self._foot), height=1), ~self._asking),
             ]
         )
 
@@ -148,15 +153,15 @@ class Screen:
 
     def _lay_out(self) -> list[Line]:
         state = self.state
-        notes = [
-            *headline(state.explanation)[2 if self._fits() else 1 :],
-            *whole(state.explanation),
-            "",
-            legend(state.layer),
-        ]
-        lines = reply_lines(state.explanation, state.layer, self._half(), current=state.step, reveal=state.reveal)
+        notes, lines = headline(state.explanation)[2 if self._fits() else 1 :], []
+        if state.explanation.tokens:
+            lines = reply_lines(
+                state.explanation, state.layer, self._half(), current=state.step, reveal=state.reveal
+            )
+            lines.append([])
+            notes += [*whole(state.explanation), "", legend(state.layer)]
         wrapped = (part for note in notes for part in textwrap.wrap(note, self._half()) or [""])
-        return [*lines, [], *([("", part)] for part in wrapped)]
+        return [*lines, *([("", part)] for part in wrapped)]
 
     def _reply(self) -> StyleAndTextTuples:
         return _joined(self._reply_lines())
@@ -177,10 +182,12 @@ class Screen:
         if state.view == "lines":
             return [("", "\n".join(state.lines))]
         if not state.explanation.tokens:
-            return [("", absence(state.explanation))]
+            return [("", "\n".join(words_alone(state.explanation, self._half())))]
         return _joined(step_lines(state.explanation, state.step, self._half()))
 
     def _foot(self) -> StyleAndTextTuples:
+        if self._question:
+            return [("", self._about)]
         return [("bold", self.state.note)] if self.state.note else [("fg:ansibrightblack", hint(self._columns()))]
 
     # What is done
@@ -242,9 +249,11 @@ class Screen:
             at = max(at, seen.last_visible_line()) if rows > 0 else min(at, seen.first_visible_line())
         self.state.scroll = max(0, min(at + rows, last))
 
-    def _ask(self, question: str, answer: Callable[[str], Awaitable[None] | None], typed: str = "") -> None:
+    def _ask(
+        self, question: str, answer: Callable[[str], Awaitable[None] | None], typed: str = "", about: str = ""
+    ) -> None:
         """Ask for a line that already says ``typed``; no question ends the asking."""
-        self._question, self._answer = question, answer
+        self._question, self._answer, self._about = question, answer, about
         self._line.reset()
         self._line.insert_text(typed)
         if question:
@@ -263,19 +272,32 @@ class Screen:
         self.state.find(self.state.step + 1)
 
     def _ask_what_if(self) -> None:
-        if self.state.explanation.tokens:
-            self._ask('what if: number in the list, or text, a digit in "" (! first: fresh draws):', self._what_if)
+        """Asked at once; what it cannot be follows when it is known, or why it can be nothing."""
+        if not self.state.explanation.tokens:
+            return
+        self._ask("what if:", self._what_if, about=what_if_about(()))
+        answer, step = self._answer, self.state.explanation.step(self.state.step)
+
+        async def learn() -> None:
+            why_not, ends = "", frozenset[int]()
+            try:
+                ends = await self._need().ends(self.state.explanation.turn)
+            except UserError as error:
+                why_not = _said(error)
+            if not self._question or self._answer is not answer:  # it was answered meanwhile
+                return
+            if why_not:
+                self._ask("", self._find)
+                self.state.note = why_not
+            self._about = what_if_about([candidate.id in ends for candidate in step.candidates])
+            self.app.invalidate()
+
+        self._learning = asyncio.create_task(learn())
 
     async def _what_if(self, typed: str) -> None:
         state, actions = self.state, self._need()
-        fresh, wanted = typed.startswith("!"), typed.removeprefix("!")
-        candidates = state.explanation.step(state.step).candidates
-        choice: int | str = wanted
-        if wanted.isdecimal() and 0 < int(wanted) <= len(candidates):
-            choice = candidates[int(wanted) - 1].id
-        elif len(wanted) > 2 and wanted[0] == wanted[-1] == '"':
-            choice = wanted[1:-1]
-        if not wanted:
+        choice, fresh = what_if_of(typed, state.explanation.step(state.step).candidates)
+        if not choice and choice != 0:
             return
         state.note = "writing the branch …"
         turn, step = state.explanation.turn, state.step
@@ -363,20 +385,15 @@ class Screen:
             try:
                 await work
             except UserError as error:
-                self.state.note = neutral(str(error)).replace("\n", " ")
+                self.state.note = _said(error)
             self.app.invalidate()
 
         self._busy = asyncio.create_task(guarded())
 
 
+def _said(error: UserError) -> str:
+    return neutral(str(error)).replace("\n", " ")
+
+
 def _joined(lines: list[Line]) -> StyleAndTextTuples:
     return [fragment for line in lines for fragment in (*line, ("", "\n"))]
-
-
-def _colours() -> ColorDepth | None:
-    """None leaves it to the terminal's own word."""
-    if os.environ.get("NO_COLOR"):
-        return ColorDepth.DEPTH_1_BIT
-    if os.environ.get("COLORTERM") in ("truecolor", "24bit"):
-        return ColorDepth.DEPTH_24_BIT
-    return None

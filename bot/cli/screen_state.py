@@ -1,6 +1,7 @@
 """Where the reader of a full-screen explanation is, and what that reader may ask of a model."""
 
 from bisect import bisect
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Protocol
@@ -11,6 +12,7 @@ from ..explain.lines import width
 from ..explain.loss import Scored
 from ..explain.scale import LAYERS, Layer
 from ..explain.turn import Turn
+from ..explain.view import Candidate
 from ..explain.visible import neutral, text
 
 HELP = """← →        one step          PgUp PgDn  twenty steps
@@ -28,7 +30,17 @@ h          write it as a page: one HTML file
 j k        scroll the lower part
 ?          this help         q          leave"""
 
-_HINTS = ("←→ step", "n least certain", "w what if", "p prove", "i input", "/ find", "l layer", "v tree")
+_HINTS = (
+    "←→ step",
+    "j k scroll",
+    "n least certain",
+    "w what if",
+    "p prove",
+    "i input",
+    "/ find",
+    "l layer",
+    "v tree",
+)
 
 
 def hint(columns: int) -> str:
@@ -38,6 +50,25 @@ def hint(columns: int) -> str:
         if width(shown + each) + 2 + width(always) <= columns:
             shown += f"{each}  "
     return shown + always
+
+
+def what_if_about(ends: Sequence[bool]) -> str:
+    """What to answer a what-if with; of each candidate in the list whether it would end the reply, where that is
+    known."""
+    ending = [str(number) for number, is_end in enumerate(ends, start=1) if is_end]
+    but = f" but {', '.join(ending)}, which would end the reply" if ending else ""
+    return f'a number above{but}, or the text of one token ("7": a digit); ! first: fresh draws'
+
+
+def what_if_of(typed: str, candidates: Sequence[Candidate]) -> tuple[int | str, bool]:
+    """The token that was typed, by its number in the list or as text ("" for none), and whether on fresh draws."""
+    wanted = typed.removeprefix("!")
+    choice: int | str = wanted
+    if wanted.isdecimal() and 0 < int(wanted) <= len(candidates):
+        choice = candidates[int(wanted) - 1].id
+    elif len(wanted) > 2 and wanted[0] == wanted[-1] == '"':
+        choice = wanted[1:-1]
+    return choice, wanted != typed
 
 
 class Actions(Protocol):
@@ -57,6 +88,10 @@ class Actions(Protocol):
 
     async def score(self, turn: Turn) -> Scored:
         """Prompt and reply in one pass. Raises UserError."""
+        ...
+
+    async def ends(self, turn: Turn) -> frozenset[int]:
+        """The tokens that no what-if can take there: they end a reply. Raises UserError where it can take none."""
         ...
 
     async def what_if(self, turn: Turn, step: int, choice: int | str, *, fresh: bool) -> Turn:

@@ -218,7 +218,7 @@
   tell();
   if (!data.whole.overruled.length) $("overruled").remove();
   if (!view.tree.length) $("branches").remove();
-  if (!count) for (const id of ["loss", "proof"]) $(id).remove();
+  if (!count) for (const id of ["least", "view", "legend", "loss", "proof", "step", "keys"]) $(id).remove();
   /** Characters that no font here has a glyph for look like one that has none anywhere: they are shown as bytes. */
   function findLacking() {
     const pen = make("canvas", { width: 48, height: 48 }).getContext("2d", { willReadFrequently: true });

@@ -10,7 +10,7 @@ from .canvas import Canvas
 from .flow import Flow, Row
 from .fontbook import FontBook
 from .scale import MARKS, Rgb, Theme, colour, ink
-from .shaping import Shaped
+from .shaping import Shaped, drawn
 from .sheet import Panel, Sheet, legend
 from .text import percent
 from .visible import ELLIPSIS, graphemes
@@ -61,21 +61,23 @@ class Painter:
             y += _LEADING if row.boxes else _LEADING / 2
         if sheet.panel:
             y = self._panel(canvas, sheet.panel, palette, y + 12)
-        y = self._legend(canvas, sheet, palette, y + 14)
+        if sheet.tiles:
+            y = self._legend(canvas, sheet, palette, y + 14)
         return canvas.png(y + MARGIN - 4, palette.page)
 
     def _shape(self, text: str) -> Shaped:
         return self.reply.shape(text)
 
     def _fit(self, text: str, size: float, width: float) -> Shaped:
-        """Shaped text, cut with an ellipsis where it is too wide."""
+        """Shaped text, cut with an ellipsis where it is too wide; a quotation keeps its closing mark."""
         shaped = self._shape(text)
         if shaped.width * size <= width:
             return shaped
-        clusters = graphemes(text)
-        while clusters and self._shape("".join(clusters) + ELLIPSIS).width * size > width:
+        end = ELLIPSIS + "”" if text.endswith("”") else ELLIPSIS
+        clusters = graphemes(drawn(text, self.book))
+        while clusters and self._shape("".join(clusters) + end).width * size > width:
             clusters.pop()
-        return self._shape("".join(clusters) + ELLIPSIS)
+        return self._shape("".join(clusters) + end)
 
     def _right(self, canvas: Canvas, text: str, at: tuple[float, float], size: float, fill: Rgb) -> None:
         shaped = self._shape(text)

@@ -68,6 +68,11 @@ def shape(text: str, book: FontBook) -> Shaped:
     return Shaped(text, tuple(glyphs), tuple(extents), x, first)
 
 
+def drawn(text: str, book: FontBook) -> str:
+    """The characters that are drawn: the bytes of those that no font has."""
+    return "".join(char.char for char in _with_fonts(text, book))
+
+
 def visual_order(directions: Sequence[Direction], base: Direction) -> list[int]:
     """The places of runs from left to right on a line of direction ``base``; foreign ones keep their own order."""
     out: list[int] = []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from .explanation import Explanation
 from .lines import shown
 from .scale import LAYER_LEVELS, Layer, Theme
-from .text import outcome, percent
+from .text import absence, counted, outcome, percent
 from .view import StepView
 from .visible import visible
 
@@ -99,7 +99,7 @@ def sheet(
     if step is not None:
         heading += f" · step {step} of {whole.tokens - 1}"
         heading += " · the least certain" if step == whole.least_certain[0] else ""
-    numbers = [f"{whole.tokens} tokens"]
+    numbers = [counted(whole.tokens) if whole.tokens else absence(explanation)]
     if whole.perplexity is not None and whole.first_choice_share is not None:
         numbers.append(f"perplexity {whole.perplexity:.1f}")
         numbers.append(f"{percent(whole.first_choice_share)} first choices")

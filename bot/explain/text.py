@@ -36,6 +36,10 @@ def percent(p: float) -> str:
     return f"{share:.{digits}f} %"
 
 
+def counted(tokens: int) -> str:
+    return f"{tokens} token{'' if tokens == 1 else 's'}"
+
+
 def quoted(piece: bytes, columns: int = 24) -> str:
     """A token in quotes, whitespace visible, cut to ``columns``."""
     text = visible(piece)
@@ -123,6 +127,13 @@ def absence(explanation: Explanation) -> str:
     return "No token was recorded yet." if turn.status == "pending" else "No token was recorded."
 
 
+def words_alone(explanation: Explanation, columns: int) -> list[str]:
+    """A reply without steps: why there are none, and its words, where those are kept."""
+    said = neutral(explanation.turn.reply).splitlines()
+    wrapped = [part for line in said for part in textwrap.wrap(line, columns) or [""]]
+    return [absence(explanation), *([""] * bool(said)), *wrapped]
+
+
 def whole(explanation: Explanation) -> list[str]:
     """The reply in a few numbers."""
     numbers = explanation.whole
@@ -132,7 +143,7 @@ def whole(explanation: Explanation) -> list[str]:
     assert numbers.mean_entropy_bits is not None and numbers.first_choice_share is not None
     speed = f" · {numbers.ms_per_token:.1f} ms a token" if numbers.ms_per_token is not None else ""
     return [
-        f"{numbers.tokens} tokens · perplexity {numbers.perplexity:.2f} · mean entropy "
+        f"{counted(numbers.tokens)} · perplexity {numbers.perplexity:.2f} · mean entropy "
         f"{numbers.mean_entropy_bits:.2f} bits{speed}",
         f"the model's first choice in {percent(numbers.first_choice_share)} of the steps; "
         f"sampling overruled it in {len(numbers.overruled)}",
@@ -164,9 +175,7 @@ def overview(explanation: Explanation, layer: Layer = "probability", columns: in
     """The reply with its marks, its numbers, and where it was least certain."""
     lines: list[Line] = [*([("", text)] for text in headline(explanation)), []]
     if not explanation.tokens:
-        lines_said = neutral(explanation.turn.reply).splitlines()
-        shown = [part for line in lines_said for part in textwrap.wrap(line, columns) or [""]]
-        return [*lines, *([("", text)] for text in (absence(explanation), "", *shown))]
+        return [*lines, *([("", text)] for text in words_alone(explanation, columns))]
     lines += [[("", legend(layer))], [], *reply_lines(explanation, layer, columns)]
     lines += [[], *([("", text)] for text in whole(explanation))]
     lines += [[], [("bold", "Least certain")], *([("", text)] for text in least_certain(explanation))]

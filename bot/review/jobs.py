@@ -14,6 +14,7 @@ from starlette.routing import Route
 from ..errors import UserError
 from ..explain.loss import MEANING, Scored
 from ..explain.turn import Turn
+from ..explain.view import Candidate, StepView
 from .keys import key
 from .microscope import seen_tokens
 from .render import page
@@ -30,6 +31,10 @@ class Actions(Protocol):
 
     async def score(self, turn: Turn) -> Scored:
         """Prompt and reply in one pass."""
+        ...
+
+    async def ends(self, turn: Turn) -> frozenset[int]:
+        """The tokens that no what-if can take there: they end a reply. Raises UserError where it can take none."""
         ...
 
     async def what_if(self, turn: Turn, step: int, choice: int | str, *, fresh: bool) -> Turn:
@@ -49,6 +54,14 @@ class Job:
     what: str
     turn: int
     task: "asyncio.Task[Result]"
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """The candidates from which a reply can go on, or why it can from none."""
+
+    others: tuple[Candidate, ...] = ()
+    refused: str = ""
 
 
 class Jobs:
@@ -74,6 +87,17 @@ class Jobs:
         if len(self._jobs) > KEPT:
             del self._jobs[min(key for key, job in self._jobs.items() if job.task.done())]
         return number
+
+    async def what_if(self, step: StepView, turn: Turn) -> WhatIf:
+        """What there is to choose from."""
+        if self.actions is None:
+            return WhatIf()
+        try:
+            async with self.actions() as actions:
+                ends = await actions.ends(turn)
+        except UserError as error:
+            return WhatIf(refused=str(error))
+        return WhatIf(tuple(c for c in step.candidates if not c.chosen and c.id not in ends))
 
     def find(self, number: int) -> Job:
         if number not in self._jobs:

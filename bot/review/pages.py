@@ -18,8 +18,11 @@ from ..explain.explanation import Explanation, explain
 from ..explain.json import explanation_json
 from ..explain.page import Extras
 from ..explain.page import page as whole_page
+from ..explain.proof import require
 from ..explain.scale import LAYERS
+from ..explain.text import absence, outcome
 from ..explain.tree import tree
+from ..explain.turn import Turn
 from ..explain.visible import visible
 from ..store import Store
 from ..store.marks import Marks
@@ -139,8 +142,20 @@ async def reply(request: Request) -> Response:
         unsure=[visible(explanation.group_of(index).bytes) for index in explanation.whole.least_certain],
         forest=await asyncio.to_thread(tree, family) if len(family) > 1 else (),
         unread=family.unread,
-        step=_step(explanation, index),
+        step=await _step(request, explanation, index),
+        ending=outcome(explanation),
+        absence=absence(explanation),
+        unprovable=_unprovable(turn),
     )
+
+
+def _unprovable(turn: Turn) -> str:
+    """Why the turn cannot be replayed, whichever model is here; "" where it can."""
+    try:
+        require(turn)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 async def step(request: Request) -> Response:
@@ -149,10 +164,10 @@ async def step(request: Request) -> Response:
     index = request.path_params["step"]
     if index >= len(explanation.tokens):
         raise UserError(f"there is no step {index} in turn {explanation.turn.id}")
-    return page(request, "step.html", turn=explanation.turn, step=_step(explanation, index))
+    return page(request, "step.html", turn=explanation.turn, step=await _step(request, explanation, index))
 
 
-def _step(explanation: Explanation, index: int | None) -> Mapping[str, object] | None:
+async def _step(request: Request, explanation: Explanation, index: int | None) -> Mapping[str, object] | None:
     if index is None:
         return None
     view = explanation.step(index)
@@ -165,6 +180,7 @@ def _step(explanation: Explanation, index: int | None) -> Mapping[str, object] |
         "bar": draw_bar(view, shown),
         "parts": parts if len(parts) > 1 else (),
         "last": len(explanation.tokens) - 1,
+        "what_if": await request.app.state.jobs.what_if(view, explanation.turn),
     }
 
 

@@ -42,6 +42,7 @@ async def test_everything_works_while_another_program_owns_the_log(settings: Set
             assert b"".join((*turn.trace.pieces[:1], b" green")).decode() in branch.reply
             again = await actions.what_if(branch, 0, branch.trace.steps[0].top[1].id, fresh=True)
             assert again.parent_turn == branch.id and again.seed != branch.seed
+            assert await actions.ends(turn) == await running.ends(turn) >= {2}
             scored = await actions.score(turn)
             assert len(scored.loss.tokens) == len(turn.trace.steps)
             assert abs(scored.loss.difference) < 1
@@ -53,7 +54,7 @@ async def test_everything_works_while_another_program_owns_the_log(settings: Set
                 await actions.what_if(turn, 0, " green lemon", fresh=False)
 
 
-async def test_everything_works_when_nobody_owns_it(settings: Settings) -> None:
+async def test_everything_works_when_nobody_owns_it(settings: Settings, tmp_path: Path) -> None:
     async with open_chat(settings) as running:
         turn = await said(running)
     async with ModelActions(settings) as actions:
@@ -64,6 +65,14 @@ async def test_everything_works_when_nobody_owns_it(settings: Settings) -> None:
         other = replace(turn, model=replace(turn.model, name="other", sha256="f" * 64))
         with pytest.raises(UserError, match=r"made by other.*needs the same file"):
             await actions.score(other)
+        with pytest.raises(UserError, match=r"made by other.*needs the same file"):
+            await actions.ends(other)
+        erased = replace(turn, verifiable=False)
+        with pytest.raises(UserError, match="was erased or is damaged: it cannot be branched"):
+            await actions.ends(erased)
+    missing = settings.model_copy(update={"model": ModelSection(name="qwen2.5-0.5b-instruct", folder=tmp_path)})
+    with pytest.raises(UserError, match="is not here: get it with"):
+        await ModelActions(missing).ends(turn)
 
 
 async def test_a_what_if_is_not_what_a_session_goes_on_with(settings: Settings) -> None:

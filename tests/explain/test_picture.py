@@ -180,3 +180,18 @@ def test_the_fonts_travel_with_their_licences() -> None:
     folder = Path(fonts.__file__).parent
     licences = (folder / "LICENSES.txt").read_text(encoding="utf-8")
     assert all(font.name in licences for font in folder.glob("*.ttf"))
+
+
+def test_a_quotation_that_is_cut_keeps_its_closing_mark(own_fonts_only: FontBook) -> None:
+    painter = Painter(own_fonts_only)
+    for name in ("\U000104b0" * 3, "a very long token indeed"):
+        cut = painter._fit(f"part 3 of 4 of “{name}”", 22, 280).text
+        assert cut.startswith("part 3 of 4 of “") and cut.endswith("…”") and len(cut) > 19
+    assert painter._fit("drawn", 22, 280).text == "drawn"
+
+
+def test_a_reply_without_steps_says_why(turn: Turn) -> None:
+    empty = sheet(explain(replace(turn, trace=replace(turn.trace, steps=(), pieces=()), status="pending")))
+    assert (empty.detail, empty.tiles) == ("No token was recorded yet.", ())
+    one = sheet(explain(replace(turn, trace=replace(turn.trace, steps=turn.trace.steps[:1], pieces=(b"x",)))))
+    assert one.detail.startswith("1 token ·")

@@ -55,6 +55,11 @@ class Answers:
         before = [Score(0, -1.0, 1, 1.0, (), 0)] * (len(turn.prompt.ids) - 1)
         return arrange(turn, before + scores)
 
+    async def ends(self, turn: Turn) -> frozenset[int]:
+        if turn.id == 13:
+            raise UserError("it was made by another")
+        return frozenset({turn.trace.steps[0].top[1].id})
+
     async def what_if(self, turn: Turn, step: int, choice: int | str, *, fresh: bool) -> Turn:
         if choice == "refuse":
             raise UserError("refused")
@@ -197,6 +202,33 @@ async def test_a_what_if_opens_the_branch_and_b_comes_back(turn: Turn, keys: Pip
         assert answers.asked[-1] == (0, wanted, False)
 
 
+async def test_a_what_if_names_what_it_cannot_be_and_is_not_asked_where_it_cannot(
+    turn: Turn, keys: PipeInput
+) -> None:
+    answers = Answers(replace(turn, id=77, parent_turn=turn.id))
+    screen = screen_of(turn, keys, answers)
+    asked: list[str] = []
+    learn = screen._ask_what_if
+
+    async def look() -> None:
+        learn()
+        assert screen._learning is not None
+        await screen._learning
+        asked.append("".join(text for _, text in screen._foot()))
+
+    screen._ask_what_if = lambda: screen._start(look())  # type: ignore[method-assign]
+    screen.app.key_bindings = screen._keys()
+    await press(screen, keys, "w", "\x1b")
+    assert asked == ['a number above but 2, which would end the reply, or the text of one token ("7": a digit); '
+                     "! first: fresh draws"]  # fmt: skip
+    for refused, words in (
+        (screen_of(replace(turn, id=13), keys, answers), "it was made by another"),
+        (screen_of(turn, keys), "this needs the model and the log, which are not at hand here"),
+    ):
+        await press(refused, keys, "w")
+        assert refused.state.note == words and not refused._question
+
+
 async def test_the_tree_is_shown_and_its_turns_open(turn: Turn, keys: PipeInput) -> None:
     branch = replace(turn, id=77, parent_turn=turn.id)
     screen = screen_of(turn, keys, Answers(branch))
@@ -237,7 +269,8 @@ async def test_a_turn_without_steps_is_no_trap(turn: Turn, keys: PipeInput) -> N
     empty = replace(turn, trace=Trace((), (), 10), status="pending", finish=None, timings=None)
     screen = screen_of(empty, keys)
     await press(screen, keys, "nGgwls")
-    assert "No token was recorded yet." in shown(screen)
+    assert shown(screen).split() == ["No", "token", "was", "recorded", "yet.", *empty.reply.split()]
+    assert "Probability:" not in plain(screen._reply_lines())
 
 
 def shown(screen: Screen) -> str:

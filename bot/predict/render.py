@@ -175,7 +175,8 @@ class Renderer:
         ids: list[int] = []
         bounds: list[tuple[int, _Origin]] = []
         for new, origin in parts:
-            if new and not (bounds and bounds[-1][1] == origin):
+            # Only the template's own text runs on: two texts are two, also where both are of one message.
+            if new and not (origin == _MARKER and bounds and bounds[-1][1] == origin):
                 bounds.append((len(ids), origin))
             ids += new
         ends = [start for start, _ in bounds[1:]] + [len(ids)]

@@ -70,6 +70,7 @@ class ChatTemplate:
         seconds of computing, or wants more memory than any honest template.
         """
         answer: dict[str, Any] = {}
+        refusal: TemplateRefused | None = None
         for variables in self._variables:
             answer = _process.ask(
                 {
@@ -83,9 +84,12 @@ class ChatTemplate:
                 texts: list[str] = answer["texts"]
                 return texts
             if "raised" in answer:
-                raise TemplateRefused(f"the model's chat template refuses this conversation: {answer['raised']}")
-            if answer["error"] == EXHAUSTED:
+                said = f"the model's chat template refuses this conversation: {answer['raised']}"
+                refusal = refusal or TemplateRefused(said)
+            elif answer["error"] == EXHAUSTED:
                 break
+        if refusal is not None:
+            raise refusal
         raise UserError(f"the model's chat template fails: {answer['error']}")
 
 

@@ -131,6 +131,13 @@ def test_a_reply_changed_since_is_tokenised_anew(renderer: Renderer, vocabulary:
     assert ("generated", 2) not in kinds(prompt)
 
 
+def test_a_text_written_twice_is_two_spans(vocabulary: Vocabulary) -> None:
+    twice = Renderer(vocabulary, "{% for m in messages %}{{ m.content }}{{ m.content }}{% endfor %}", date=DATE)
+    conversation = (user("said", 1), user("again", 2))
+    prompt = checked(twice.render(conversation, budget=ROOM), vocabulary, conversation)
+    assert kinds(prompt) == [("typed", 1), ("typed", 1), ("typed", 2), ("typed", 2)]
+
+
 def test_ids_of_another_vocabulary_are_not_believed(renderer: Renderer, vocabulary: Vocabulary) -> None:
     answer = Message("assistant", "Hi.", ids=(5, 900_000, -3), id=2)
     prompt = renderer.render((user("a", 1), answer, user("b", 3)), budget=ROOM)

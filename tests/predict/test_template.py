@@ -24,6 +24,7 @@ def render(source: str, messages: list[dict[str, str]] = HELLO) -> str:
         ("a{% generation %}b{{ messages[0].content }}{% endgeneration %}c", "abHelloc"),
         ("{% set ns = namespace(n=0) %}{% set ns.n = 3 %}{{ ns.n }}", "3"),
         ("{% for tool in tools %}{{ tool }}{% endfor %}none", "none"),  # insists on a list
+        ("{% if tools is none %}{{ raise_exception('no tools') }}{% endif %}ok", "ok"),
     ],
 )
 def test_templates_find_what_they_are_written_for(source: str, text: str) -> None:
@@ -48,6 +49,8 @@ def test_without_a_template_there_is_a_plain_transcript() -> None:
 def test_a_refusal_is_told() -> None:
     with pytest.raises(TemplateRefused, match="No system role!"):
         render("{{ raise_exception('No system role!') }}")
+    with pytest.raises(TemplateRefused, match="none"):
+        render("{{ raise_exception('none' if tools is none else 'a list') }}")
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,8 @@ def model(settings: Settings) -> Finding:
     if wanted is not None and digest != wanted:
         remedy = f"delete it, then: glasshead model pull {section.name}"
         return Finding("fail", "model", f"{path}: wrong checksum", remedy)
-    detail = f"{path}, {header.architecture}, {header.quantization}"
-    if header.text("tokenizer.chat_template") is None:
+    detail = f"{path}, {header.architecture}, {header.quantization or 'unknown quantization'}"
+    if not header.text("tokenizer.chat_template"):
         detail += ", without a chat template"
         return Finding("warn", "model", detail, "a plain one is used; a chat model brings its own")
     return Finding("ok", "model", detail)

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ..catalog import Catalog, locate
+from ..catalog import Catalog, Entry, locate
 from ..config import load_settings
+from ..errors import UserError
 from ..explain.visible import neutral
 from ..predict import gguf
 from ..predict.model import file_sha256
@@ -25,31 +26,48 @@ def list_models(as_json: AsJson = False, config: Config = None) -> None:
     """The models known by name, and which of them are here."""
     settings = load_settings(config)
     catalog = Catalog.load(settings.model.folder)
-    rows = []
-    for entry in catalog.entries.values():
-        path = catalog.find(entry.name)
-        rows.append(
-            {
-                "name": entry.name,
-                "kind": entry.kind,
-                "installed": path is not None,
-                "configured": entry.name in (settings.model.name, settings.model.adapter),
-                "size": path.stat().st_size if path else entry.size,
-                "licence": entry.licence,
-                "path": str(path) if path else None,
-                "notes": entry.notes,
-            }
-        )
+    configured = {settings.model.name: "model"}
+    if settings.model.adapter:
+        configured[settings.model.adapter] = "adapter"
+    rows = [_row(catalog, entry, entry.name in configured) for entry in catalog.entries.values()]
+    for name, kind in configured.items():
+        if name in catalog.entries:
+            continue
+        try:
+            rows.append(_row(catalog, catalog.entry(name), True) | {"kind": kind})
+        except UserError as error:
+            rows.append(_NOWHERE | {"name": name, "kind": kind, "notes": str(error)})
     if as_json:
         print_json(rows)
         return
-    width = max(len(str(row["name"])) for row in rows)
+    width = max(len(neutral(row["name"])) for row in rows)
     for row in rows:
-        mark = "*" if row["configured"] else " "
+        mark, name = "*" if row["configured"] else " ", neutral(row["name"])
         here = "installed" if row["installed"] else "-"
         size = f"{row['size'] / 1e6:,.0f} MB" if isinstance(row["size"], int) else "?"
-        typer.echo(f"{mark} {row['name']:<{width}}  {here:<9}  {size:>8}  {row['licence']:<10}  {row['notes']}")
+        typer.echo(f"{mark} {name:<{width}}  {here:<9}  {size:>8}  {row['licence']:<10}  {neutral(row['notes'])}")
     typer.echo("* is the configured one. Any GGUF file can be used: set its path as [model] name.", err=True)
+
+
+def _row(catalog: Catalog, entry: Entry, is_configured: bool) -> dict[str, Any]:
+    path = catalog.find(entry.name)
+    return {
+        "name": entry.name,
+        "kind": entry.kind,
+        "installed": path is not None,
+        "configured": is_configured,
+        "size": path.stat().st_size if path else entry.size,
+        "licence": entry.licence,
+        "path": str(path) if path else None,
+        "notes": entry.notes,
+    }
+
+
+_NOWHERE: dict[str, Any] = {
+    "name": "", "kind": "", "installed": False, "configured": True, "size": None,
+    "licence": "unknown", "path": None, "notes": "",
+}  # fmt: skip
+"""What is configured and cannot be found."""
 
 
 @app.command()
@@ -97,7 +115,7 @@ def info(
 def describe(path: Path) -> dict[str, Any]:
     """The facts of a model file. ``vocabulary`` and ``context_length`` in tokens. Raises UserError."""
     header = gguf.read(path)
-    template = header.text("tokenizer.chat_template")
+    template = header.text("tokenizer.chat_template") or None
     tokens = header.metadata.get("tokenizer.ggml.tokens")
     return {
         "path": str(path),

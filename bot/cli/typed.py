@@ -1,6 +1,7 @@
 """Lines a person types: from a terminal with history and multi-line editing, or from a pipe."""
 
 import asyncio
+import codecs
 import os
 import sys
 import threading
@@ -54,14 +55,18 @@ async def typed_messages() -> AsyncIterator[Typed]:
 
 
 async def _from_pipe() -> AsyncIterator[str]:
-    """Lines of UTF-8; bytes that are none become lone surrogates, which are refused as a message."""
-    rest = b""
+    """Lines of UTF-8; bytes that are none become lone surrogates, which are refused as a message.
+
+    The mark that some editors put before everything (BOM) is no part of it.
+    """
+    rest, mark = b"", codecs.BOM_UTF8
     while chunk := await _read():
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
-            yield line.removesuffix(b"\r").decode(errors="surrogateescape")
+            yield line.removeprefix(mark).removesuffix(b"\r").decode(errors="surrogateescape")
+            mark = b""
     if rest:
-        yield rest.decode(errors="surrogateescape")
+        yield rest.removeprefix(mark).decode(errors="surrogateescape")
 
 
 async def _read() -> bytes:

@@ -162,10 +162,10 @@ class Header:
         return self.text("general.architecture") or "unknown"
 
     @property
-    def quantization(self) -> str:
-        """The file's own name for its quantization, as publishers spell it: ``Q4_K_M``."""
+    def quantization(self) -> str | None:
+        """The file's own name for its quantization, as publishers spell it: ``Q4_K_M``. None where it has none."""
         file_type = self.number("general.file_type")
-        return "unknown" if file_type is None else _FILE_TYPES.get(file_type, f"type {file_type}")
+        return None if file_type is None else _FILE_TYPES.get(file_type, f"type {file_type}")
 
     @property
     def n_ctx_train(self) -> int | None:

@@ -72,7 +72,7 @@ class Model:
         identity = ModelIdentity(
             name=name or path.stem,
             sha256=sha256,
-            quantization=header.quantization,
+            quantization=header.quantization or "unknown",
             n_vocab=llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(pointer)),
             n_ctx_train=header.n_ctx_train or 0,
             template_sha256=hashlib.sha256(template.encode()).hexdigest(),

@@ -43,6 +43,15 @@ def test_list_says_what_is_here_and_under_what_licence(folder: Path) -> None:
     assert len(lines) == len(rows)
 
 
+def test_list_ends_with_what_is_configured_by_its_path(folder: Path, model_path: Path) -> None:
+    for name, is_here in ((str(model_path), True), ("gone.gguf", False)):
+        (folder / "config.toml").write_text(f"[model]\nname = {json.dumps(name)}\n")
+        row = json.loads(glasshead_model("list", "--json", folder=folder).stdout)[-1]
+        assert (row["name"], row["configured"], row["installed"]) == (name, True, is_here)
+        last = glasshead_model("list", folder=folder).stdout.splitlines()[-1]
+        assert last.split()[:2] == ["*", name]
+
+
 def test_info_of_the_real_model(folder: Path, model_path: Path) -> None:
     facts = json.loads(glasshead_model("info", "--json", folder=folder).stdout)
     assert facts["sha256"] == SHA256
@@ -59,9 +68,11 @@ def test_info_of_a_file_without_a_template(folder: Path, model_path: Path) -> No
     header = bytearray(model_path.read_bytes())
     at = header.index(b"tokenizer.chat_template")
     header[at : at + 23] = b"tokenizer.chat_templatX"
+    at = header.index(b"general.file_type")
+    header[at : at + 17] = b"general.file_typX"
     (folder / "bare.gguf").write_bytes(header)
     facts = json.loads(glasshead_model("info", "bare.gguf", "--json", folder=folder).stdout)
-    assert (facts["template"], facts["template_sha256"]) == (False, None)
+    assert (facts["template"], facts["template_sha256"], facts["quantization"]) == (False, None, None)
     assert facts["sha256"] == hashlib.sha256(header).hexdigest()
     assert "none: a plain one is used" in glasshead_model("info", "bare.gguf", folder=folder).stdout
 

@@ -124,7 +124,7 @@ def test_help_and_sessions(said: Said) -> None:
 
 
 def test_what_is_no_text_is_refused(home: Home, said: Said) -> None:
-    again = home.talk(b'caf\xe9\r\nHi\r\n"""\nunclosed')
+    again = home.talk(b'\xef\xbb\xbfcaf\xe9\r\nHi\r\n"""\nunclosed')
     assert again.code == 2
     assert "! the message holds a lone surrogate at character 4" in again.err
     log = sqlite3.connect(home.database)

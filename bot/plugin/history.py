@@ -298,16 +298,18 @@ class History:
 
     # what it now says
 
-    async def edited(self, message: discord.Message, *, told: bool = True) -> None:
-        """A logged message reads differently now: the log gets it as another version. Not ``told`` of it, the bot
-        found it edited: the log may know."""
+    async def edited(self, message: discord.Message, *, told: bool = True) -> bool:
+        """Whether a logged message reads differently now: the log gets it as another version. Not ``told`` of it,
+        the bot found it edited: the log may know."""
         if self.private(message) or not await self._outdated(message, told):
-            return
+            return False
         text, _ = await self.text(message)
         async with self._service.editing:
             row = await self._outdated(message, told)  # fetching files takes its time
-            if row is not None and text not in ("", row.text):
-                await self._append(row.session, row.parent, message, text, author=row.author)
+            if row is None or text in ("", row.text):
+                return False
+            await self._append(row.session, row.parent, message, text, author=row.author)
+            return True
 
     async def _outdated(self, message: discord.Message, told: bool) -> MessageRow | None:
         """What the log has of a person's message, if that is older than its last edit."""

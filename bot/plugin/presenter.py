@@ -98,9 +98,10 @@ class Presenter:
                     self._place = place
                     self._fresh_at(self._place_due)
                 case Thought():
-                    self._thinking = True
+                    self._running.said = self._thinking = True
                     self._fresh.set()
                 case Text(text=text):
+                    self._running.said |= bool(text)
                     self._text += text
                     self._fresh.set()
                 case Done():
@@ -172,6 +173,10 @@ class Presenter:
         if self._running.withdrawn and not self._text:
             await self._withdraw(turn)
             return
+        if self._running.edited is not None:
+            if self._running.turn:
+                await unshown.settled(self._service.chat.store, self._running.turn)
+            return  # what shows that it waits goes on to do so
         texts, file = self._final(done)
         view = await finished_view(self._service.chat.store, turn) if turn else None
         if not await self._show_all(texts, view, file, turn):

@@ -142,21 +142,25 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
 
     async def _as_it_reads(self, interaction: discord.Interaction[Any], session: int, asked: int) -> int:
         """What a reply answers, in its newest version, and below all that is above it as that reads now: where the
-        conversation goes on from there, or branches as it likes. In the middle of a line it stays where it is, lest
-        the line go on from there; so does what was said in a command, whose versions nothing else would join."""
+        conversation goes on from there, or branches as it likes (what was said in a command never does). In the
+        middle of a line it stays where it is, lest the line go on from there."""
         store = self.service.chat.store
         newest: int = (await store.database.read(lambda c: versions(c, asked)))[-1]
         row = await store.message(newest)
-        if row.discord_message_id is None:
-            return newest
-        if self.service.scope(interaction.channel, interaction.guild_id) != "replies":
+        scope = self.service.scope(interaction.channel, interaction.guild_id)
+        if row.discord_message_id is None or scope != "replies":
             end = await store.database.read(lambda c: end_of(c, session))
             above = None if end is None else (await store.message(end[0])).parent
             if above not in await store.database.read(lambda c: versions(c, asked)):
                 return newest
         system = system_prompt(self.service, interaction.channel)
         leaf = await Rereading(self.service).as_it_now_reads(session, newest, system)
-        same = leaf is not None and (await store.message(leaf)).discord_message_id == row.discord_message_id
+        read = None if leaf is None else await store.message(leaf)
+        same = read is not None and (read.role, read.text, read.discord_message_id) == (
+            row.role,
+            row.text,
+            row.discord_message_id,
+        )
         return leaf if leaf is not None and same else newest
 
     async def _version(self, interaction: discord.Interaction[Any], turn: int) -> None:

@@ -5,6 +5,7 @@ import asyncio
 import discord
 
 from .attachments import MOST_FILES, Offered, decoded, mentioned, plain, quoted, why_not
+from .besides import besides
 from .hearing import mentioned_users
 from .names import Known, readable
 from .transient import TROUBLE
@@ -15,9 +16,8 @@ LONGEST_FETCH = 20.0
 
 async def text_of(message: discord.Message, us: int) -> tuple[str, tuple[str, ...]]:
     """What it says, readable files and what it forwards included, and which files were not read."""
-    parts = [words_of(message, us)]
     forwarded = message.message_snapshots
-    parts += [f"[forwarded]\n{each.content}\n[end of forwarded]" for each in forwarded if each.content]
+    parts = [words_of(message, us), *besides(message), *map(_forwarded, forwarded)]
     declined: list[str] = []
     files = [*message.attachments, *(file for each in forwarded for file in each.attachments)]
     for place, file in enumerate(files):
@@ -48,8 +48,17 @@ def words_of(message: discord.Message, us: int) -> str:
     return readable(message.content, known, us=us).strip()
 
 
+def _forwarded(snapshot: discord.MessageSnapshot) -> str:
+    parts = [part for part in (readable(snapshot.content, Known()), *besides(snapshot)) if part]
+    if not parts and snapshot.attachments:
+        return ""  # they are named below, as if they were the message's own
+    text = "\n\n".join(parts)
+    return f"[forwarded]\n{text}\n[end of forwarded]" if parts else "[forwarded, not readable here]"
+
+
 def says_something(message: discord.Message) -> bool:
-    return bool(message.content or message.attachments or message.message_snapshots)
+    files = message.attachments or message.message_snapshots
+    return bool(message.content or files or message.stickers or message.poll or message.embeds)
 
 
 async def replied_to(message: discord.Message) -> discord.Message | None:

@@ -43,6 +43,10 @@ class Running:
     """The Discord message it answers, if it answers one."""
     withdrawn: bool = False
     """That message was deleted: of a reply that has not said anything yet, nothing is to stay."""
+    edited: discord.Message | None = None
+    """That message as it reads now, if it was edited before the reply said anything: it is answered anew."""
+    said: bool = False
+    """Its first words have come."""
     turn: int | None = None
     messages: Sequence[int] = ()
     """The Discord messages that show it so far."""

@@ -67,7 +67,7 @@ class Talk(ServiceCog, name="Glasshead"):
         fresh = discord.utils.utcnow() - MISSED
         async for seen in lately(self.bot, self.service, fresh):
             for message in seen.edited:
-                self.service.change(self.history.edited(message, told=False))
+                self.service.change(self._edited(message, told=False))
             self.service.change(self._deleted_meanwhile(seen))
             self.service.change(self._clear(seen))
             async for message in missed(seen, self.us, self.service, fresh):
@@ -103,7 +103,7 @@ class Talk(ServiceCog, name="Glasshead"):
     @commands.Cog.listener()
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
         if not payload.message.author.bot:
-            self.service.change(self.history.edited(payload.message))
+            self.service.change(self._edited(payload.message))
 
     @commands.Cog.listener()
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
@@ -113,6 +113,15 @@ class Talk(ServiceCog, name="Glasshead"):
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
         for message in payload.message_ids:
             self._delete(message, payload.channel_id)
+
+    async def _edited(self, message: discord.Message, *, told: bool = True) -> None:
+        """A reply to how it read before is not written any more, unless something of it was said already."""
+        if not await self.history.edited(message, told=told):
+            return
+        for running in list(self.service.running):
+            if running.asked == message.id and not running.said:
+                running.edited = message
+                await running.stop()
 
     def _delete(self, message: int, channel: int) -> None:
         self._gone.first(message)
@@ -178,11 +187,14 @@ class Talk(ServiceCog, name="Glasshead"):
         line, begun = self.service.line(message.channel, guild_of(message)), None
         try:
             async with turn_of(self.service, waiting, surface, line) as come:
-                if come:
+                asked: discord.Message | None = message if come else None
+                while asked is not None:
                     async with self.service.beginning(message.author.id):
-                        begun = await self._begin(message, reason)
-                if begun is not None:
-                    await self._show(message, surface, *begun)
+                        begun = await self._begin(asked, reason, again=asked is not message)
+                    asked = None
+                    if begun is not None:
+                        await self._show(message, surface, *begun)
+                        asked = begun[0].edited
         finally:
             if begun is None and surface.messages:
                 gone = self.service.closing or message.id in self._gone
@@ -231,10 +243,13 @@ class Talk(ServiceCog, name="Glasshead"):
             await self._say(message, f"That is a lot at once. Please ask again in {max(1, round(wait))} seconds.")
         return not wait
 
-    async def _begin(self, message: discord.Message, reason: Reason) -> tuple[Running, tuple[str, ...]] | None:
-        """The reply, and its small print; None where there is nothing to answer."""
+    async def _begin(
+        self, message: discord.Message, reason: Reason, *, again: bool
+    ) -> tuple[Running, tuple[str, ...]] | None:
+        """The reply, and its small print; None where there is nothing to answer. ``again``: it was edited before
+        its reply had begun."""
         await self.service.changed()
-        if self.service.closing or message.id in self._gone or await self._already(message):
+        if self.service.closing or message.id in self._gone or (not again and await self._already(message)):
             return None
         text, declined = await self._read(message, reason)
         if not text:

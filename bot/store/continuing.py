@@ -58,12 +58,42 @@ def left_open(connection: sa.Connection, discord_message_id: int) -> tuple[int, 
 
 
 def versions(connection: sa.Connection, message_id: int) -> list[int]:
-    """All versions that a session has of what a person said, oldest first."""
+    """All versions that a session has of what a person said, oldest first. What was said in a command is never
+    edited: its versions are its copies below what reads differently."""
     same = (_first.c.discord_message_id == message.c.discord_message_id) & (
         _first.c.session_id == message.c.session_id
     )
     query = sa.select(_first.c.id).join(message, same | (_first.c.id == message.c.id))
-    return list(connection.execute(query.where(message.c.id == message_id).order_by(_first.c.id)).scalars())
+    found = list(connection.execute(query.where(message.c.id == message_id).order_by(_first.c.id)).scalars())
+    return found if len(found) > 1 else _copies(connection, message_id) or found
+
+
+def _copies(connection: sa.Connection, message_id: int) -> list[int]:
+    """The same words of the same person that follow as many of those, none if it was no command."""
+    alike = (
+        (_first.c.session_id == message.c.session_id)
+        & (_first.c.role == message.c.role)
+        & (_first.c.text == message.c.text)
+        & _first.c.person_id.is_not_distinct_from(message.c.person_id)
+        & _first.c.discord_message_id.is_(None)
+        & ~_first.c.erased
+    )
+    commands = message.c.discord_message_id.is_(None) & (message.c.role == "user") & (message.c.id == message_id)
+    query = sa.select(_first.c.id).join(message, alike).where(commands).order_by(_first.c.id)
+    found = list(connection.execute(query).scalars())
+    if len(found) < 2:
+        return found
+    session = sa.select(message.c.session_id).where(message.c.id == message_id).scalar_subquery()
+    rows = connection.execute(sa.select(_first.c.id, _first.c.parent_id).where(_first.c.session_id == session))
+    above: dict[int, int | None] = {id_: parent for id_, parent in rows}
+
+    def repeats(id_: int | None) -> int:
+        count = 0
+        while id_ is not None:
+            count, id_ = count + (id_ in found), above.get(id_)
+        return count
+
+    return [each for each in found if repeats(each) == repeats(message_id)]
 
 
 def shown_instead(connection: sa.Connection, turn_id: int) -> int | None:

@@ -47,6 +47,7 @@ def create(
     interaction: dict[str, Any] | None = None,
     loading: bool = False,
     announce: bool = True,
+    more: dict[str, Any] | None = None,
 ) -> Message:
     """A message exists from here on, and everybody concerned hears of it (ephemeral ones aside)."""
     world = double.world
@@ -59,7 +60,7 @@ def create(
     content = payload.get("content") or ""
     embeds, components = payload.get("embeds") or [], payload.get("components") or []
     files = _attachments(double, payload, uploads, [])
-    if not loading:
+    if not (loading or more):
         validation.message(content, embeds, components, [a.filename for a in files], flags)
     reference, reference_id = None, None
     if payload.get("message_reference"):
@@ -96,6 +97,7 @@ def create(
         token=token,
         interaction=interaction,
         webhook_id=world.application_id if token else None,
+        more=more or {},
     )
     pings = notified(
         world, author, channel, pinging_text(content, components), payload.get("allowed_mentions"), reference

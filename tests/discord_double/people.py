@@ -40,7 +40,9 @@ class Person:
         reply_to: Message | None = None,
         ping: bool = True,
         files: dict[str, bytes] | None = None,
+        more: dict[str, Any] | None = None,
     ) -> Message:
+        """``more``: what else Discord tells of the message, in its JSON."""
         payload: dict[str, Any] = {"content": text}
         if reply_to is not None:
             payload["message_reference"] = {"message_id": str(reply_to.id)}
@@ -51,7 +53,7 @@ class Person:
             for i, (name, data) in enumerate((files or {}).items())
         }
         self.double.rest.may_send(self.user, channel, bool(files), reply_to is not None)
-        return messages.create(self.double, self.user, channel, payload, uploads)
+        return messages.create(self.double, self.user, channel, payload, uploads, more=more)
 
     async def mention_bot(self, channel: Channel, text: str, **more: Any) -> Message:
         return await self.say(channel, f"<@{self.double.world.bot.id}> {text}", **more)

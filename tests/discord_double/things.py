@@ -173,6 +173,8 @@ class Message:
     token: str | None = None
     """Set on answers to interactions: the token that may still change them."""
     thread: Channel | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+    """What else Discord tells of it: stickers, a poll, what it forwards."""
 
     @property
     def ephemeral(self) -> bool:

@@ -213,6 +213,7 @@ class World:
             "pinned": False,
             "flags": message.flags,
         }
+        out |= message.more
         if message.nonce is not None:
             out["nonce"] = message.nonce
         if message.reactions:

@@ -14,7 +14,7 @@ from glasshead.chat import Started
 from glasshead.plugin import interaction_surface, presenter, surface
 from glasshead.plugin.limits import edits_left
 from glasshead.predict.context import Context
-from house import finished, labels
+from house import finished, labels, words
 
 ON_AND_ON = ((0, -100.0), (2, -100.0), (4, -100.0))
 """A bias against every end-of-generation token of the test model: the reply ends at max_tokens only."""
@@ -288,6 +288,29 @@ async def test_the_place_in_the_queue_is_shown(
         go_on.set()
         for each in asked:
             assert finished(await double.reply_to(each, finished, timeout=60))
+
+
+async def test_who_finds_the_queue_full_is_told_and_loses_nothing(
+    double: Double, started: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, decode = threading.Event(), threading.Event(), Context.decode
+    monkeypatch.setattr(Context, "decode", lambda self, rows: (begun.set(), go_on.wait(60), decode(self, rows))[2])
+    monkeypatch.setattr(presenter, "GRACE", 0.0)
+    async with started(engine={"streams": 1, "queue": 2}, **SHORT):
+        people = [double.person(f"person{i}") for i in range(4)]
+        asked = [await people[0].mention_bot(double.general, "Count.")]
+        await asyncio.to_thread(begun.wait, 60)
+        for who, place in zip(people[1:3], ("1st", "2nd"), strict=True):
+            asked.append(await who.mention_bot(double.general, "Count."))
+            await double.reply_to(asked[-1], lambda m, at=place: m.content == f"-# {at} in the queue", timeout=40)
+        refused = await double.reply_to(await people[3].mention_bot(double.general, "Count."), finished, timeout=40)
+        assert refused.content.startswith("-# ⚠ 2 replies are waiting already: try again in a while")
+        go_on.set()
+        for each in asked:
+            assert words(await double.reply_to(each, finished, timeout=60))
+        await people[3].press(refused, "Retry")
+        await double.until(lambda: "⚠" not in refused.content and finished(refused), timeout=60)
+        assert len(double.said()) == 4
 
 
 def test_what_a_damaged_log_could_not_give_is_said() -> None:

@@ -13,7 +13,6 @@ from glasshead.errors import UserError
 from glasshead.plugin.presenter import hidden_thought
 from scripted import OTHER
 from simcord.components import walk_components
-from simcord.env import run
 from simcord.results import InteractionResult
 from simulated import Place, words
 from store.making import MODEL
@@ -294,6 +293,21 @@ async def test_retry_answers_a_message_as_it_reads_now(place: Place) -> None:
     assert buttons[-3:] == ["◀", "2/2", "▶"]
 
 
+async def test_retry_of_a_command_rereads_what_is_above_it(place: Place) -> None:
+    asked = await place.alice.send(place.channel, f"{place.mention} My cat is called Tom.")
+    await place.alice.slash(place.channel, "chat", text="And now?")
+    await place.alice.slash(place.channel, "chat", text="And now?")
+    last = place.said()
+    await place.alice.edit(asked, f"{place.mention} My cat is called Jerry.")
+    for _ in range(2):
+        await place.alice.click(last, label="Retry")
+        assert place.asked() == ["My cat is called Jerry.", "And now?", "And now?"]
+    buttons = [c.label for row in place.said().components for c in row.children]  # type: ignore[union-attr]
+    assert buttons[-3:] == ["◀", "3/3", "▶"]
+    await place.alice.slash(place.channel, "chat", text="Well?")
+    assert place.asked() == ["My cat is called Jerry.", "And now?", "And now?", "Well?"]
+
+
 async def test_a_version_chosen_in_the_middle_is_what_the_model_reads(place: Place) -> None:
     asked = await place.alice.send(place.channel, f"{place.mention} My cat is called Tom.")
     first = place.said()
@@ -399,25 +413,3 @@ async def test_a_host_with_a_command_of_the_same_name_is_told_and_left_as_it_is(
     with pytest.raises(UserError, match="command /help of its own"):
         await glasshead.plugin.load(host, settings)
     assert host.tree.get_commands() == [own] and not host.cogs
-
-
-async def test_what_is_a_command_of_the_host_is_not_answered(settings: Settings) -> None:
-    intents = discord.Intents.default()
-    intents.message_content = True
-    host = commands.Bot("!", intents=intents)
-
-    @host.command()
-    async def ping(context: commands.Context[commands.Bot]) -> None:
-        await context.send("pong")
-
-    async with run(host, settle_timeout=30, strict_sync=False) as env:
-        await glasshead.plugin.load(host, settings)
-        user = env.create_user("alice")
-        for text in ("!ping", "Hello", "!hello"):
-            await user.send_dm(text)
-        said = [
-            m.content for m in user.dm_channel.history() if host.user is not None and m.author.id == host.user.id
-        ]
-        assert said == ["pong", SAID, SAID]
-        await glasshead.plugin.unload(host)
-        assert not host.cogs and not host.tree.get_commands()

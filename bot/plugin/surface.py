@@ -161,6 +161,9 @@ class Surface:
         try:
             sent = await self._guarded(self._sending(place, text, view, file), file)
         except discord.HTTPException as error:
+            if error.code == THREAD_ARCHIVED:  # and locked: any other would be opened by what is sent
+                self.refused = error.text or "Forbidden"
+                raise Gone(str(error)) from error
             if error.status != BAD_REQUEST or passing(error) or place or self._answers is None:
                 raise
             log.info("what is answered cannot be replied to: %s", error)

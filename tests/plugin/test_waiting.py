@@ -214,3 +214,16 @@ def left_by_a_crash(double: Double, channel: Channel, asked: Message | None, tex
     message.reference, message.reference_id = asked, asked.id if asked else None
     channel.messages[message.id] = message
     return message
+
+
+async def test_who_waits_in_a_thread_that_is_locked_meanwhile_is_told(double: Double, started: Any) -> None:
+    alice = double.person("alice")
+    async with started() as bot:
+        thread = double.thread(double.general, "talk", alice)
+        gate = Gate(bot)
+        await alice.mention_bot(thread, "One.")
+        await gate.held.wait()
+        thread.archived = thread.locked = True
+        gate.open.set()
+        told = await double.wait_for(lambda m: m.channel is alice.dm, timeout=40)
+        assert told.content == "-# I cannot answer in #talk: Thread is archived"

@@ -146,7 +146,7 @@ class LocalEngine:
         mailbox = self._mailbox
 
         def deliver(news: Step | End) -> None:
-            mailbox.post(_receive, weak, news)
+            mailbox.post(_receive, weak, news, urgent=isinstance(news, End))
 
         stops = tuple(stop.encode() for stop in sampling.stop if stop)
         reply = Reply(ids, sampling, seed, first_step, user, deliver, stops, private=private)

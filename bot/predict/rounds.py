@@ -44,6 +44,9 @@ ALONE_S = 0.3
 ALONE_ROWS = TILE + TILE // 2
 """But so many rows it has there at least: in a long context, flash attention is half as fast below a tile."""
 
+HELD_S = 0.03
+"""So long a step may wait to be sent with those that follow it at once: nobody sees it, and the loop wakes less."""
+
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
@@ -135,13 +138,16 @@ class Rounds:
             self._decoding.sort(key=lambda other: other.stream)
             worked = True
         if not self._is_late():
+            if self._prefilling or self._jobs:
+                self._mailbox.send()  # a chunk takes a while
             self._scores_turn = not self._scores_turn
             first, second = (self._score, self._prefill) if self._scores_turn else (self._prefill, self._score)
             worked = first() or second() or worked
-        self._mailbox.send()
+        self._mailbox.send(hold=0.0 if worked else self._hold())
         worked = self._decode() or worked
         self._stepped = time.monotonic()
-        self._mailbox.send()  # not reply by reply: the loop would take the interpreter's lock between them
+        # Not reply by reply: the loop would take the interpreter's lock between them.
+        self._mailbox.send(hold=self._hold())
         return worked
 
     def _drop_cancelled(self) -> None:
@@ -170,6 +176,10 @@ class Rounds:
     def _is_late(self) -> bool:
         """Whether running replies have waited for copies already: a chunk can wait for the next round, then."""
         return bool(self._decoding) and time.monotonic() - self._stepped > LATE_S
+
+    def _hold(self) -> float:
+        """How long steps may be held back: not at all unless the next follows at once."""
+        return max(0.0, HELD_S - self._step_s) if self._decoding and not (self._prefilling or self._jobs) else 0.0
 
     def _measure(self, rows: int, began: float) -> None:
         self._pace.note(self._context.threads, rows, time.monotonic() - began)

@@ -13,7 +13,7 @@ import pytest
 from glasshead.errors import UserError
 from glasshead.predict.context import Context, DecodeFailed
 from glasshead.predict.engine import EngineError, QueueFull
-from glasshead.predict.generation import LocalGeneration
+from glasshead.predict.generation import LocalGeneration, Mailbox
 from glasshead.predict.gently import gently
 from glasshead.predict.governor import Governor
 from glasshead.predict.local import MOST_SCORING
@@ -406,6 +406,35 @@ async def test_replies_go_on_while_what_is_forgotten_comes_off_the_disk(start, t
     written.set()
     await forgetting
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_steps_that_follow_at_once_are_sent_together_and_what_is_urgent_takes_them_along():
+    got: list[int] = []
+    mailbox = Mailbox(asyncio.get_running_loop())
+    arrived = asyncio.Event()
+
+    def note(number: int) -> None:
+        got.append(number)
+        arrived.set()
+
+    mailbox.post(note, 1, urgent=True)
+    mailbox.send(hold=3600)
+    await arrived.wait()
+    for number in (2, 3):
+        mailbox.post(note, number, urgent=False)
+        mailbox.send(hold=3600)
+    arrived.clear()
+    assert (got, len(mailbox._posted)) == ([1], 2)
+    mailbox.post(note, 4)
+    mailbox.send(hold=3600)
+    await arrived.wait()
+    assert got == [1, 2, 3, 4]
+    mailbox.post(note, 5, urgent=False)
+    arrived.clear()
+    mailbox.send()
+    await arrived.wait()
+    mailbox.close()
+    assert got == [1, 2, 3, 4, 5]
 
 
 async def test_of_what_waits_while_all_is_forgotten_nothing_is_kept(start):

@@ -238,8 +238,8 @@ BLURRED = (
 
 def candidate_lines(step: StepView, columns: int) -> list[Line]:
     """The candidates, predicted and sampled from side by side; the removed ones say which stage took them."""
-    name = min(22, max(9, columns - 30))
-    room = max(4, columns - 62) if name == 22 else 0
+    name = min(22, max(9, columns - 42))  # “by top_k” stands behind the numbers
+    room = max(4, columns - 40 - name) if columns >= 52 else 0
     lines: list[Line] = [[("bold", f"     {pad('candidate', name)}  {'predicted':>9}  {'sampled from':>12}")]]
     for place, candidate in enumerate(step.candidates, start=1):
         lines.append(_candidate_line(step, candidate, place, name, room))

@@ -184,6 +184,9 @@ def test_the_candidates_fit_a_narrow_terminal(turn: Turn) -> None:
     for token in explanation.tokens:
         lines = plain(candidate_lines(explanation.step(token.index), 40)).split("\n")
         assert all(width(line.partition("removed")[0]) <= 40 for line in lines)
+        for columns in (56, 58, 80):
+            lines = plain(candidate_lines(explanation.step(token.index), columns)).split("\n")
+            assert max(map(width, lines)) <= columns
 
 
 async def test_a_what_if_opens_the_branch_and_b_comes_back(turn: Turn, keys: PipeInput) -> None:

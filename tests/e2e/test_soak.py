@@ -116,6 +116,7 @@ async def test_a_busy_hour(double: Double, launch: Any, tmp_path: Path) -> None:
     settings = {
         "GLASSHEAD_SAMPLING__MAX_TOKENS": "24",
         "GLASSHEAD_ENGINE__STREAMS": "8",
+        "GLASSHEAD_ENGINE__KV_MEMORY_MB": "64",  # full long before half way: what grows then is a leak
         "LOOP_WATCH": str(watched),
     }
     bot = await launch("glasshead", "run", **settings)
@@ -153,7 +154,8 @@ async def test_a_busy_hour(double: Double, launch: Any, tmp_path: Path) -> None:
     print(f"{len(report.asked)} asked, {len(twice)} answered twice, did {dict(report.did)}")
     print(f"acknowledged after at most {max(report.acks, default=0):.2f} s")
     print(f"at most {most_edits(double)} edits in 5 s of a channel, {len(double.rejected)} requests refused")
-    print(f"memory {report.memory[half]:.0f} MB half way, {report.memory[-1]:.0f} MB at the end")
+    print(f"memory {report.memory[half]:.0f} MB half way, {report.memory[-1]:.0f} MB at the end; by the way:")
+    print("  " + " ".join(f"{megabytes:.0f}" for megabytes in report.memory))
     assert await bot.terminate(60) == 0
     steps = [json.loads(line) for line in watched.read_text().splitlines()]
     steps = [step for step in steps if step[0] > begun]

@@ -52,8 +52,8 @@ def _key(text: str) -> tuple[int, int] | None:
     if not text:
         return None
     last, _, id_ = text.partition(":")
-    if not (last.isdecimal() and id_.isdecimal()):
-        raise UserError(f"--before takes the `next` of the page before, not {text}")
+    if not (last.isdecimal() and id_.isdecimal() and max(len(last), len(id_)) < 20):
+        raise UserError(f"--before takes the `next` of the page before, not {text:.40}")
     return int(last), int(id_)
 
 

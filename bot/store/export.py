@@ -26,7 +26,7 @@ from .store import Store
 from .tables import session, turn
 from .transfer import header
 from .turns import turn_rows
-from .words import turns_with
+from .words import sessions_between, turns_with
 
 Format = Literal["jsonl", "openai", "markdown", "csv"]
 Progress = Callable[[int], None]
@@ -102,14 +102,26 @@ async def _turns_with_words(store: Store, query: Query) -> bytearray | None:
     """A bit for each turn that has the words in a message; None where there are none to have."""
     if not query.terms:
         return None
-    last = await store.database.read(lambda c: c.execute(sa.select(sa.func.max(turn.c.id))).scalar() or 0)
+    return await _bits(store, turn, lambda c, below: turns_with(c, query.terms, below=below, limit=WORDS))
+
+
+async def _sessions_between(store: Store, query: Query) -> bytearray:
+    """A bit for each session that has the words in a message that no turn answers."""
+    if not query.terms:
+        return bytearray()
+    return await _bits(store, session, lambda c, below: sessions_between(c, query, below=below, limit=WORDS))
+
+
+async def _bits(
+    store: Store, table: sa.Table, page: Callable[[sa.Connection, int | None], tuple[list[int], int | None]]
+) -> bytearray:
+    """A bit for each row of ``table`` that is on one of the pages; each goes on below a message."""
+    last = await store.database.read(lambda c: c.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0)
     found = bytearray(last // 8 + 1)
     below: int | None = None
     while True:
-        turns, below = await store.database.read(
-            lambda c, below=below: turns_with(c, query.terms, below=below, limit=WORDS)  # type: ignore[misc]
-        )
-        for id_ in turns:
+        ids, below = await store.database.read(lambda c, below=below: page(c, below))  # type: ignore[misc]
+        for id_ in ids:
             if id_ <= last:
                 found[id_ // 8] |= 1 << id_ % 8
         if below is None:
@@ -176,13 +188,20 @@ async def grouped(ids: AsyncIterator[int], size: int) -> AsyncIterator[list[int]
 
 
 async def sessions_found(store: Store, query: Query) -> AsyncIterator[int]:
-    """The sessions of the turns found; without a query all, those too in which nothing was answered."""
+    """The sessions of the turns found, and of the messages that no turn answers; without a query all."""
     last = 0
     if query != Query():
+        others = await _sessions_between(store, query)
         async for id_, _ in turns_found(store, query):
             if id_ != last:
+                for other in range(last + 1, id_):
+                    if _bit(others, other):
+                        yield other
                 last = id_
                 yield id_
+        for other in range(last + 1, len(others) * 8):
+            if _bit(others, other):
+                yield other
         return
     while True:
         page = sa.select(session.c.id).where(session.c.id > last).order_by(session.c.id).limit(FOUND)

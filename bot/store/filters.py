@@ -131,7 +131,7 @@ def _ranges(query: Query) -> dict[str, Condition]:
 
 def persons(connection: sa.Connection, query: Query) -> list[int]:
     """Those that the query names, by Discord id or by name, whatever its case."""
-    ids = [int(user) for user in query.users if user.isdecimal() and int(user) < 2**63]
+    ids = [int(user) for user in query.users if user.isdecimal() and len(user) < 20 and int(user) < 2**63]
     found = numbers(connection.execute(sa.select(person.c.id).where(person.c.discord_id.in_(ids))))
     names = {_folded(user) for user in query.users if not user.isdecimal()}
     if not names:

@@ -67,6 +67,8 @@ def parse(text: str, *, now: int | None = None) -> Query:
     for match in _TOKEN.finditer(text):
         name = (match["name"] or "").lower()
         value = match["quoted"] if match["quoted"] is not None else match["bare"]
+        if match["quoted"] is None and not name and value.endswith(":") and value[:-1].lower() in _FILTERS:
+            name, value = value[:-1].lower(), ""
         if name in _FILTERS:
             if match["no"]:
                 raise UserError(f"-{name}: cannot be excluded; only words can")
@@ -119,8 +121,8 @@ def _query(terms: tuple[Term, ...], found: dict[str, list[str]], now: int) -> Qu
 
 def _id(value: str, name: str) -> int:
     digits = value.strip("<#>")
-    if not digits.isdecimal() or int(digits) >= 2**63:
-        raise UserError(f"{name}: takes a number (an id), not {value}")
+    if not digits.isdecimal() or len(digits) > 19 or int(digits) >= 2**63:
+        raise UserError(f"{name}: takes a number (an id), not {value:.40}")
     return int(digits)
 
 

@@ -271,6 +271,20 @@ def turns_with(
     return list(connection.execute(place).scalars()), messages[-1] if len(messages) == limit else None
 
 
+def sessions_between(
+    connection: sa.Connection, query: Query, *, below: int | None = None, limit: int
+) -> tuple[list[int], int | None]:
+    """The same of the sessions in which a search finds messages that no turn answers."""
+    if turn_conditions(connection, query):
+        asked = between(connection, query)
+        messages = [] if asked is None else _newest_between(connection, query, asked, limit, below)
+    else:
+        index, matched = index_of(query.terms)
+        messages = _newest(connection, index, matched, query.terms, [], limit, below)
+    place = sa.select(message.c.session_id).where(message.c.id.in_(among(messages)), message.c.turn_id.is_(None))
+    return numbers(connection.execute(place.distinct())), messages[-1] if len(messages) == limit else None
+
+
 def index_of(terms: tuple[Term, ...]) -> tuple[sa.TableClause | None, tuple[Term, ...]]:
     """The full-text index that drives the search, and the terms it answers (none if nothing is long enough)."""
     spaced = tuple(term for term in terms if not unspaced(term.phrase))
@@ -322,6 +336,11 @@ def _wanted(terms: tuple[Term, ...]) -> bool:
 
 
 def _contains(term: Term) -> Condition:
+    if term.exclude and not unspaced(term.phrase):  # as everywhere a word, not its letters within another
+        with_it = sa.select(WORDS.c.rowid).where(
+            sa.literal_column(WORDS.name).op("MATCH")(match_expression((Term(term.phrase, term.prefix),)))
+        )
+        return message.c.id.not_in(with_it)
     escaped = term.phrase.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     like = message.c.text.like(f"%{escaped}%", escape="\\")
     return sa.not_(like) if term.exclude else like

@@ -207,6 +207,17 @@ async def test_a_search_chooses(filled: Store, query: str, ids: str):
     assert "".join(row["id"] for row in rows) == ids
 
 
+@pytest.mark.parametrize(
+    ("query", "sessions"), [("alone", [2]), ("quetzal", [1, 3]), ("quetzal session:3", [3]), ("other quetzal", [])]
+)
+async def test_a_word_that_no_turn_answers_chooses_its_session(filled: Store, query: str, sessions: list[int]):
+    third = await filled.start_session()
+    for session in (third, 1):
+        await filled.append_message(session, "user", "quetzal")
+    lines = map(json.loads, (await text(filled, "jsonl", query)).splitlines())
+    assert [line["session"] for line in lines if line["type"] == "session"] == sessions
+
+
 async def test_lines_that_make_no_session_are_refused(store: Store):
     for lines in ([], [{"type": "turn"}], [{"type": "session"}, {"type": "turn", "turn": 1}]):
         with pytest.raises(UserError):

@@ -102,6 +102,16 @@ async def test_a_snippet_shows_what_matched(filled: Store):
     assert hit.snippet == ("東京", "タワー", "はどこですか")
 
 
+async def test_what_is_left_out_is_a_word_beside_script_without_spaces_too(store: Store):
+    session = await store.start_session()
+    said = ["東京大学 Nobel prize", "東京大学 no prize", "東京大学 Nó"]
+    for text in said:
+        await store.append_message(session, "user", text)
+    for typed in ("東京大 -no", "東京 -no"):
+        assert [hit.message for hit in (await store.search(parse(typed))).hits] == [1]
+    assert [hit.message for hit in (await store.search(parse("東京大 -no*"), order="best")).hits] == []
+
+
 @pytest.fixture
 async def overheard(filled: Store) -> Store:
     """Messages that no turn answers: one beside turn 1, one of a session without any."""

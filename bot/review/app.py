@@ -83,5 +83,5 @@ async def broken(request: Request, error: Exception) -> Response:
 
 
 def local_hosts(port: int) -> tuple[str, ...]:
-    """The Host headers of a page on this machine's loopback addresses."""
-    return tuple(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))
+    """The Host headers of a page on this machine's loopback addresses; browsers leave out the usual port."""
+    return tuple(name if port == 80 else f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))

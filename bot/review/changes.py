@@ -15,7 +15,7 @@ from .keys import key
 
 NOTE_LIMIT = 10_000
 NAME_LIMIT = 80
-BODY_LIMIT = 100_000  # bytes
+BODY_LIMIT = 200_000  # bytes: a character of a note is up to twelve in a form
 
 Form = dict[str, str]
 

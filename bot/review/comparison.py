@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from ..explain.branches import Comparison, compare
+from ..explain.same_model import difference
 from ..explain.tokens import groups
 from ..explain.turn import Turn
 from ..predict.step import Step
@@ -26,6 +27,8 @@ class SideBySide:
     left: list[Piece]
     right: list[Piece]
     same_model: bool
+    """The same file; its adapter may be another."""
+    same_adapter: bool
     divergences: dict[int, float]
     """Bits, by reply position, as long as both went the same way (the position where they part included)."""
 
@@ -45,6 +48,7 @@ def side_by_side(left: Turn, right: Turn) -> SideBySide:
         left=_pieces(comparison, left, of_left=True),
         right=_pieces(comparison, right, of_left=False),
         same_model=same_model,
+        same_adapter=difference(left, right.model) is None,
         divergences=divergences,
     )
 

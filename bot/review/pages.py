@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import json
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import cast
@@ -267,9 +268,10 @@ def _page_key(text: str | None) -> tuple[float, int] | None:
     """A page's key, as the link to it carries it."""
     score, _, id_ = (text or "").partition(",")
     try:
-        return float(score), int(id_)
+        after = float(score), int(id_)
     except ValueError:
         return None
+    return after if math.isfinite(after[0]) else None
 
 
 ROUTES = [

@@ -17,10 +17,10 @@ from .blocks import unpack_ids
 from .codec import decode
 from .columns import Damaged
 from .database import writer_engine
-from .faults import StoreError, plain_words
+from .faults import StoreError, plain_words, translate
 from .indexes import damaged_indexes
 from .lock import OwnerLock
-from .migrate import RESTORING, REVISIONS, migrate, sweep, version
+from .migrate import RESTORING, REVISIONS, migrate, refuse_newer, sweep, version
 from .models import unpack_pieces
 from .probing import parts, unreadable
 from .readonly import read_only
@@ -63,7 +63,11 @@ def backup(path: Path, target: Path) -> Path:
             partial.unlink(missing_ok=True)
             os.close(_private(partial))
             with closing(_read(path)) as source:
-                source.execute("VACUUM INTO ?", (str(partial),))
+                try:
+                    source.execute("VACUUM INTO ?", (str(partial),))
+                except sqlite3.DatabaseError as error:
+                    told = translate(error, path)
+                    raise (told if told is not None and told.reason == "damaged" else error) from None
             _verify(partial)
             _sync(partial)
             partial.rename(target)
@@ -100,6 +104,7 @@ def restore(path: Path, source: Path) -> Path | None:
         raise UserError(f"{source} is the log itself")
     with plain_words(source):
         _verify(source)
+    path = path.resolve()  # a link stays one
     lock = OwnerLock(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock.acquire()
@@ -273,8 +278,32 @@ class Mended:
 
 
 def mend(path: Path) -> Mended:
-    """Build every index anew from the tables; where that is not enough, copy what can be read into a new file. The
-    caller owns the log. Raises UserError if too little can be read."""
+    """Build every index anew from the tables; where that is not enough, copy what can be read into a new file.
+
+    Raises UserError if too little can be read, if a process owns the log, and for a file that is no log of ours.
+    """
+    _require_ours(path)
+    lock = OwnerLock(path)
+    lock.acquire()
+    try:
+        return _mended(path.resolve())
+    finally:
+        lock.release()
+
+
+def _require_ours(path: Path) -> None:
+    if not path.exists():
+        raise UserError(f"there is no log at {path}")
+    try:
+        found = version(path)
+    except sqlite3.DatabaseError:  # damaged where it says so: salvaging will tell
+        return
+    if found is None:
+        raise UserError(f"{path} is not a log")
+    refuse_newer(path, found)
+
+
+def _mended(path: Path) -> Mended:
     if _mended_in_place(path):
         return Mended()
     sweep(path)

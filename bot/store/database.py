@@ -112,7 +112,7 @@ class Database:
     """``write`` queues behind one connection, ``read`` runs beside it and sees whole transactions only."""
 
     def __init__(self, path: Path, *, writable: bool = True) -> None:
-        self.path = path
+        self.path = path.resolve()
         self._writer = writer_engine(path) if writable else None
         self._readers = reader_engine(path)
         self._file: tuple[int, int] | None = None

@@ -37,7 +37,8 @@ class OwnerLock:
 
     def __init__(self, database: Path) -> None:
         self.database = database
-        self.path = database.parent / f"{database.name}.lock"
+        real = database.resolve()  # one log has one owner, whatever it is called
+        self.path = real.with_name(f"{real.name}.lock")
         self._file: int | None = None
 
     def acquire(self) -> None:

@@ -31,7 +31,7 @@ def migrate(path: Path) -> Path | None:
         found = version(path)
         if found == HEAD:
             return None
-        _refuse_newer(path, found)
+        refuse_newer(path, found)
         saved = None if found is None else _save(path, found)
         _make_private(path)
         _upgrade(path)
@@ -57,7 +57,7 @@ def require_version(path: Path) -> None:
     _refuse_folder(path)
     with plain_words(path):
         found = version(path)
-    _refuse_newer(path, found)
+    refuse_newer(path, found)
     if found != HEAD:
         raise UserError(f"{path} is of an older version: start the bot once, it upgrades it")
 
@@ -67,7 +67,8 @@ def _refuse_folder(path: Path) -> None:
         raise UserError(f"{path} is a folder: name a database file")
 
 
-def _refuse_newer(path: Path, found: str | None) -> None:
+def refuse_newer(path: Path, found: str | None) -> None:
+    """Raise UserError for a schema this program does not know."""
     if found is not None and found not in REVISIONS:
         raise UserError(
             f"{path} was written by a newer Glasshead (schema {found}, this one knows {HEAD}): update Glasshead"

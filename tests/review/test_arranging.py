@@ -15,7 +15,7 @@ from glasshead.predict.sampling import Sampling
 from glasshead.predict.step import Candidate, Step
 from glasshead.review import figures
 from glasshead.review.almost import almost, link
-from glasshead.review.comparison import divergence
+from glasshead.review.comparison import divergence, side_by_side
 from glasshead.review.facets import Facet, chosen, toggled
 from glasshead.review.markup import parts
 from glasshead.review.transcript import transcript, window
@@ -184,6 +184,13 @@ class TestAlmost:
         (near,) = almost(self.turn(2, (2, 0.6), (0, 0.3)), "yes")
         assert (near.turn, near.step, near.word, near.said) == (7, 0, b" yes", b" no")
         assert (near.p, near.p_said) == (pytest.approx(0.3), 1.0)
+
+    def test_the_same_model_with_another_adapter_is_told(self) -> None:
+        turn = self.turn(2, (2, 0.6), (0, 0.3))
+        adapted = replace(turn, model=replace(turn.model, adapter_sha256="a" * 64, adapter_scale=1.0))
+        for other, same in ((turn, True), (adapted, False)):
+            sides = side_by_side(turn, other)
+            assert (sides.same_model, sides.same_adapter) == (True, same)
 
     @pytest.mark.parametrize(
         ("drawn", "likely", "word"),

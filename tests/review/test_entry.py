@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from glasshead.review.app import local_hosts
 
 from .conftest import Log, Site
 
@@ -40,6 +41,19 @@ def test_another_host_name_is_refused(host: str, site: Site) -> None:
 
 def test_localhost_is_a_host_name_of_ours(site: Site) -> None:
     assert site.ask("/", headers={"Host": f"localhost:{site.port}"}).status == 200
+
+
+def test_browsers_leave_out_the_usual_port() -> None:
+    assert "localhost" in local_hosts(80)
+
+
+def test_a_key_that_is_no_number_is_the_first_page(site: Site) -> None:
+    assert site.ask("/?before=inf,1").status == 200
+
+
+def test_a_note_of_as_many_emoji_as_it_holds_is_taken(site: Site, log: Log) -> None:
+    form = {"csrf": site.csrf, "text": "😀" * 10_000}
+    assert site.ask(f"/turn/{log.turns[-1]}/note", form).status == 303
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/static/style.css", "/static/palette.css", "/enter?token=x"])

@@ -354,3 +354,37 @@ async def test_of_a_damaged_log_what_can_be_read_is_erased_and_the_rest_once_it_
     assert sorted(filter(None, texts)) == ["indeed", "one more"]
     await store.close()
     assert b"question 1x" not in long.read_bytes()
+
+
+async def test_only_a_log_of_ours_is_mended(made: Path, tmp_path: Path):
+    missing, foreign, newer = (tmp_path / name for name in ("missing.db", "foreign.db", "newer.db"))
+    with sqlite3.connect(foreign) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    shutil.copy(made, newer)
+    with sqlite3.connect(newer) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    before = [path.read_bytes() for path in (foreign, newer)]
+    for path, words in (
+        (missing, "there is no log"),
+        (foreign, "not one of Glasshead's"),
+        (newer, "newer Glasshead"),
+    ):
+        with pytest.raises(UserError, match=words):
+            mend(path)
+    assert [path.read_bytes() for path in (foreign, newer)] == before
+    assert not [path for path in tmp_path.iterdir() if path.suffix == ".lock" and path.stem != "log.db"]
+
+
+async def test_a_backup_of_a_damaged_log_names_the_log(long: Path, tmp_path: Path):
+    spoil(long, "message", 0)
+    with pytest.raises(UserError, match=f"{long}: the database is damaged"):
+        backup(long, tmp_path / "copy.db")
+
+
+async def test_a_log_has_one_owner_by_whatever_name(made: Path, tmp_path: Path):
+    link = tmp_path / "link.db"
+    link.symlink_to(made)
+    store = await Store.open(made)
+    with pytest.raises(UserError, match="in use by process"):
+        await Store.open(link)
+    await store.close()

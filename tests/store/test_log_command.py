@@ -247,3 +247,27 @@ def test_a_moment_without_a_date_does_not_hide_the_rest(path: Path):
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE session SET created_us = 1000000000000000000 WHERE id = 1")
     assert "Plain" in log(path, "list")
+
+
+def test_a_check_upgrades_nothing(path: Path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE message_words")
+        connection.execute(
+            "CREATE VIRTUAL TABLE message_words USING fts5(text, content = 'message', content_rowid = 'id')"
+        )
+        connection.execute("INSERT INTO message_words (message_words) VALUES ('rebuild')")
+        connection.execute("UPDATE alembic_version SET version_num = '0005'")
+    assert "older version, and its search indexes were not checked" in log(path, "check")
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0005",)
+
+
+def test_numbers_beyond_all_bounds_are_refused_in_words(path: Path):
+    long = "9" * 5000
+    for arguments in (
+        ("search", f"channel:{long}"),
+        ("list", "--before", f"{long}:1"),
+        ("erase", "--person", long),
+    ):
+        assert len(log(path, *arguments, code=2)) < 200
+    assert log(path, "search", f"user:{long}", "--json").count("hits") == 1

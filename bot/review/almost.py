@@ -51,7 +51,7 @@ class Found:
     nears: list[Near]
     looked_at: int
     older: int | None
-    """Go on with turns below this one; None when all were looked at."""
+    """Go on with turns below this one, or messages where words are searched for; None when all were looked at."""
 
 
 def link(query: str) -> tuple[str, str] | None:
@@ -71,8 +71,11 @@ async def look(store: Store, word: str, query: str, before: int | None) -> Found
     started = time.monotonic()
     tokens: dict[int | None, frozenset[int]] = {}
     nears: list[Near] = []
-    looked_at = 0
-    while batch := await _turns(store, query, before):
+    seen: set[int] = set()
+    while True:
+        found, before = await _turns(store, query, before)
+        batch = [id_ for id_ in found if id_ not in seen]
+        seen.update(batch)
         raw = await store.database.read(lambda c, batch=batch: bulk(c, batch, traces=True))  # type: ignore[misc]
         for number in {row.vocabulary_id for row in raw.rows.values()} - tokens.keys():
             tokens[number] = await asyncio.to_thread(_spelt, wanted, await store.pieces(number))
@@ -80,11 +83,8 @@ async def look(store: Store, word: str, query: str, before: int | None) -> Found
         asked = {row.id: row.prompt for row in await store.turn_rows(may)}
         for number in may:
             nears += almost(await store.turn(number), wanted, asked.get(number, ""))
-        looked_at += len(batch)
-        before = batch[-1]
-        if len(nears) >= MOST or time.monotonic() - started > PATIENCE:
-            return Found(nears, looked_at, before)
-    return Found(nears, looked_at, None)
+        if before is None or len(nears) >= MOST or time.monotonic() - started > PATIENCE:
+            return Found(nears, len(seen), before)
 
 
 def _spelt(wanted: str, pieces: Sequence[bytes]) -> frozenset[int]:
@@ -133,19 +133,13 @@ def almost(turn: Turn, wanted: str, asked: str = "") -> list[Near]:
     return out
 
 
-async def _turns(store: Store, query: str, before: int | None) -> list[int]:
-    """Ids of the next turns to look at, newest first."""
+async def _turns(store: Store, query: str, before: int | None) -> tuple[list[int], int | None]:
+    """Ids of the next turns to look at, newest first, and where to go on; None at the end."""
     wanted = parse(query)
     if not wanted.terms:
-        return await store.database.read(lambda c: newest_turns(c, wanted, _BATCH, before))
-    found: list[int] = []
-    key: tuple[float, int] | None = None
-    while len(found) < _BATCH:
-        page = await store.search(wanted, limit=_BATCH, after=key)
-        for hit in page.hits:
-            if hit.turn is not None and (before is None or hit.turn < before) and hit.turn not in found:
-                found.append(hit.turn)
-        key = page.next
-        if key is None:
-            break
-    return sorted(found, reverse=True)
+        turns = await store.database.read(lambda c: newest_turns(c, wanted, _BATCH, before))
+        return turns, turns[-1] if len(turns) == _BATCH else None
+    # By message: a turn may be newer than others that answer what was said later.
+    page = await store.search(wanted, limit=_BATCH, after=None if before is None else (0.0, before))
+    found = dict.fromkeys(hit.turn for hit in page.hits if hit.turn is not None)
+    return sorted(found, reverse=True), None if page.next is None else page.next[1]

@@ -1,10 +1,11 @@
 """What a search finds."""
 
 import pytest
+from glasshead.review import almost
 from glasshead.store import Store, marks
 from glasshead.store.search_syntax import parse
 
-from .making import ask
+from .making import MODEL, SAMPLING, ask, prompt, steps
 
 
 @pytest.fixture
@@ -110,6 +111,23 @@ async def test_what_is_left_out_is_a_word_beside_script_without_spaces_too(store
     for typed in ("東京大 -no", "東京 -no"):
         assert [hit.message for hit in (await store.search(parse(typed))).hits] == [1]
     assert [hit.message for hit in (await store.search(parse("東京大 -no*"), order="best")).hits] == []
+
+
+async def test_where_a_word_was_almost_said_every_turn_found_is_looked_at(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    session = await store.start_session()
+    asked, *_ = await ask(store, session, "a word", "one", n=1)
+    for _ in range(3):
+        await ask(store, session, "a word", "more", n=1)
+    again = await store.open_turn(
+        session=session, prompt_message=asked, prompt=prompt("a word", asked), model=MODEL, sampling=SAMPLING,
+        seed=1, k=10,
+    )  # fmt: skip
+    await store.finish_turn(again, steps=steps(1), schedule=(), reply="other", finish="end", status="ok")
+    monkeypatch.setattr(almost, "_BATCH", 1)
+    found = await almost.look(store, "yes", "word", None)
+    assert (found.looked_at, found.older) == (4, None)
 
 
 @pytest.fixture

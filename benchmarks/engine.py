@@ -125,7 +125,7 @@ def measure(
     curve: dict[str, dict[int, float]] = {"glasshead": {}, "bare": {}, "server": {}}
 
     say("one reply")
-    one = speed(peers, ["glasshead", *BARE, "llama", "server"], 1, 96, rounds)
+    one = speed(peers, ["glasshead", "glasshead, logged", *BARE, "llama", "server"], 1, 96, rounds)
     mid = {name: statistics.median(values) for name, values in one.items()}
     rows.append(
         row(
@@ -138,7 +138,16 @@ def measure(
     )
     rows.append(
         row(
-            "the same against llama-cpp-python's Llama with logprobs",
+            "the same through the chat, streamed as text and logged to SQLite",
+            ratios(one["glasshead, logged"], one["bare"]),
+            at_least(0.95),
+            f"{mid['glasshead, logged']:.0f} and {mid['bare']:.0f} tok/s",
+            "and so does keeping it",
+        )
+    )
+    rows.append(
+        row(
+            "one reply, against llama-cpp-python's Llama with logprobs",
             ratios(one["glasshead"], one["llama"]),
             at_least(4),
             f"{mid['llama']:.0f} tok/s",

@@ -7,6 +7,7 @@ names a workload: ``together`` (n replies at once), ``channels`` (conversations 
 
 import asyncio
 import json
+import math
 import random
 import resource
 import sys
@@ -293,8 +294,50 @@ class Server(Streaming):
         return ids, times, computed
 
 
+class Logged:
+    """The whole bot but its front end: replies are rendered, streamed as text, and in a log when they end."""
+
+    def __init__(self, model: Path) -> None:
+        self.model = model
+
+    async def together(self, n: int, tokens: int, prompt: int) -> dict[str, Any]:
+        """Tokens a second from the first text of any reply until the last is in the log."""
+        from glasshead.chat.events import Done, Text
+        from glasshead.chat.request import ReplyRequest
+        from glasshead.config import EngineSection, ModelSection, Settings, StoreSection
+        from glasshead.predict.sampling import Sampling
+        from glasshead.wiring import open_chat
+
+        async def reply(number: int) -> tuple[float, float, int]:
+            session = await chat.store.start_session()
+            text = "Tell me a long story with a dragon. " * (prompt // 8)
+            message = await chat.store.append_message(session, "user", f"{text}({number})")
+            first = 0.0
+            async for event in chat.reply(ReplyRequest(session, message, sampling=sampling, seed=number)):
+                if isinstance(event, Text) and not first:
+                    first = time.perf_counter()
+                if isinstance(event, Done):
+                    ended, made = time.perf_counter(), event.n_tokens
+            return first, ended, made
+
+        with tempfile.TemporaryDirectory() as folder:
+            settings = Settings(
+                model=ModelSection(name=str(self.model), context=2560),
+                engine=EngineSection(kv_folder=Path(folder) / "kv", threads=2),
+                store=StoreSection(path=Path(folder) / "log.db"),
+            )
+            async with open_chat(settings) as chat:
+                ends = chat.speaker.vocabulary.ends
+                sampling = Sampling(max_tokens=tokens, logit_bias=tuple((end, -math.inf) for end in ends))
+                await reply(n)  # the first of a program pays for what is loaded lazily
+                replies = await asyncio.gather(*(reply(number) for number in range(n)))
+        took = max(end for _, end, _ in replies) - min(first for first, _, _ in replies)
+        return {"tok_s": sum(made - 1 for _, _, made in replies) / took}
+
+
 SYSTEMS = {
     "glasshead": Glasshead,
+    "glasshead, logged": Logged,
     "bare": Bare,
     "bare, unified": lambda model: Bare(model, unified=True),
     "bare, no flash": lambda model: Bare(model, flash=False),

@@ -14,6 +14,7 @@ from .filters import newest_turns
 from .rows import readable
 from .search_syntax import Query, Term
 from .small_index import snippets
+from .storable import beginning
 from .tables import message, model, turn
 from .words import WORDS, index_of, match_expression, messages_found
 
@@ -83,7 +84,7 @@ _SAID = (
     # Turns by what was replied in them, or what they were to answer.
     sa.select(
         message.c.id, turn.c.id.label("turn_id"), turn.c.session_id, message.c.role, message.c.author,
-        sa.func.substr(message.c.text, 1, 160).label("text"), turn.c.created_us, turn.c.status,
+        beginning(message.c.text, 160).label("text"), turn.c.created_us, turn.c.status,
         turn.c.perplexity, turn.c.n_out, model.c.name,
     )
     .select_from(turn)

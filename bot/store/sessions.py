@@ -14,6 +14,7 @@ from .clock import now_us
 from .prepared import inserted, run
 from .records import MessageRow, SessionRow
 from .rows import forgiving, is_damage, light, readable
+from .storable import beginning
 from .tables import message, person, session
 
 # Statements of the path of every reply, built once: building one costs as much as running it.
@@ -208,7 +209,7 @@ def _message_row(row: Any) -> MessageRow:
 
 
 def _sessions(*, with_preview: bool = True) -> sa.Select[Any]:
-    first = sa.select(sa.func.substr(message.c.text, 1, PREVIEW)).where(
+    first = sa.select(beginning(message.c.text, PREVIEW)).where(
         message.c.session_id == session.c.id, message.c.role == "user"
     )
     preview: Any = first.order_by(message.c.id).limit(1).scalar_subquery() if with_preview else sa.literal("")

@@ -1,6 +1,9 @@
-"""Text that can be stored."""
+"""Text that can be stored, and how it begins."""
 
 import re
+from typing import Any
+
+import sqlalchemy as sa
 
 _LONE = re.compile("[\ud800-\udfff]")
 
@@ -8,3 +11,22 @@ _LONE = re.compile("[\ud800-\udfff]")
 def storable(text: str) -> str:
     """Lone surrogates, which UTF-8 cannot hold, become U+FFFD."""
     return text if text.isascii() else _LONE.sub("\ufffd", text)
+
+
+class _Beginning(sa.TypeDecorator[str]):
+    impl = sa.LargeBinary
+    cache_ok = True
+
+    def __init__(self, characters: int) -> None:
+        super().__init__()
+        self.characters = characters
+
+    def process_result_value(self, value: bytes | None, dialect: sa.Dialect) -> str:
+        return (value or b"").decode(errors="replace")[
+            : self.characters
+        ]  # of no bytes, SQLite's function gives NULL
+
+
+def beginning(text: sa.ColumnElement[str], characters: int) -> sa.ColumnElement[Any]:
+    """The first characters of a stored text. It is cut as bytes: SQLite's own function stops at a NUL."""
+    return sa.func.substr(sa.cast(text, sa.LargeBinary), 1, 4 * characters, type_=_Beginning(characters))

@@ -224,6 +224,14 @@ def test_a_list_that_grows_keeps_what_the_reader_is_at(tab: Tab, log: Log) -> No
     assert tab.alarms == []
 
 
+def test_enter_opens_no_reply_but_the_one_in_the_highlighted_row(tab: Tab, log: Log) -> None:
+    page = tab.go(f"/session/{log.first}")
+    for _ in range(page.locator(".row").count()):
+        page.keyboard.press("j")
+        inside = "document.activeElement.closest('.row') === document.querySelector('.row.at')"
+        assert page.evaluate(inside)
+
+
 def test_a_session_is_read_again_for_its_own_replies_only(site: Site, log: Log) -> None:
     states = [json.loads(site.ask(f"/pulse?session={session}").text)["latest"] for session in (1, 2)]
     assert len(set(states)) == 2 and states[log.hostile - 1].startswith(f"{log.turns[4]} ok ")

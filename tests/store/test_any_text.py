@@ -46,7 +46,10 @@ async def log_everywhere(store: Store, text: str) -> None:
     assert (recorded.reply, recorded.reasoning, recorded.error) == (held(text),) * 3
     through_json = json.loads(json.dumps(text))  # it joins the halves of a pair
     assert recorded.sampling.stop == ((through_json,) if text else ())
-    assert (await store.session(session)).title == held(text)
+    shown = await store.session(session)
+    assert (shown.title, shown.preview) == (held(text), held(text))
+    newest = (await store.search(parse("status:error"), limit=1)).hits[0]
+    assert "".join(newest.snippet) == held(text)
     assert (await store.settings("server", 1))["preference"] == {"words": through_json}
     assert (await store.marks(session))[turn].notes[0].author == held(text)
     assert [part.text for part in await store.conversation(message)] == [held(text)] * 2

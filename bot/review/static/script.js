@@ -33,7 +33,9 @@ function move(by) {
   at = Math.max(0, Math.min(rows.length - 1, at + by));
   rows[at].classList.add("at");
   rows[at].scrollIntoView({ block: "nearest" });
-  $("a.main", rows[at])?.focus({ preventScroll: true });
+  const there = $("a.main", rows[at]) ?? rows[at];  // Enter opens what the row is of, or nothing
+  if (there === rows[at]) there.tabIndex = -1;
+  there.focus({ preventScroll: true });
 }
 
 // A reply: one token at a time.

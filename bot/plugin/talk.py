@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import logging
 from dataclasses import replace
+from weakref import WeakValueDictionary
 
 import discord
 from discord.ext import commands
@@ -44,6 +45,9 @@ class Talk(ServiceCog, name="Glasshead"):
         self._gone = Once()
         """Messages that were deleted lately."""
         self._hearing = Hearing(bot, service)
+        self._answering: dict[int, Running] = {}
+        """By the message that is answered."""
+        self._edits: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def us(self) -> discord.ClientUser:
@@ -116,10 +120,10 @@ class Talk(ServiceCog, name="Glasshead"):
 
     async def _edited(self, message: discord.Message, *, told: bool = True) -> None:
         """A reply to how it read before is not written any more, unless something of it was said already."""
-        if not await self.history.edited(message, told=told):
-            return
-        for running in list(self.service.running):
-            if running.asked == message.id and not running.said:
+        async with self._edits.setdefault(message.id, asyncio.Lock()):  # one after the other, as they came
+            changed = await self.history.edited(message, told=told)
+            running = self._answering.get(message.id)
+            if changed and running is not None and (running.edited is not None or not running.said):
                 running.edited = message
                 await running.stop()
 
@@ -193,9 +197,13 @@ class Talk(ServiceCog, name="Glasshead"):
                         begun = await self._begin(asked, reason, again=asked is not message)
                     asked = None
                     if begun is not None:
+                        self._answering[message.id] = begun[0]
                         await self._show(message, surface, *begun)
+                        if begun[0].edited is not None:
+                            await self.service.changed()  # edited once more, perhaps
                         asked = begun[0].edited
         finally:
+            self._answering.pop(message.id, None)
             if begun is None and surface.messages:
                 gone = self.service.closing or message.id in self._gone
                 await self._let_go(surface, STOPPED if waiting.stopped.is_set() and not gone else "")

@@ -154,20 +154,26 @@ async def test_what_is_deleted_while_it_waits_leaves_nothing(double: Double, sta
         assert len(double.said()) == (1 if in_line else 0)
 
 
-async def test_a_question_edited_in_the_queue_is_answered_as_it_reads_now(double: Double, started: Any) -> None:
+@pytest.mark.parametrize("drafts", [[], ["Two", "Two!"]])
+async def test_a_question_edited_in_the_queue_is_answered_as_it_reads_now(
+    double: Double, started: Any, drafts: list[str]
+) -> None:
     alice = double.person("alice")
     async with started() as bot:
         Gate(bot, [2])
         asked = await alice.mention_bot(double.general, "One?")
         waiting = await shows(double, asked, "-# 2nd in the queue")
-        await alice.edit(asked, f"{double.bot_mention} Two?")
+        for text in (*drafts, "Two?"):
+            await alice.edit(asked, f"{double.bot_mention} {text}")
         assert await double.reply_to(asked, finished, timeout=40) is waiting
-        assert [heard[-1] for heard in bot.service.chat.heard] == [("user", "One?"), ("user", "Two?")]
+        heard = bot.service.chat.heard
+        assert [each[1:] for each in (heard[0], heard[-1])] == [[("user", "One?")], [("user", "Two?")]]
         assert waiting.content.startswith(SAID) and double.said() == [waiting]
         assert labels(waiting) == ["Explain", "Retry", "👍", "👎"], "what was not said is no version"
         await alice.edit(asked, f"{double.bot_mention} Three?")
         await double.reply_to(await alice.say(double.general, "Go on.", reply_to=waiting), finished, timeout=40)
-        assert len(bot.service.chat.heard) == 3, "what was answered is not answered anew"
+        read = [text for _, text in heard[-1][1:]]
+        assert read == ["Three?", SAID, "Go on."], "what was answered is not answered anew"
 
 
 async def test_who_waits_when_the_bot_ends_is_answered_when_it_is_back(double: Double, started: Any) -> None:

@@ -19,11 +19,13 @@ class Glyph:
     """What a reader can point at: one token, or the few that make one character.
 
     ``classes`` place it on every layer at once, as palette.py colours them; the page says which layer is shown.
+    ``revealed`` is its text with whitespace and control bytes visible.
     """
 
     first: int
     last: int
     text: str
+    revealed: str
     classes: str
     overruled: bool
     marker: bool
@@ -46,9 +48,10 @@ def glyphs(explanation: Explanation) -> list[Glyph]:
         parts = explanation.tokens[group.first : group.last + 1]
         marker = parts[-1].is_end or not group.bytes
         text = shown(group, marker=marker)
+        revealed = visible(group.bytes).replace("⏎", "⏎\n")
         classes = " ".join(_classes(layer, parts) for layer in LAYERS)
         over = any(part.index in overruled for part in parts)
-        out.append(Glyph(group.first, group.last, text, classes, over, marker))
+        out.append(Glyph(group.first, group.last, text, revealed, classes, over, marker))
     return out
 
 

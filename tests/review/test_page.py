@@ -63,6 +63,22 @@ def test_tokens_are_walked_through_by_keys(tab: Tab, log: Log) -> None:
     assert tab.alarms == []
 
 
+def test_whitespace_is_shown_on_demand(tab: Tab, log: Log) -> None:
+    page = tab.go(f"/turn/{log.turns[0]}?step=1")
+    tokens = page.locator(".reply .tokens")
+    before = tokens.text_content() or ""
+    switch = page.get_by_title("Show whitespace (s)")
+    switch.click()
+    expect(switch).to_have_attribute("aria-pressed", "true")
+    shown = tokens.text_content() or ""
+    assert shown.count("·") == before.count("·") + before.count(" ") > 0 and " " not in shown
+    page.keyboard.press("s")
+    expect(switch).to_have_attribute("aria-pressed", "false")
+    assert tokens.text_content() == before
+    expect(page.locator("#step .walk")).to_contain_text("1 /")
+    assert tab.alarms == []
+
+
 def test_a_step_shows_what_else_it_might_have_been(tab: Tab, log: Log) -> None:
     page = tab.go(f"/turn/{log.turns[0]}?step=2&layer=entropy")
     rows = page.locator("#step .candidates tbody tr")

@@ -89,6 +89,21 @@ function setLayer(layer) {
   say(`Layer: ${layer}`);
 }
 
+// Whitespace and control bytes of the reply, visible or as they are.
+const plain = new WeakMap();
+let reveal = false;
+function write() {
+  for (const glyph of $$("[data-revealed]", scope)) {
+    if (!plain.has(glyph)) plain.set(glyph, glyph.textContent);
+    glyph.textContent = reveal ? glyph.dataset.revealed : plain.get(glyph);
+  }
+  $("#reveal")?.setAttribute("aria-pressed", String(reveal));
+}
+function toggleReveal() {
+  reveal = !reveal;
+  write();
+}
+
 function nextUnsure() {
   const places = scope.dataset.unsure.split(" ").filter(Boolean).map(Number);
   if (places.length) show(places[(places.indexOf(current) + 1) % places.length]);
@@ -105,6 +120,7 @@ if (scope) {
     }
   });
   document.addEventListener("click", (event) => {
+    if (event.target.closest?.("#reveal")) toggleReveal();
     const link = event.target.closest?.("[data-jump], [data-set-layer], .t[data-first]");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
@@ -133,7 +149,7 @@ document.addEventListener("keydown", (event) => {
   if ($("#help").open) return;
   const step = {
     ArrowRight: () => show(current + 1), ArrowLeft: () => show(current - 1),
-    Home: () => show(0), End: () => show(Infinity), u: nextUnsure,
+    Home: () => show(0), End: () => show(Infinity), u: nextUnsure, s: toggleReveal,
     l: () => {
       const layers = $$("[data-set-layer]").map((link) => link.dataset.setLayer);
       setLayer(layers[(layers.indexOf(scope.dataset.layer) + 1) % layers.length]);

@@ -1,6 +1,7 @@
 """An explanation as text: for a pipe, for `/explain` in a chat, and as parts of the full screen."""
 
 import textwrap
+from collections.abc import Sequence
 
 from .ending import stop_string
 from .explanation import Explanation
@@ -208,12 +209,12 @@ def step_lines(explanation: Explanation, index: int, columns: int = 80) -> list[
         [],
         *candidate_lines(step, columns),
         [],
-        *stage_lines(explanation, step),
+        *stage_lines(explanation, step, columns),
         *([("", part)] for part in (textwrap.wrap(BLURRED, columns) if step.is_blurred else ())),
         *draw_lines(step, columns),
     ]
     note = greedy_note(explanation, step)
-    return [*lines, [("bold", note)]] if note else lines
+    return [*lines, *([("bold", part)] for part in textwrap.wrap(note or "", columns))]
 
 
 def _numbers(step: StepView, columns: int) -> list[str]:
@@ -261,19 +262,29 @@ def _candidate_line(step: StepView, candidate: Candidate, place: int, name_width
     return [(style, (text + note).rstrip())]
 
 
-def stage_lines(explanation: Explanation, step: StepView) -> list[Line]:
-    """What each stage left, in the order they ran."""
+def stage_lines(explanation: Explanation, step: StepView, columns: int) -> list[Line]:
+    """What each stage left, in the order they ran; of what it removed, as many names as there is room for."""
     if not step.stages:
-        return [[("", "sampling changed nothing: the token was drawn from the prediction itself")]]
+        said = "sampling changed nothing: the token was drawn from the prediction itself"
+        return [[("", part)] for part in textwrap.wrap(said, columns)]
     names = {candidate.id: candidate.bytes for candidate in step.candidates}
     lines: list[Line] = [[("bold", f"sampling, from {explanation.turn.model.n_vocab:,} tokens")]]
     for stage in step.stages:
-        gone = ", ".join(quoted(names[token], 8) for token in stage.removed_listed[:3])
-        more = f" {ELLIPSIS}" if len(stage.removed_listed) > 3 else ""
         what = f"removed {stage.removed:,}" if stage.removed else "removed none"
-        listed = f": {gone}{more}" if gone else ""
-        lines.append([("", f"  {stage.name:<12} {stage.survivors:>7,} left · {what}{listed}")])
+        text = f"  {stage.name:<12} {stage.survivors:>7,} left · {what}"
+        gone = [quoted(names[token], 8) for token in stage.removed_listed]
+        lines.append([("", text + _listed(gone, columns - width(text)))])
     return lines
+
+
+def _listed(names: Sequence[str], room: int) -> str:
+    """The first of the names, three at most, that fit; "" if none does."""
+    for count in range(min(3, len(names)), 0, -1):
+        more = f" {ELLIPSIS}" if len(names) > count else ""
+        text = f": {', '.join(names[:count])}{more}"
+        if width(text) <= room:
+            return text
+    return ""
 
 
 def stages_said(explanation: Explanation, step: StepView) -> str:
@@ -295,8 +306,9 @@ def draw_lines(step: StepView, columns: int) -> list[Line]:
         cells[low:high] = [fill] * (high - low)
     at = min(room - 1, int(step.u * room))
     start, end = step.interval
+    said = f"the draw u(seed, {step.draw_index}) = {step.u:.6f} fell in [{start:.6f}, {end:.6f})"
     return [
-        [("", f"the draw u(seed, {step.draw_index}) = {step.u:.6f} fell in [{start:.6f}, {end:.6f})")],
+        *([("", part)] for part in textwrap.wrap(said, columns)),
         [("", "  " + "".join(cells))],
         [("", "  " + " " * at + "▲")],
     ]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from glasshead.explain.explanation import explain
 from glasshead.explain.json import explanation_json
+from glasshead.explain.lines import plain, width
 from glasshead.explain.text import BLURRED, full, headline, step_lines
 from glasshead.explain.turn import Trace, Turn
 from glasshead.predict.sampler import sample
@@ -194,6 +195,16 @@ def test_an_erased_part_of_the_prompt_says_so(turn: Turn) -> None:
     prompt = replace(turn.prompt, ids=ids)
     said = full(explain(replace(turn, prompt=prompt, prompt_pieces=pieces, verifiable=False)))
     assert "(erased)" in said and "Name a colour" not in said.replace("│", "")
+
+
+@pytest.mark.parametrize("columns", [56, 80])
+def test_a_step_keeps_to_its_columns(turn: Turn, columns: int) -> None:
+    explanation = explain(turn)
+    for index in range(len(turn.trace.steps)):
+        for line in step_lines(explanation, index, columns)[2:]:  # not its name and bytes
+            assert width("".join(text for _, text in line)) <= columns
+    removed = [line for line in plain(step_lines(explanation, 0, 80)).splitlines() if "removed" in line]
+    assert any(": “" in line for line in removed)
 
 
 def test_where_penalties_looked_back_on_what_was_erased_nothing_is_made_up(turn: Turn) -> None:

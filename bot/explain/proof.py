@@ -50,6 +50,15 @@ def require(turn: Turn, model: ModelIdentity | None = None) -> None:
         raise CannotVerify(f"{name}: {other}")
 
 
+def unprovable(turn: Turn) -> str:
+    """Why the turn cannot be replayed, whichever model is here; "" where it can."""
+    try:
+        require(turn)
+    except CannotVerify as error:
+        return str(error)
+    return ""
+
+
 def prove(
     turn: Turn,
     model: Model,

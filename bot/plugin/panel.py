@@ -8,6 +8,7 @@ import discord
 
 from ..explain.explanation import Explanation
 from ..explain.lines import plain
+from ..explain.proof import unprovable
 from ..explain.scale import LAYERS, Layer
 from ..explain.text import absence, percent, quoted, stages_said, step_lines, whole
 from ..explain.visible import visible
@@ -149,7 +150,12 @@ def _rows(explanation: Explanation, place: Place) -> list[discord.ui.ActionRow[A
     """At most five."""
     count = len(explanation.tokens)
     moving = [_stepping(place, count), _jump(explanation, place), _layers(place)] if count else []
-    asking = _row(place, ASKING, disabled=() if count else ("loss", "prove", "whatif"))
+    vain: dict[Verb, object] = {
+        "loss": explanation.turn.lack or not count,
+        "prove": unprovable(explanation.turn),
+        "whatif": explanation.turn.lack or not count,
+    }
+    asking = _row(place, ASKING, disabled=tuple(verb for verb, why in vain.items() if why))
     nowhere: tuple[Verb, ...] = () if explanation.whole.overruled else ("overruled",)
     given = GIVING | THINKING if explanation.turn.reasoning else GIVING
     return [*moving, asking, _row(place, given, disabled=nowhere if count else ("overruled", "numbers"))]
@@ -220,6 +226,8 @@ def heading(explanation: Explanation, place: Place, note: str) -> str:
         lines.append("-# Interrupted: this is what was written.")
     if turn.trace.fault:
         lines.append(f"-# The record is damaged: {turn.trace.fault}")
+    elif not turn.verifiable:
+        lines.append("-# Part of what went in was erased: this turn can be read, not replayed.")
     if note:
         lines.append(note)
     return "\n".join(lines)

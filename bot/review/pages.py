@@ -19,11 +19,10 @@ from ..explain.explanation import Explanation, explain
 from ..explain.json import explanation_json
 from ..explain.page import Extras
 from ..explain.page import page as whole_page
-from ..explain.proof import require
+from ..explain.proof import unprovable
 from ..explain.scale import LAYERS
 from ..explain.text import absence, outcome
 from ..explain.tree import tree
-from ..explain.turn import Turn
 from ..explain.visible import visible
 from ..store import Store
 from ..store.marks import Marks
@@ -146,17 +145,8 @@ async def reply(request: Request) -> Response:
         step=await _step(request, explanation, index),
         ending=outcome(explanation),
         absence=absence(explanation),
-        unprovable=_unprovable(turn),
+        unprovable=unprovable(turn),
     )
-
-
-def _unprovable(turn: Turn) -> str:
-    """Why the turn cannot be replayed, whichever model is here; "" where it can."""
-    try:
-        require(turn)
-    except UserError as error:
-        return str(error)
-    return ""
 
 
 async def step(request: Request) -> Response:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import discord
 import pytest
 from glasshead.chat import Chat, Endings, Other, Speaker
 from glasshead.chat.one_token import one_token
@@ -21,7 +22,7 @@ from glasshead.plugin.attachments import MOST_BYTES, Offered, decoded, mentioned
 from glasshead.plugin.bounds import bounded
 from glasshead.plugin.display import spoiler
 from glasshead.plugin.fitting import packed
-from glasshead.plugin.panel import TEMPLATE, Place, Verb, moved
+from glasshead.plugin.panel import ASKING, TEMPLATE, Panel, Place, PlainPanel, Verb, moved
 from glasshead.plugin.preferences import EVERYWHERE, SCOPE, ChannelPreferences, Preferences
 from glasshead.plugin.presence import standing
 from glasshead.plugin.presenter import Room, final_texts
@@ -30,6 +31,7 @@ from glasshead.plugin.rereading import Said, unchanged
 from glasshead.predict.engine import ModelIdentity
 from glasshead.predict.prompt import Prompt, Span
 from glasshead.predict.sampling import Sampling
+from glasshead.predict.schedule import Run
 from glasshead.predict.step import Candidate, Step
 from glasshead.store import Store
 from glasshead.wiring import endings
@@ -210,6 +212,19 @@ def explained(*ranks: int) -> Explanation:
         created_us=0, app_version="", prompt_message=1,
     )  # fmt: skip
     return explain(turn)
+
+
+async def test_what_cannot_be_proven_or_scored_is_not_offered() -> None:
+    recorded = replace(explained(1).turn, schedule=(Run("one", 1),))
+    pending = replace(recorded, status="pending", finish=None)
+    erased = replace(recorded, verifiable=False)
+    place = Place(3, 0, "probability", 7)
+    for turn, off in ((recorded, set()), (pending, {"Prove it"}), (erased, {"Prove it", "Loss", "What if…"})):
+        for panel in (Panel, PlainPanel):
+            shown = panel(explain(turn), place, picture=False)
+            buttons = [item for item in shown.walk_children() if isinstance(item, discord.ui.Button)]
+            assert {b.label for b in buttons if b.label in ASKING.values() and b.disabled} == off
+    assert "can be read, not replayed" in PlainPanel(explain(erased), place, picture=False).text
 
 
 async def test_a_step_without_other_candidates_can_be_typed_over_all_the_same() -> None:

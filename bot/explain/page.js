@@ -1,4 +1,3 @@
-"use strict";
 (() => {
   const $ = (id) => document.getElementById(id);
   const data = JSON.parse($("data").textContent), view = data.view;
@@ -31,11 +30,9 @@
   const bits = (nats) => nats / Math.LN2;
   const p = (logprob) => (logprob === null ? 0 : Math.exp(logprob));
   const thousands = (count) => String(count).replace(/\B(?=(\d{3})+$)/g, ",");
-  let lacking = null;
-  /** The text with the bytes of what no font here has a glyph for. */
-  const legible = (text) => (lacking ? text.replace(lacking, escaped) : text);
-  const escaped = (char) => [...new TextEncoder().encode(char)].map((byte) => "\\x" + byte.toString(16)).join("");
-  const name = (id) => (id in view.names ? legible(view.names[id]) : "token " + id);
+  let lacking = false;
+  const readable = (text) => (lacking ? legible(text) : text);
+  const name = (id) => (id in view.names ? readable(view.names[id]) : "token " + id);
   /** In quotes; what is read from the right is kept apart, so that it does not draw in the number after it. */
   const quoted = (text) => "“" + (/[\u0590-\u08ff\ufb1d-\ufefc]/.test(text) ? `\u2068${text}\u2069` : text) + "”";
 
@@ -71,7 +68,7 @@
   }
   function write() {
     if (!plainTexts.length) plainTexts.push(...[...tiles].map((tile) => tile.textContent));
-    [...tiles].forEach((tile, number) => { tile.textContent = legible(reveal ? view.groups[number][2] : plainTexts[number]); });
+    [...tiles].forEach((tile, number) => { tile.textContent = readable(reveal ? view.groups[number][2] : plainTexts[number]); });
     $("reveal").ariaPressed = String(reveal);
   }
 
@@ -94,7 +91,7 @@
     const step = stepAt(index);
     const number = (label, value) => make("div", {}, make("span", { textContent: label }), make("div", { textContent: value }));
     const [first, last] = view.groups[tileOf[index]];
-    const part = last > first ? `part ${index - first + 1} of ${last - first + 1} of ${quoted(legible(view.groups[tileOf[index]][2]))}` : "";
+    const part = last > first ? `part ${index - first + 1} of ${last - first + 1} of ${quoted(readable(view.groups[tileOf[index]][2]))}` : "";
     const worst = index === data.whole.least_certain[0] ? "the least certain" : "";
     const end = index === data.end_of_turn ? "end of turn" : view.unshown !== null && index >= view.unshown ? "of the stop string, not shown" : "";
     const turn = (to, sign, label) => {
@@ -219,23 +216,12 @@
   if (!data.whole.overruled.length) $("overruled").remove();
   if (!view.tree.length) $("branches").remove();
   if (!count) for (const id of ["least", "view", "legend", "loss", "proof", "step", "keys"]) $(id).remove();
-  /** Characters that no font here has a glyph for look like one that has none anywhere: they are shown as bytes. */
+  /** When the rest can be used: what no font here has is shown as bytes. */
   function findLacking() {
-    const pen = make("canvas", { width: 48, height: 48 }).getContext("2d", { willReadFrequently: true });
-    pen.font = "24px " + getComputedStyle(document.body).fontFamily;
-    const look = (char) => {
-      pen.clearRect(0, 0, 48, 48);
-      pen.fillText(char, 8, 34);
-      return pen.getImageData(0, 0, 48, 48).data.join();
-    };
-    /** Compared with a character that no font has; a combining mark is looked at on a letter. */
-    const isBox = (char, before) => pen.measureText(before + char).width === pen.measureText(before + "\u{FFFFE}").width
-      && look(before + char) === look(before + "\u{FFFFE}");
     const texts = [...view.groups.map((group) => group[2]), ...Object.values(view.names), ...view.prompt.flatMap((part) => part[2].map((piece) => piece[0]))];
-    const chars = [...new Set(texts.join("").match(/[^\u0000-\u02ff\p{C}\p{Z}]|[\u{1f000}-\u{1faff}]/gu))];
-    const none = chars.filter((char) => isBox(char, /\p{M}/u.test(char) ? "a" : ""));
-    if (!none.length) return;
-    lacking = new RegExp(none.join("|"), "gu");
+    const all = texts.join("");
+    if (legible(all) === all) return;
+    lacking = true;
     write();
     least();
     open(current);
@@ -248,7 +234,7 @@
       const head = [make("b", { textContent: branch.title + (here ? " (this one)" : "") }),
         ...[branch.said, branch.met].filter(Boolean).map((text) => make("span", { textContent: text })), make("q", { textContent: branch.next, dir: "auto" })];
       const side = (number, at) => make("p", { dir: "auto" }, make("small", { textContent: "turn " + number }), " ",
-        ...branch.parts.map((part) => make(part[0] ? "span" : "mark", { textContent: legible(part[at]) })));
+        ...branch.parts.map((part) => make(part[0] ? "span" : "mark", { textContent: readable(part[at]) })));
       const item = here ? make("div", { className: "here" }, ...head)
         : make("details", {}, make("summary", {}, ...head), make("span", { textContent: branch.facts }), side(data.turn, 1), side(branch.turn, 2));
       item.style.marginLeft = 24 * branch.depth + "px";
@@ -258,7 +244,7 @@
     if (view.dropped) $("prompt").append(make("p", { className: "warning", textContent: view.dropped }));
     for (const [title, kind, pieces] of view.prompt) {
       $("prompt").append(make("h3", { textContent: title }), make("p", { className: kind, dir: "auto" },
-        ...pieces.map(([text, title, shade]) => make("span", { textContent: legible(text), className: shade === null ? "" : "t" + shade, title }))));
+        ...pieces.map(([text, title, shade]) => make("span", { textContent: readable(text), className: shade === null ? "" : "t" + shade, title }))));
     }
     if (count) for (const id of ["loss", "proof"]) $(id).append(make("pre", { textContent: view[id] }));
     for (const [label, value] of view.identity) $("identity").append(make("dt", { textContent: label }), make("dd", { textContent: value }));

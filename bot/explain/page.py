@@ -62,7 +62,7 @@ _NONE = Extras()
 def page(explanation: Explanation, step: int | None = None, extras: Extras = _NONE) -> str:
     """The page, with ``step`` open; without one, the least certain."""
     turn = explanation.turn
-    style, script = _style(), _source("page.js")
+    style, script = _style(), _source("legible.js") + _source("page.js")
     _, settings, *warnings = headline(explanation)
     data = page_data(explanation, step, extras)
     steps = data.pop("steps")

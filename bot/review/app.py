@@ -7,10 +7,11 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from .. import explain
 from ..errors import UserError
 from ..store import Store
 from . import changes, jobs, pages
@@ -34,6 +35,7 @@ def create_app(
         routes=[
             Route("/enter", enter),
             Route("/static/palette.css", palette),
+            Route("/static/legible.js", legible),
             Mount("/static", StaticFiles(directory=HERE / "static")),
             *pages.ROUTES,
             *changes.ROUTES,
@@ -67,6 +69,11 @@ async def enter(request: Request) -> Response:
 
 async def palette(request: Request) -> Response:
     return Response(request.app.state.palette, media_type="text/css")
+
+
+async def legible(request: Request) -> Response:
+    """The script that the page `glasshead explain --html` writes uses too."""
+    return FileResponse(Path(explain.__file__).parent / "legible.js")
 
 
 async def refuse(request: Request, error: Exception) -> Response:

@@ -26,7 +26,7 @@ def test_nothing_runs_and_nothing_is_fetched(paths: list[str], tab: Tab, log: Lo
             == 0
         )
         scripts = page.evaluate("[...document.scripts].map(s => s.getAttribute('src'))")
-        assert scripts == ["/static/script.js"], path
+        assert scripts == ["/static/legible.js", "/static/script.js"], path
         assert page.evaluate("document.querySelectorAll('link[rel=stylesheet]').length") == 2, path
         bad = "[...document.querySelectorAll('a')].filter(a => !a.href.startsWith(location.origin)).length"
         assert page.evaluate(bad) == 0

@@ -79,6 +79,18 @@ def test_whitespace_is_shown_on_demand(tab: Tab, log: Log) -> None:
     assert tab.alarms == []
 
 
+def test_what_no_font_has_is_shown_as_bytes(tab: Tab, log: Log) -> None:
+    page = tab.go(f"/turn/{log.turns[0]}?step=1")
+    page.evaluate(r"""() => {
+      document.querySelector("#step .token").textContent = "aé☃";
+      document.querySelector("#t0").textContent = "\u{1F8FF}";
+      mend(document.querySelector("#scope"));
+    }""")
+    expect(page.locator("#step .token").first).to_have_text("aé☃")
+    expect(page.locator("#t0")).to_have_text(r"\xf0\x9f\xa3\xbf")
+    assert tab.alarms == []
+
+
 def test_a_step_shows_what_else_it_might_have_been(tab: Tab, log: Log) -> None:
     page = tab.go(f"/turn/{log.turns[0]}?step=2&layer=entropy")
     rows = page.locator("#step .candidates tbody tr")

@@ -24,6 +24,18 @@ async function part(url, selector) {
   return selector ? $(selector, page) : page.body;
 }
 
+// Of tokens, what no font here has is shown as bytes; messages stay as they were written.
+function mend(within) {
+  const texts = document.createTreeWalker(within, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const node = texts.currentNode;
+    if (!node.parentElement.closest(".tokens, .prompt, .token, .jump")) continue;
+    const text = legible(node.data);
+    if (text !== node.data) node.data = text;
+  }
+}
+(window.requestIdleCallback || setTimeout)(() => mend($("main")), { timeout: 500 });
+
 // Lists: j, k and Enter.
 let at = -1;
 function move(by) {
@@ -70,6 +82,7 @@ async function show(index, { record = true } = {}) {
     const nodes = await fetched(index);
     if (current !== index) return;
     $("#step").replaceChildren(...nodes.map((node) => node.cloneNode(true)));
+    mend($("#step"));
   } catch {
     say("This token could not be loaded.");
     return;
@@ -95,7 +108,7 @@ let reveal = false;
 function write() {
   for (const glyph of $$("[data-revealed]", scope)) {
     if (!plain.has(glyph)) plain.set(glyph, glyph.textContent);
-    glyph.textContent = reveal ? glyph.dataset.revealed : plain.get(glyph);
+    glyph.textContent = legible(reveal ? glyph.dataset.revealed : plain.get(glyph));
   }
   $("#reveal")?.setAttribute("aria-pressed", String(reveal));
 }

@@ -87,15 +87,21 @@ async def sessions(request: Request) -> Response:
 
 
 async def pulse(request: Request) -> Response:
-    """The newest turn's number, or how far a session has come: an open page asks whether it is still up to date."""
-    store, number = _store(request), key(request.query_params.get("session"))
-    latest = (await store.latest_turn() or 0) if number is None else await _state(store, number)
-    return JSONResponse({"latest": latest})
+    """The newest turn's number, or how far a session or a turn has come: an open page asks whether it is still up
+    to date."""
+    store = _store(request)
+    of_session, of_turn = (key(request.query_params.get(name)) for name in ("session", "turn"))
+    if of_turn is not None:
+        return JSONResponse({"latest": await _state(store, turn.c.id == of_turn)})
+    if of_session is not None:
+        return JSONResponse({"latest": await _state(store, turn.c.session_id == of_session)})
+    return JSONResponse({"latest": await store.latest_turn() or 0})
 
 
-async def _state(store: Store, number: int) -> str:
-    """Changes with every turn of a session, and with what is saved of it while it is made."""
-    newest = sa.select(turn.c.id, turn.c.status, turn.c.n_out).where(turn.c.session_id == number)
+async def _state(store: Store, which: sa.ColumnElement[bool]) -> str:
+    """Changes with every turn of these, and with what is saved of it while it is made. To be asked before what it
+    tells of is read: what comes in between is then read again, not missed."""
+    newest = sa.select(turn.c.id, turn.c.status, turn.c.n_out).where(which)
     query = newest.order_by(turn.c.id.desc()).limit(1)
     row = await store.database.read(lambda c: c.execute(query).first())
     return "0" if row is None else f"{row.id} {row.status} {row.n_out}"
@@ -103,6 +109,7 @@ async def _state(store: Store, number: int) -> str:
 
 async def session(request: Request) -> Response:
     store, number = _store(request), request.path_params["id"]
+    latest = await _state(store, turn.c.session_id == number)
     row = await store.session(number)
     of_session = await store.marks(number)
     turns = await store.turns(number)
@@ -110,7 +117,6 @@ async def session(request: Request) -> Response:
     lines = transcript(await store.messages(number), turns, of_session, at)
     answered = {line.message.id for line in lines}
     pending = [turn for turn in turns if turn.reply_message is None and turn.prompt_message in answered]
-    latest = await _state(store, number)
     shown = window(lines, at)
     return page(request, "session.html", session=row, window=shown, pending=pending, latest=latest)
 
@@ -118,26 +124,28 @@ async def session(request: Request) -> Response:
 async def reply(request: Request) -> Response:
     """A reply opened: tokens with layers, one step, what the model saw, marks."""
     store = _store(request)
+    latest = await _state(store, turn.c.id == request.path_params["id"])
     explanation = explain(await store.turn(request.path_params["id"]))
-    turn = explanation.turn
+    made = explanation.turn
     steps = len(explanation.tokens)
     at = key(request.query_params.get("step"))
     index = min(at, steps - 1) if at is not None and steps else None
     layer = request.query_params.get("layer", "probability")
-    of_session = await store.marks(turn.session)
-    family = await relatives(store, turn)
-    asked = None if turn.prompt_message is None else await store.message(turn.prompt_message)
+    of_session = await store.marks(made.session)
+    family = await relatives(store, made)
+    asked = None if made.prompt_message is None else await store.message(made.prompt_message)
     return page(
         request,
         "reply.html",
         asked=asked,
         explanation=explanation,
-        turn=turn,
+        turn=made,
+        latest=latest,
         whole=explanation.whole,
         glyphs=glyphs(explanation),
         layer=layer if layer in LAYERS else LAYERS[0],
         prompt=[(part, prompt_tokens(part)) for part in explanation.prompt],
-        marks=of_session.get(turn.id) or Marks(turn.id),
+        marks=of_session.get(made.id) or Marks(made.id),
         reviewer=request.app.state.reviewer,
         unsure=[visible(explanation.group_of(index).bytes) for index in explanation.whole.least_certain],
         forest=await asyncio.to_thread(tree, family) if len(family) > 1 else (),
@@ -145,7 +153,7 @@ async def reply(request: Request) -> Response:
         step=await _step(request, explanation, index),
         ending=outcome(explanation),
         absence=absence(explanation),
-        unprovable=unprovable(turn),
+        unprovable=unprovable(made),
     )
 
 

@@ -51,7 +51,7 @@ function move(by) {
 }
 
 // A reply: one token at a time.
-const scope = $("#scope");
+let scope = $("#scope");
 const known = new Map();
 let current = null;
 
@@ -125,7 +125,7 @@ function nextUnsure() {
 if (scope) {
   current = Number(new URLSearchParams(location.search).get("step") ?? -1);
   let waiting = 0;
-  scope.addEventListener("mouseover", (event) => {
+  document.addEventListener("mouseover", (event) => {
     const glyph = event.target.closest?.(".t[data-first]");
     clearTimeout(waiting);
     if (glyph && matchMedia("(hover: hover)").matches) {
@@ -178,8 +178,8 @@ document.addEventListener("keydown", (event) => {
 });
 if (location.hash === "#q") $("#q")?.focus();
 
-// Live: when the log has grown, the list is read again, quietly.
-const live = $("#live");
+// Live: when the log has grown, the list, or the reply still being written, is read again, quietly.
+let live = $("#live");
 const nameOf = (row) => row.id || $("a.main", row)?.getAttribute("href");
 function placeOf(node) {
   const row = node.closest(".row");
@@ -189,22 +189,35 @@ function found({ row, tag, number }) {
   const within = row ? $$(".row", live).find((other) => nameOf(other) === row) : live;
   return within && $$(tag, within)[number];
 }
+/** Writing a note, marking tokens for one: not to be disturbed. */
+const busy = () => scope && (document.activeElement?.matches("input, textarea, select") || !getSelection().isCollapsed);
 async function look() {
-  if (document.hidden || !live) return;
+  if (document.hidden || !live?.dataset.pulse || busy()) return;
   try {
     const answer = await fetch(live.dataset.pulse, { credentials: "same-origin" });
     const { latest } = await answer.json();
     if (String(latest) === live.dataset.latest) return;
-    const fresh = await part(location.href, "#live");
+    const chosen = current;
+    const place = scope && `?layer=${scope.dataset.layer}` + (chosen >= 0 ? `&step=${chosen}` : "");
+    const fresh = await part(place ?? location.href, "#live");
+    if (chosen !== current || busy()) return;
     // What the reader is at stays: the row, the focus, what is open.
     const focused = live.contains(document.activeElement) ? placeOf(document.activeElement) : null;
     const row = $$(".row", live)[at];
-    const open = $$("details[open]", live).map(placeOf);
-    live.dataset.latest = fresh.dataset.latest;
-    live.replaceChildren(...fresh.childNodes);
+    const open = $$("details", live).map((each) => [placeOf(each), each.open]);
+    const marks = $("#marks");
+    live.replaceWith(fresh);
+    live = fresh;
+    if (scope) {
+      if (marks) $("#marks").replaceWith(marks);  // and what was typed there
+      scope = $("#scope");
+      known.clear();
+      write();
+    }
+    mend(live);
     at = row ? $$(".row", live).findIndex((other) => nameOf(other) === nameOf(row)) : -1;
     $$(".row", live)[at]?.classList.add("at");
-    for (const place of open) found(place)?.setAttribute("open", "");
+    for (const [place, was] of open) found(place)?.toggleAttribute("open", was);
     if (focused) found(focused)?.focus({ preventScroll: true });
     say("Updated.");
   } catch { /* the page may be closed already; the next look tells */ }

@@ -60,22 +60,13 @@ class Streams:
         self._holders[reply.stream] = reply
 
     def waits(self, reply: Reply, prefilling: Sequence[Reply]) -> bool:
-        """Whether what this one begins with can be had soon: from disk, from a reply admitted earlier, or from one
-        that has just ended."""
+        """Whether what this one begins with can be had soon: from disk, or from a reply admitted earlier."""
         most = len(reply.ids) - 1
-        return (
-            self._is_read(reply)
-            or any(
-                other.admitted < reply.admitted
-                and (shared := common(other.ids, reply.ids)) > other.computed
-                and self._worth(reply, min(shared, most), len(other.ids))
-                for other in prefilling
-            )
-            or any(
-                not other.private
-                and self._worth(reply, min(common(other.ids, reply.ids), other.computed, most), other.computed)
-                for other in self._leaving
-            )
+        return self._is_read(reply) or any(
+            other.admitted < reply.admitted
+            and (shared := common(other.ids, reply.ids)) > other.computed
+            and self._worth(reply, min(shared, most), len(other.ids))
+            for other in prefilling
         )
 
     def reuse(self, reply: Reply) -> None:

@@ -26,17 +26,30 @@ NEEDLESS, HOPELESS = 1.25, 2.0
 after two."""
 RETRY_S, LONGEST_RETRY_S = 4.0, 16.0
 """Until the next trial of more threads (or fewer, if all run); three times as long after each one in vain."""
+FREE = 0.5
+"""More threads are not tried where the cores were idle for less than this part of one: a step without a core takes
+so long that the trial itself would be felt."""
 
 Key = tuple[str, int]
 """What is comparable: decode steps of so many rows; prefill by the row, whatever the rows."""
 
 
 class Governor:
-    """Told how long each batch took, says how many threads the next one gets. No effects of its own."""
+    """Told how long each batch took, says how many threads the next one gets. No effects of its own.
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+    ``idle``: seconds that the cores have been idle since some moment, added up; None where nobody knows.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        clock: Callable[[], float] = time.monotonic,
+        idle: Callable[[], float | None] = lambda: None,
+    ) -> None:
         self._most = most
         self._clock = clock
+        self._idle = idle
+        self._looked: tuple[float, float] | None = None
         self.threads = most
         self._expected: dict[tuple[Key, int], float] = {}
         self._slow: list[float] = []
@@ -67,10 +80,21 @@ class Governor:
             fewer = [self.threads >> i for i in range(1, self.threads.bit_length())]
             self._begin(key, [*reversed(fewer), self.threads])
         elif self._clock() >= self._due:
-            if self.threads < self._most:
-                self._begin(key, [self.threads, min(self._most, 2 * self.threads)])
-            else:
+            crowded = self._is_crowded()
+            if self.threads == self._most:
                 self._begin(key, [self.threads, self.threads // 2])
+            elif crowded:
+                self._due = self._clock() + RETRY_S
+            else:
+                self._begin(key, [self.threads, min(self._most, 2 * self.threads)])
+
+    def _is_crowded(self) -> bool:
+        """Whether there was no core left since this was last asked."""
+        before, idle = self._looked, self._idle()
+        self._looked = None if idle is None else (self._clock(), idle)
+        if before is None or self._looked is None:
+            return False
+        return self._looked[1] - before[1] < FREE * (self._looked[0] - before[0])
 
     def _begin(self, key: Key, counts: list[int]) -> None:
         self._trial = _Trial(key, self.threads, counts)
@@ -131,6 +155,18 @@ def available_cores() -> int:
     cores = len({_siblings(cpu) for cpu in cpus})
     free = max(1, int(min(cores, cgroup.cores())))
     return free - 1 if free >= 4 else free
+
+
+def idle_seconds() -> float | None:
+    """Seconds that the cores this process may use have been idle since some moment, added up; None where the system
+    does not tell."""
+    try:
+        lines = Path("/proc/stat").read_text().splitlines()
+        mine = {f"cpu{cpu}" for cpu in os.sched_getaffinity(0)}
+        times = [line.split() for line in lines if line.split(maxsplit=1)[0] in mine]
+        return sum(float(each[4]) for each in times) / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, IndexError, ValueError):
+        return None
 
 
 def _siblings(cpu: int) -> str:

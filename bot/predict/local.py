@@ -13,7 +13,7 @@ from .batch import tells_rows
 from .context import Context
 from .engine import EngineError, ModelIdentity, QueueFull
 from .generation import LocalGeneration, Mailbox
-from .governor import Governor, available_cores
+from .governor import Governor, available_cores, idle_seconds
 from .model import Model
 from .prefix import PrefixCache
 from .queue import FairQueue
@@ -80,7 +80,7 @@ class LocalEngine:
         self._n_ctx = settings.positions(trained)
         if not 16 <= self._n_ctx <= max(16, trained):
             raise EngineError("bad_settings", f"n_ctx is {self._n_ctx}: this model can do 16 to {trained}")
-        self._governor = Governor(settings.threads or available_cores())
+        self._governor = Governor(settings.threads or available_cores(), idle=idle_seconds)
         self._loop = loop or asyncio.get_running_loop()
         self._mailbox = Mailbox(self._loop)
         self._queue = FairQueue(settings.max_waiting, settings.max_per_user)

@@ -1,21 +1,25 @@
 """The governor against simulated machines: what each thread count costs, alone and in a squeeze."""
 
 import math
+import os
+import time
 
 import pytest
 from glasshead import wiring
 from glasshead.config import ModelSection, Settings
 from glasshead.explain.proof import threads_here
 from glasshead.predict import cgroup
-from glasshead.predict.governor import Governor, available_cores
+from glasshead.predict.governor import Governor, available_cores, idle_seconds
 
 
 class Machine:
     """Durations of a decode step by thread count; ``run`` lets the governor work on it."""
 
     def __init__(self, most: int) -> None:
-        self.now = 0.0
-        self.governor = Governor(most, clock=lambda: self.now)
+        self.now = self.idle = 0.0
+        self.free = lambda threads: most - threads
+        """Cores that are idle while so many threads of ours run."""
+        self.governor = Governor(most, clock=lambda: self.now, idle=lambda: self.idle)
 
     def run(self, costs, seconds: float, key=("decode", 1)) -> float:
         """Steps a second over so many seconds."""
@@ -23,6 +27,7 @@ class Machine:
         while self.now < end:
             took = costs(self.governor.threads)
             self.now += took
+            self.idle += took * self.free(self.governor.threads)
             steps += 1
             self.governor.observe(key, took)
         return steps / seconds
@@ -48,6 +53,22 @@ def test_a_squeeze_is_left_soon_and_not_entered_again_for_long():
     machine.run(squeezed, 15)
     assert machine.governor.threads == 1
     assert machine.run(squeezed, 120) > 0.8 * 40
+
+
+def test_no_trial_of_more_threads_is_felt_while_no_core_is_idle():
+    machine = Machine(2)
+    machine.run(alone, 10)
+    machine.free = lambda threads: 0
+    machine.run(squeezed, 40)
+    assert machine.run(squeezed, 120) == pytest.approx(1 / squeezed(1), rel=0.001)
+    machine.free = lambda threads: 2 - threads
+    machine.run(alone, 20)
+    assert machine.governor.threads == 2
+
+
+def test_idle_seconds_grow_with_time_only():
+    before, began = idle_seconds(), time.monotonic()
+    assert before is None or 0 <= idle_seconds() - before <= 0.1 + os.cpu_count() * (time.monotonic() - began)
 
 
 def test_threads_come_back_when_the_neighbours_are_gone():

@@ -42,7 +42,8 @@ class Commands(Lazy):
         ),
         "import": (
             "log_files:import_",
-            "Take in an export. Sessions that the log has already are left as they are.",
+            "Take in an export. Sessions that the log has already are left as they are, "
+            "those not understood are named.",
         ),
         "erase": (
             "log_files:erase",

@@ -208,7 +208,8 @@ class Governing(ServiceCog, name="Glasshead administration"):
 
 
 def allowed(per_minute: float) -> str:
-    return f"{per_minute:g} replies a minute" if per_minute else "any number of replies"
+    replies = "reply" if per_minute == 1 else "replies"
+    return f"{per_minute:g} {replies} a minute" if per_minute else "any number of replies"
 
 
 def _changed(bounds: Bounds, name: str, bound: Range) -> Bounds:

@@ -32,9 +32,10 @@ class FairQueue:
         with self._lock:
             mine = self._waiting.get(reply.user, ())
             if sum(map(len, self._waiting.values())) >= self._most:
-                raise QueueFull(f"{self._most} replies are waiting already: try again in a while")
+                raise QueueFull(f"the queue is full, {_replies(self._most)} waiting: try again in a while")
             if reply.user and len(mine) + self._running.get(reply.user, 0) >= self._most_per_user:
-                raise QueueFull(f"you have {self._most_per_user} replies under way: wait for one of them to end")
+                under_way = _replies(self._most_per_user)
+                raise QueueFull(f"you have {under_way} under way: wait until one has ended")
             self._waiting.setdefault(reply.user, deque()).append(reply)
 
     def get(self) -> Reply | None:
@@ -83,3 +84,7 @@ class FairQueue:
                 else:
                     place += min(len(theirs), turn + 1 if before else turn)
             return place
+
+
+def _replies(number: int) -> str:
+    return f"{number} {'reply' if number == 1 else 'replies'}"

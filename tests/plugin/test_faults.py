@@ -304,7 +304,7 @@ async def test_who_finds_the_queue_full_is_told_and_loses_nothing(
             asked.append(await who.mention_bot(double.general, "Count."))
             await double.reply_to(asked[-1], lambda m, at=place: m.content == f"-# {at} in the queue", timeout=40)
         refused = await double.reply_to(await people[3].mention_bot(double.general, "Count."), finished, timeout=40)
-        assert refused.content.startswith("-# ⚠ 2 replies are waiting already: try again in a while")
+        assert refused.content.startswith("-# ⚠ the queue is full, 2 replies waiting: try again in a while")
         go_on.set()
         for each in asked:
             assert words(await double.reply_to(each, finished, timeout=60))

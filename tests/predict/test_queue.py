@@ -43,7 +43,7 @@ def test_both_limits_answer():
     with pytest.raises(QueueFull, match="you have 2 replies"):
         queue.put(reply("ann"))
     queue.put(reply("bob"))
-    with pytest.raises(QueueFull, match="3 replies are waiting"):
+    with pytest.raises(QueueFull, match="full, 3 replies waiting"):
         queue.put(reply("eve"))
     assert queue.get() is first
     with pytest.raises(QueueFull, match="you have 2 replies"):

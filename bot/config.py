@@ -278,8 +278,9 @@ def _is_meant_for_us(name: str) -> bool:
 
 
 def token_under_another_name(environ: Mapping[str, str]) -> str | None:
-    """The name of a variable that looks as if DISCORD_TOKEN were meant."""
-    return next(iter(difflib.get_close_matches("DISCORD_TOKEN", environ, n=1, cutoff=0.85)), None)
+    """The name of a variable that has a value and looks as if DISCORD_TOKEN were meant."""
+    names = [name for name, value in environ.items() if value]
+    return next(iter(difflib.get_close_matches("DISCORD_TOKEN", names, n=1, cutoff=0.85)), None)
 
 
 def _problem(section: str, key: str, value: object, *, strict: bool) -> str | None:

@@ -255,3 +255,4 @@ def test_a_token_under_another_name_is_noticed() -> None:
     assert token_under_another_name({"DISCORD_BOT_TOKEN": "x", "PATH": "/bin"}) == "DISCORD_BOT_TOKEN"
     assert token_under_another_name({"DISCORD_TOKN": "x"}) == "DISCORD_TOKN"
     assert token_under_another_name({"DISCORD_URL": "x", "TOKEN": "y", "GITHUB_TOKEN": "z"}) is None
+    assert token_under_another_name({"DISCORD_TOKEN": "", "DISCORD_BOT_TOKEN": ""}) is None

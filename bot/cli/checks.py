@@ -10,13 +10,12 @@ import sys
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from ..catalog import Catalog, locate
 from ..config import Settings
 from ..errors import UserError
-from ..predict import gguf, library
+from ..predict import cgroup, gguf, library
 from ..predict.model import file_sha256
 from ..store.lock import current_owner
 from ..store.migrate import require_version
@@ -142,9 +141,9 @@ def disk(settings: Settings) -> Finding:
 
 def threads(settings: Settings) -> Finding:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = cgroup_quota(Path("/sys/fs/cgroup"))
-    usable = min(cores, quota) if quota else cores
-    limited = f", limited to {quota:g} by a cgroup" if quota and quota < cores else ""
+    quota = cgroup.cores()
+    usable = min(cores, quota)
+    limited = f", limited to {quota:g} by a cgroup" if quota < cores else ""
     detail = f"{cores} cores{limited}, load {os.getloadavg()[0]:.1f}"
     if settings.engine.threads > usable:
         remedy = f"set [engine] threads to 0, or to {max(1, int(usable))} at most"
@@ -152,19 +151,6 @@ def threads(settings: Settings) -> Finding:
     if os.getloadavg()[0] > usable:
         return Finding("warn", "threads", detail, "other programs want these cores too: replies will be slow")
     return Finding("ok", "threads", detail)
-
-
-def cgroup_quota(root: Path) -> float | None:
-    """Cores' worth of time this process may take, None if unlimited. Reads cgroup v2, then v1."""
-    try:
-        limit, period = (root / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            limit = (root / "cpu" / "cpu.cfs_quota_us").read_text().strip()
-            period = (root / "cpu" / "cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return None
-    return int(limit) / int(period) if limit.isdecimal() else None
 
 
 def fonts() -> Finding:

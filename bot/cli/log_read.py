@@ -9,6 +9,7 @@ import typer
 from ..errors import UserError
 from ..explain.visible import model_name, neutral
 from ..store import SessionRow, Store, TurnRow
+from ..store.clock import when
 from ..store.json import hit_json, marks_json, message_json, session_json, turn_json
 from ..store.marks import Marks
 from ..store.records import MessageRow
@@ -17,7 +18,7 @@ from ..store.search_syntax import Query as Wanted
 from ..store.search_syntax import parse
 from .log_open import AsJson, Config, Limit, Query, reading
 from .printing import print_json
-from .table import highlighted, line, show_table, when
+from .table import highlighted, line, show_table
 
 TAIL_INTERVAL = 0.5
 """Seconds between two looks for new turns."""

@@ -1,6 +1,5 @@
 """Rows for people and for pipes: a table on a terminal, tab-separated lines elsewhere. Nothing logged acts here."""
 
-import datetime
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -57,14 +56,6 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, righ
 
 def _plain(cell: object) -> str:
     return "" if cell is None else str(cell)
-
-
-def when(us: int) -> str:
-    """Local time, to the minute; "?" where there is no such moment."""
-    try:
-        return datetime.datetime.fromtimestamp(us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M")
-    except (OverflowError, OSError, TypeError, ValueError):
-        return "?"
 
 
 def highlighted(pieces: Sequence[str], width: int) -> "Text":

@@ -38,20 +38,24 @@ async def sync_if_changed(bot: commands.Bot) -> bool:
         there = {(command.type.value, command.name) for command in await bot.tree.fetch_commands()}
         if there == sent.keys():
             return False
-    await sync(bot)
+    await _tell(bot, sent)
     return True
 
 
 async def sync(bot: commands.Bot) -> tuple[int, bool]:
     """Sync them in any case: how many there are, and whether they are others than Discord was last told."""
-    preferences, application = _known(bot)
     sent = await _sent(bot)
+    return len(sent), await _tell(bot, sent)
+
+
+async def _tell(bot: commands.Bot, sent: dict[tuple[int, str], Any]) -> bool:
+    preferences, application = _known(bot)
     fresh = _digest(sent)
     changed = preferences.synced(application) != fresh
     await bot.tree.sync()
     await preferences.set_synced(application, fresh)
     log.info("commands synced")
-    return len(sent), changed
+    return changed
 
 
 def _known(bot: commands.Bot) -> tuple[Preferences, int]:

@@ -61,11 +61,10 @@ class Streams:
 
     def waits(self, reply: Reply, prefilling: Sequence[Reply]) -> bool:
         """Whether what this one begins with can be had soon: from disk, or from a reply admitted earlier."""
-        most = len(reply.ids) - 1
         return self._is_read(reply) or any(
             other.admitted < reply.admitted
             and (shared := common(other.ids, reply.ids)) > other.computed
-            and self._worth(reply, min(shared, most), len(other.ids))
+            and self._worth(reply, min(shared, len(reply.ids) - 1), len(other.ids))
             for other in prefilling
         )
 

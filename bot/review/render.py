@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse
 from ..explain.scale import LAYERS
 from ..explain.tree import continuation, met, said, title
 from ..explain.visible import model_name, neutral, visible
+from ..store.clock import when
 from .facets import chosen, toggled
 from .markup import parts
 
@@ -22,14 +23,6 @@ LONG = 20_000
 
 def _disarm(value: Any) -> Any:
     return neutral(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _when(us: int) -> str:
-    """A moment in the reader's own time zone, to the minute; "?" where there is no such moment."""
-    try:
-        return datetime.datetime.fromtimestamp(us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M")
-    except (OverflowError, OSError, TypeError, ValueError):
-        return "?"
 
 
 def _iso(us: int) -> str:
@@ -65,7 +58,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=_disarm,
     )
-    env.filters |= {"when": _when, "iso": _iso, "percent": _percent, "ms": _ms, "number": _number}
+    env.filters |= {"when": when, "iso": _iso, "percent": _percent, "ms": _ms, "number": _number}
     env.filters["model"] = model_name
     env.globals |= {"LAYERS": LAYERS, "LONG": LONG, "parts": parts, "visible": visible}
     env.globals |= {"chosen": chosen, "toggled": toggled}

@@ -16,6 +16,7 @@ from .marks import STARS, THUMB
 from .order import id_span
 from .rows import numbers
 from .search_syntax import Bounds, Query
+from .storable import is_id
 from .tables import feedback, model, person, tag, turn
 
 FEW = 5000
@@ -131,7 +132,7 @@ def _ranges(query: Query) -> dict[str, Condition]:
 
 def persons(connection: sa.Connection, query: Query) -> list[int]:
     """Those that the query names, by Discord id or by name, whatever its case."""
-    ids = [int(user) for user in query.users if user.isdecimal() and len(user) < 20 and int(user) < 2**63]
+    ids = [int(user) for user in query.users if is_id(user)]
     found = numbers(connection.execute(sa.select(person.c.id).where(person.c.discord_id.in_(ids))))
     names = {_folded(user) for user in query.users if not user.isdecimal()}
     if not names:

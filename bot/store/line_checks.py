@@ -7,6 +7,7 @@ from ..explain.turn import Status
 from ..predict.engine import Finish
 from ..predict.message import Role
 from .json import Json
+from .storable import is_id
 
 LAST_US = 253_402_300_799 * 1_000_000
 """The end of the year 9999: no later moment has a date."""
@@ -36,7 +37,7 @@ def _flag(value: Any) -> bool:
 
 
 def _snowflake(value: Any) -> bool:
-    return _text(value) and len(value) < 20 and value.isdecimal() and int(value) < 2**63
+    return _text(value) and is_id(value)
 
 
 def _timings(value: Any) -> bool:

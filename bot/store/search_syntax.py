@@ -9,6 +9,7 @@ from typing import get_args
 from ..errors import UserError
 from ..explain.turn import Status
 from .clock import now_us
+from .storable import is_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def _query(terms: tuple[Term, ...], found: dict[str, list[str]], now: int) -> Qu
 
 def _id(value: str, name: str) -> int:
     digits = value.strip("<#>")
-    if not digits.isdecimal() or len(digits) > 19 or int(digits) >= 2**63:
+    if not is_id(digits):
         raise UserError(f"{name}: takes a number (an id), not {value:.40}")
     return int(digits)
 

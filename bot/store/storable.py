@@ -1,4 +1,4 @@
-"""Text that can be stored, and how it begins."""
+"""What can be stored, and how a stored text begins."""
 
 import re
 from typing import Any
@@ -13,6 +13,11 @@ def storable(text: str) -> str:
     return text if text.isascii() else _LONE.sub("\ufffd", text)
 
 
+def is_id(digits: str) -> bool:
+    """Whether it is a whole number that a column holds."""
+    return digits.isdecimal() and len(digits) < 20 and int(digits) < 2**63
+
+
 class _Beginning(sa.TypeDecorator[str]):
     impl = sa.LargeBinary
     cache_ok = True
@@ -22,9 +27,8 @@ class _Beginning(sa.TypeDecorator[str]):
         self.characters = characters
 
     def process_result_value(self, value: bytes | None, dialect: sa.Dialect) -> str:
-        return (value or b"").decode(errors="replace")[
-            : self.characters
-        ]  # of no bytes, SQLite's function gives NULL
+        found = value or b""  # of no bytes, SQLite's function makes NULL
+        return found.decode(errors="replace")[: self.characters]
 
 
 def beginning(text: sa.ColumnElement[str], characters: int) -> sa.ColumnElement[Any]:

@@ -1,6 +1,7 @@
 """`glasshead doctor`: each finding, from the real thing."""
 
 import json
+import math
 import os
 import socket
 import sqlite3
@@ -15,6 +16,7 @@ import discord.http
 import pytest
 from glasshead.cli import checks
 from glasshead.config import DiscordSection, EngineSection, ModelSection, ReviewSection, Settings, StoreSection
+from glasshead.predict import cgroup
 from glasshead.store.migrate import migrate
 from pydantic import SecretStr
 
@@ -167,14 +169,17 @@ class TestThreads:
         ("files", "quota"),
         [
             ({"cpu.max": "150000 100000\n"}, 1.5),
-            ({"cpu.max": "max 100000\n"}, None),
+            ({"cpu.max": "max 100000\n"}, math.inf),
             ({"cpu/cpu.cfs_quota_us": "200000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2.0),
-            ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
-            ({}, None),
+            ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, math.inf),
+            ({}, math.inf),
         ],
     )
-    def test_the_cgroup_quota_is_read(self, files: dict[str, str], quota: float | None, tmp_path: Path) -> None:
+    def test_the_cgroup_quota_is_read(
+        self, files: dict[str, str], quota: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cgroup, "_ROOT", tmp_path)
         for name, content in files.items():
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text(content)
-        assert checks.cgroup_quota(tmp_path) == quota
+        assert cgroup.cores() == quota

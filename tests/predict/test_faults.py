@@ -146,9 +146,10 @@ async def test_after_a_fault_of_our_own_the_next_reply_finds_an_engine_made_anew
     engine = await start(max_running=2, n_ctx=256)
     before = await read(GOOD, engine.generate(GOOD, BRIEF, 1))
     await settled(engine)
-    waiting = BRIEF if name == "snapshot" else WILD  # a snapshot is made when one ends
+    # A snapshot is made when one ends: another has to be running then.
+    wanted = (BRIEF, replace(SOUND, max_tokens=200)) if name == "snapshot" else (WILD, WILD)
     with monkeypatch.context() as broken:
-        replies = [engine.generate(GOOD, waiting, n) for n in range(2)]
+        replies = [engine.generate(GOOD, sampling, n) for n, sampling in enumerate(wanted)]
         scoring = asyncio.create_task(engine.score(GOOD * 6))
         broken.setattr(what, name, failing_once(getattr(what, name)))
         async with asyncio.timeout(20):

@@ -4,7 +4,7 @@
 ``first - 1 + t``. Every function yields (t, row) in order and owns its context while it runs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
@@ -84,10 +84,14 @@ def forced(
                 yield StepRow(i - first + 1, context.row(i - start).copy())
 
 
-def state(model: Model, ids: Sequence[int], schedule: Schedule, *, threads: int, streams: int) -> NDArray[np.uint8]:
-    """The state that a stream had with all of ``ids``, for a context of so many ``streams``. Raises UserError."""
-    with closing(_Walk(model, ids, 1, schedule, threads=threads, halt=None, streams=streams)) as walk:
-        walk.to(len(ids) - 1)
+def state(
+    model: Model, ids: Sequence[int], schedule: Schedule, *, threads: int, streams: int
+) -> Generator[None, None, NDArray[np.uint8]]:
+    """The state that a stream had with all of ``ids``, for a context of so many ``streams``: computed in pieces,
+    one each time it is asked for another, and returned at the end. Raises UserError."""
+    with closing(_Walk(model, ids, 1, schedule, threads=threads, halt=None, streams=streams, most=TILE)) as walk:
+        while walk.advance(len(ids) - 1) < 0:
+            yield
         return walk.snapshot()
 
 
@@ -113,7 +117,9 @@ class _Walk:
         threads: int,
         halt: Halt | None,
         streams: int = 1,
+        most: int = _N_BATCH,
     ) -> None:
+        """``most``: rows of a chunk, or as many as its class asks for."""
         if not 1 <= first <= len(ids):
             raise UserError(f"a reply of {len(ids)} tokens in all cannot begin at {first}")
         if length(schedule) < len(ids) - 1:
@@ -122,6 +128,7 @@ class _Walk:
         self._classes = [run for run in schedule for _ in range(run.count)]
         self._own = max(_COMPANY.get(run.rows, 1) for run in self._classes) - 1
         self._threads = threads
+        self._most = most
         self._context = Context(
             model,
             n_ctx=len(ids) + TILE,
@@ -146,13 +153,18 @@ class _Walk:
 
     def to(self, position: int) -> Logits:
         """Compute up to ``position`` and return a copy of its row."""
-        row = -1
-        while (at := self._context.length(self._own)) <= position:
-            if self._classes[at].rows in _CHUNKS:
-                row = self._many(at, position)
-            else:
-                row = self._alone(at, flagged=at == position)
+        while (row := self.advance(position)) < 0:
+            pass
         return self._context.row(row).copy()
+
+    def advance(self, position: int) -> int:
+        """Compute the next piece of what there is up to ``position``: its row in the batch, -1 before it."""
+        at = self._context.length(self._own)
+        if self._classes[at].rows in _CHUNKS:
+            row = self._many(at, position)
+        else:
+            row = self._alone(at, flagged=at == position)
+        return row if self._context.length(self._own) > position else -1
 
     def _many(self, start: int, position: int) -> int:
         """A chunk of the run ``start`` is in; filled up to whole blocks where the run or the walk ends."""
@@ -162,7 +174,7 @@ class _Walk:
             stop += 1
         self._context.set_threads(self._threads)
         least, most = _CHUNKS[rows]
-        stop = start + _first_cut(stop - start, least, most)
+        stop = start + _first_cut(stop - start, least, min(most, max(least, self._most)))
         filled = start + max(least, -(-(stop - start) // BLOCK) * BLOCK)
         self._context.decode(
             [
@@ -189,7 +201,7 @@ class _Walk:
 
 
 def _first_cut(n: int, least: int, most: int) -> int:
-    """How many of ``n`` rows go in the first chunk, so that no rest is too small for one if that can be had."""
-    if n <= most:
+    """How many of ``n`` rows go in the first chunk, ``most`` if no rest is too small for one then."""
+    if n <= most or n < 2 * least:
         return n
-    return most - least if n - most < least else most
+    return min(most, (n - least) // BLOCK * BLOCK)

@@ -4,13 +4,16 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import UserError
 from .batch import LEAST_CHUNK, TILE, chunk, decode_classes
@@ -92,6 +95,8 @@ class Rounds:
         self._admissions = count(1)
         self._prefilling: deque[Reply] = deque()
         self._decoding: list[Reply] = []
+        self._mending: dict[Reply, tuple[DecodeFailed, Generator[None, None, NDArray[np.uint8]]]] = {}
+        """Replies whose state a failed step took along, that step, and the state as it is computed again."""
         self._scores_turn = False
         self._pace = Pace()
         self._step_s = 0.0
@@ -125,6 +130,8 @@ class Rounds:
     def close(self) -> None:
         """Write what is kept of the replies, and free the context."""
         with closing(self._context), closing(self._cache):
+            for _, pieces in self._mending.values():
+                pieces.close()
             self._streams.close()
 
     def round(self) -> bool:
@@ -138,11 +145,11 @@ class Rounds:
             self._decoding.sort(key=lambda other: other.stream)
             worked = True
         if not self._is_late():
-            if self._prefilling or self._jobs:
+            if self._has_chunks:
                 self._mailbox.send()  # a chunk takes a while
             self._scores_turn = not self._scores_turn
             first, second = (self._score, self._prefill) if self._scores_turn else (self._prefill, self._score)
-            worked = first() or second() or worked
+            worked = self._mend() or first() or second() or worked
         self._mailbox.send(hold=0.0 if worked else self._hold())
         worked = self._decode() or worked
         self._stepped = time.monotonic()
@@ -151,7 +158,7 @@ class Rounds:
         return worked
 
     def _drop_cancelled(self) -> None:
-        for reply in [reply for reply in (*self._prefilling, *self._decoding) if reply.cancelled]:
+        for reply in [r for r in (*self._prefilling, *self._decoding, *self._mending) if r.cancelled]:
             self._finish(reply, End("stopped"))
 
     def _admit(self) -> None:
@@ -179,7 +186,12 @@ class Rounds:
 
     def _hold(self) -> float:
         """How long steps may be held back: not at all unless the next follows at once."""
-        return max(0.0, HELD_S - self._step_s) if self._decoding and not (self._prefilling or self._jobs) else 0.0
+        return max(0.0, HELD_S - self._step_s) if self._decoding and not self._has_chunks else 0.0
+
+    @property
+    def _has_chunks(self) -> bool:
+        """Whether something is computed between the steps."""
+        return bool(self._prefilling or self._jobs or self._mending)
 
     def _measure(self, rows: int, began: float) -> None:
         self._pace.note(self._context.threads, rows, time.monotonic() - began)
@@ -268,27 +280,45 @@ class Rounds:
         try:
             self._step(running)
         except DecodeFailed as failed:
-            # Whose fault it was shows when each goes alone.
             for reply in running:
-                try:
-                    self._mend(reply, failed)
-                    self._step([reply])
-                except DecodeFailed as error:
-                    self._finish(reply, End("error", error))
+                if self._context.length(reply.stream) == reply.computed:
+                    self._step_alone(reply)
+                else:
+                    self._decoding.remove(reply)
+                    self._mending[reply] = failed, self._state_of(reply)
         return True
 
-    def _mend(self, reply: Reply, failed: DecodeFailed) -> None:
-        """Compute a state again, bit for bit, that a failed step took along. Raises ``failed`` if it cannot be."""
-        if self._context.length(reply.stream) == reply.computed:
-            return
-        ids, threads, streams = reply.ids[: reply.computed], self._context.threads, self._context.streams
+    def _step_alone(self, reply: Reply) -> None:
+        """After a failed step with others: whose fault it was shows when each goes alone."""
         try:
-            data = state(self._model, ids, reply.schedule, threads=threads, streams=streams)
+            self._step([reply])
+        except DecodeFailed as error:
+            self._finish(reply, End("error", error))
+
+    def _mend(self) -> bool:
+        """A piece of a state that a failed step took along, computed again bit for bit. Whether there was one."""
+        if not self._mending:
+            return False
+        reply, (failed, pieces) = next(iter(self._mending.items()))
+        try:
+            next(pieces)
+            return True
+        except StopIteration as whole:
+            mended = self._context.restore(reply.stream, whole.value, reply.computed)
         except (UserError, MemoryError) as error:
             log.warning("a reply's state is lost: %s", error)
-            raise failed from None
-        if not self._context.restore(reply.stream, data, reply.computed):
-            raise failed
+            mended = False
+        if mended:
+            del self._mending[reply]
+            self._begin_decoding(reply)
+            self._step_alone(reply)
+        else:
+            self._finish(reply, End("error", failed))
+        return True
+
+    def _state_of(self, reply: Reply) -> Generator[None, None, NDArray[np.uint8]]:
+        ids, threads, streams = reply.ids[: reply.computed], self._context.threads, self._context.streams
+        return state(self._model, ids, reply.schedule, threads=threads, streams=streams)
 
     def _step(self, running: list[Reply]) -> None:
         places = [(reply.stream, reply.computed) for reply in running]
@@ -334,6 +364,8 @@ class Rounds:
             self._decoding.remove(reply)
         elif reply in self._prefilling:
             self._prefilling.remove(reply)
+        elif reply in self._mending:
+            self._mending.pop(reply)[1].close()
         try:
             self._streams.give_back(reply, keep=end.error is None and not reply.private)
             self._clean_up(end.error)

@@ -72,10 +72,15 @@ def test_a_decode_that_llama_cpp_refuses_leaves_the_streams_as_they_were(tmp_pat
 async def test_a_failed_step_costs_no_other_reply_its_state(architecture, start, monkeypatch, tmp_path):
     """What llama.cpp leaves half done, such a model cannot take back: it is computed again, with the same bits."""
     halt, decode = Halt(), Context.decode
-    failing = [(1, 35, 3), (1, 35, 1), (0, 38, 2)]  # a shared step, its culprit alone, and a step that then goes
+    failing = [
+        (1, 35, 3),
+        (1, 35, 1),
+        (0, 0, 2),
+    ]  # a shared step, its culprit alone, one the others share
 
     def halted(self, rows):
-        if any((row.stream, row.position, len(rows)) in failing for row in rows):
+        stream, first, together = failing[0] if failing else (0, 0, 0)
+        if len(rows) == together and any(row.stream == stream and row.position >= first for row in rows):
             failing.pop(0)
             halt.call()
         try:
@@ -95,6 +100,40 @@ async def test_a_failed_step_costs_no_other_reply_its_state(architecture, start,
     with Model.load(path) as model:
         for reply in made:
             rows = replay.follow(model, reply.ids, 30, reply.schedule, threads=1)
+            assert [hash_row(row) for _, row in rows] == reply.hashes
+
+
+async def test_replies_go_on_while_the_state_of_another_is_computed_again(start, monkeypatch, tmp_path):
+    halt, decode = Halt(), Context.decode
+    failing, done = [True], []
+
+    def halted(self, rows):
+        if failing and len(rows) == 3 and rows[0].position > 320:
+            failing.clear()
+            halt.call()
+        done.append((self, len(rows)))
+        try:
+            decode(self, rows)
+        finally:
+            halt._flag.value = b""
+
+    monkeypatch.setattr(local, "Context", partial(Context, halt=halt))
+    monkeypatch.setattr(Context, "decode", halted)
+    path = tiny(tmp_path / "tiny.gguf", "rwkv7")
+    engine = await start(path)
+    prompts = [tuple(3 + (first + i) % 190 for i in range(300)) for first in (3, 50, 90)]
+    longer = replace(SOUND, max_tokens=60)
+    made = await asyncio.gather(*(read(p, engine.generate(p, longer, i)) for i, p in enumerate(prompts)))
+    assert not failing and [reply.error for reply in made] == [None] * 3
+    of_engine = done[0][0]
+    pieces = [n for n, (context, _) in enumerate(done) if context is not of_engine]
+    assert max(done[n][1] for n in pieces) < 128
+    second = next(n for n in pieces if done[n][0] is not done[pieces[0]][0])
+    between = [n for n in range(second, pieces[-1]) if done[n][0] is of_engine]
+    assert len(between) > 30, "one that is there again makes a step after each piece of the others"
+    with Model.load(path) as model:
+        for reply in made:
+            rows = replay.follow(model, reply.ids, 300, reply.schedule, threads=1)
             assert [hash_row(row) for _, row in rows] == reply.hashes
 
 

@@ -75,7 +75,8 @@ def _shown(connection: sa.Connection, ids: list[int], terms: tuple[Term, ...]) -
     index, matched = index_of(terms)
     if index is WORDS:
         texts = [(row.id, row.text) for row in rows.values()]
-        marked = snippets(index.name, match_expression(matched), texts, _OPEN, _CLOSE)
+        each = [match_expression((term,)) for term in matched if not term.exclude]
+        marked = snippets(index.name, [match_expression(matched), *each], texts, _OPEN, _CLOSE)
     plain = [term.phrase for term in terms if not term.exclude]
     return tuple(_hit(rows[id_], plain, marked.get(id_)) for id_ in ids if id_ in rows)
 

@@ -103,6 +103,29 @@ async def test_a_snippet_shows_what_matched(filled: Store):
     assert hit.snippet == ("東京", "タワー", "はどこですか")
 
 
+@pytest.mark.parametrize(
+    ("text", "typed", "dots"),
+    [
+        ("x " * 400 + "yes and " + "x " * 400 + "no", "yes no", (True, True)),
+        ("x " * 700 + "yes", "yes x", (True, False)),
+        ("yes " + "W" * 2000, "yes", (False, True)),
+    ],
+)
+async def test_of_a_long_text_the_place_is_shown(store: Store, text: str, typed: str, dots: tuple[bool, bool]):
+    await ask(store, await store.start_session(), text, "-")
+    (hit,) = (await store.search(parse(typed))).hits
+    shown = "".join(hit.snippet)
+    assert "yes" in hit.snippet and len(shown) < 700
+    assert (shown.startswith("…"), shown.endswith("…")) == dots
+
+
+async def test_a_word_said_over_and_over_is_found_at_once(store: Store):
+    """FTS5 would weigh each of the matches against every other: a minute for one such message."""
+    await ask(store, await store.start_session(), "a " * 50_000, "-")
+    (hit,) = (await store.search(parse("a"))).hits
+    assert hit.snippet[:3] == ("", "a", " ") and hit.snippet[-1].endswith("…")
+
+
 async def test_what_is_left_out_is_a_word_beside_script_without_spaces_too(store: Store):
     session = await store.start_session()
     said = ["東京大学 Nobel prize", "東京大学 no prize", "東京大学 Nó"]

@@ -67,18 +67,34 @@ def transcript(
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of a long transcript. ``earlier`` and ``later`` are messages in the stretches beside it."""
+    """A stretch of a long transcript: ``count`` messages, of which these begin with number ``first``.
+
+    ``earlier`` and ``later`` are messages in the stretches beside it, ``begin`` and ``end`` the outermost ones."""
 
     lines: list[Line]
+    first: int
+    count: int
+    begin: int | None
     earlier: int | None
     later: int | None
+    end: int | None
 
 
 def window(lines: list[Line], at: int | None, size: int = 200) -> Window:
-    """The stretch with message ``at`` in it, else the last."""
+    """The stretch with message ``at`` in it, else the last. The last is never a mere rest: it begins at a half
+    stretch, and seldom moves while a session grows."""
+    half = size // 2
     place = next((i for i, line in enumerate(lines) if line.message.id == at), len(lines) - 1)
-    start = max(place, 0) // size * size
+    latest = max(0, -(-(len(lines) - size) // half) * half)
+    start = min(max(place, 0) // size * size, latest)
     shown = lines[start : start + size]
-    earlier = lines[start - 1].message.id if start else None
-    later = lines[start + size].message.id if start + size < len(lines) else None
-    return Window(shown, earlier, later)
+    end = start + size
+    return Window(
+        shown,
+        start + 1,
+        len(lines),
+        lines[0].message.id if start else None,
+        lines[start - 1].message.id if start else None,
+        lines[end].message.id if end < len(lines) else None,
+        lines[-1].message.id if end < len(lines) else None,
+    )

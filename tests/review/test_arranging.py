@@ -61,7 +61,13 @@ class TestTranscript:
 
 @pytest.mark.parametrize(
     ("at", "shown", "earlier", "later"),
-    [(None, [9, 10], 8, None), (1, [1, 2, 3, 4], None, 5), (5, [5, 6, 7, 8], 4, 9), (8, [5, 6, 7, 8], 4, 9)],
+    [
+        (None, [7, 8, 9, 10], 6, None),
+        (1, [1, 2, 3, 4], None, 5),
+        (5, [5, 6, 7, 8], 4, 9),
+        (8, [5, 6, 7, 8], 4, 9),
+        (9, [7, 8, 9, 10], 6, None),
+    ],
 )
 def test_a_long_transcript_comes_in_stretches(
     at: int | None, shown: list[int], earlier: int | None, later: int | None
@@ -69,7 +75,20 @@ def test_a_long_transcript_comes_in_stretches(
     lines = transcript([message(id_, id_ - 1 or None) for id_ in range(1, 11)], [], {})
     found = window(lines, at, size=4)
     assert ([line.message.id for line in found.lines], found.earlier, found.later) == (shown, earlier, later)
+    assert (found.first, found.count, found.begin, found.end) == (
+        shown[0],
+        10,
+        1 if earlier else None,
+        10 if later else None,
+    )
     assert window([], None).lines == []
+
+
+def test_a_session_of_thousands_opens_with_more_than_its_last_words() -> None:
+    for count in (200, 201, 299, 300, 301, 4002):
+        lines = transcript([message(id_, id_ - 1 or None) for id_ in range(1, count + 1)], [], {})
+        last = window(lines, None)
+        assert last.lines[-1].message.id == count and len(last.lines) > 100
 
 
 def step(*probabilities: tuple[int, float]) -> Step:

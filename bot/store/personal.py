@@ -8,14 +8,19 @@ from .json import snowflake
 from .tables import feedback, message, person, turn
 from .turns import turn_rows
 
+NOBODY = 0
+"""The id of no row: with None in its place, all that no person said would be found."""
+
 
 def of_person(connection: sa.Connection, discord_id: int) -> dict[str, Any]:
     """Everything somebody said (in each version that differs), the replies to it or that they asked for, and their
-    thumbs, as JSON."""
-    who = connection.execute(sa.select(person.c.id).where(person.c.discord_id == discord_id)).scalar()
+    thumbs, as JSON. What others said stays with them, also where somebody had it answered once more."""
+    found = connection.execute(sa.select(person.c.id).where(person.c.discord_id == discord_id)).scalar()
+    who = NOBODY if found is None else found
     said = message.select().where(message.c.person_id == who, ~message.c.erased).order_by(message.c.id)
     asked = sa.select(message.c.id).where(message.c.person_id == who)
     theirs = (turn.c.requester_id == who) | turn.c.prompt_message_id.in_(asked)
+    own = set(connection.execute(asked).scalars())
     thumbs = feedback.select().where(feedback.c.person_id == who).order_by(feedback.c.id)
     messages: dict[tuple[int | None, str] | int, dict[str, Any]] = {}
     for row in connection.execute(said):
@@ -40,11 +45,11 @@ def of_person(connection: sa.Connection, discord_id: int) -> dict[str, Any]:
                 "session": row.session,
                 "created_us": row.created_us,
                 "model": row.model,
-                "asked": row.prompt,
+                "asked": row.prompt if row.prompt_message in own else None,
                 "answered": row.reply,
                 "status": row.status,
             }
-            for row in (turn_rows(connection, theirs) if who is not None else [])
+            for row in turn_rows(connection, theirs)
         ],
         "thumbs": [
             {"turn": row.turn_id, "value": row.value, "note": row.note, "created_us": row.created_us}

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..chat import Chat, Done, Queued, ReplyRequest, Started, Text, Thought
+from ..chat.left_out import left_out
 from ..chat.reply import Reply
 from ..errors import UserError
 from ..predict.message import Conversation, Message
@@ -96,13 +97,9 @@ class Sitting:
         thinks = False
         async for event in reply:
             match event:
-                case Started(dropped_turns=turns, dropped_tokens=tokens, budget=budget, unread=unread):
-                    if turns:
-                        which = "the oldest turn" if turns == 1 else f"the {turns} oldest turns"
-                        self._note(f"{which} ({tokens} tokens) left out: there is room for {budget} tokens")
-                    if unread:
-                        which = "an earlier message" if unread == 1 else f"{unread} earlier messages"
-                        self._note(f"{which} left out: the log is damaged there: run `glasshead log check`")
+                case Started():
+                    for line in left_out(event, "run `glasshead log check`"):
+                        self._note(line)
                 case Queued(place=place) if place:
                     self._note(f"waiting: number {place} in the queue")
                 case Thought(text=text):

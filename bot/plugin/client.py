@@ -93,11 +93,24 @@ def _survived(name: str, parse: Callable[[Any], object]) -> Callable[[Any], None
 
     def parsed(data: Any) -> None:
         try:
+            if name.startswith("MESSAGE_"):
+                _complete(data)
             parse(data)
         except Exception as error:
             log.warning("Discord sent a %s that cannot be read: %s: %s", name, type(error).__name__, error)
 
     return parsed
+
+
+def _complete(message: dict[str, Any]) -> None:
+    """Some servers refer to no message in as many words, or do not say that it is in the same channel."""
+    reference = message.get("message_reference")
+    if reference:
+        reference.setdefault("channel_id", message["channel_id"])
+    else:
+        message.pop("message_reference", None)
+    if above := message.get("referenced_message"):
+        _complete(above)
 
 
 async def serve(settings: Settings) -> None:

@@ -9,7 +9,7 @@ import discord
 from .interaction_surface import UNKNOWN_MESSAGE
 from .lately import Seen
 from .rights import may_read
-from .transient import TROUBLE
+from .transient import UNREADABLE
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ async def gone(seen: Seen) -> AsyncIterator[int]:
     for message in seen.missing:
         try:
             await seen.place.fetch_message(message)
-        except (discord.DiscordException, *TROUBLE) as error:
+        except UNREADABLE as error:
             if not isinstance(error, discord.NotFound) or error.code != UNKNOWN_MESSAGE:
                 log.info("what was deleted meanwhile in %d cannot be told: %s", seen.channel, error)
                 return

@@ -8,7 +8,7 @@ from discord.ext import commands
 
 from .addressing import Heard
 from .service import Service
-from .transient import TROUBLE, passing
+from .transient import UNREADABLE, passing
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Hearing:
         if id not in self._places:
             try:
                 self._places[id] = await self._bot.fetch_channel(id)  # type: ignore[assignment]
-            except (discord.DiscordException, *TROUBLE, KeyError) as error:
+            except UNREADABLE as error:
                 log.info("channel %d cannot be looked up: %s", id, error)
                 if passing(error):
                     return
@@ -77,7 +77,7 @@ class Hearing:
             return 0
         try:
             above = await message.channel.fetch_message(reference.message_id)
-        except (discord.HTTPException, *TROUBLE):
+        except UNREADABLE:
             return 0
         reference.resolved = above
         return above.author.id

@@ -21,7 +21,7 @@ from .names import speaker
 from .reading import beginning, replied_to, says_something, text_of, words_of
 from .rereading import Rereading, system_prompt
 from .service import Service, guild_of
-from .transient import TROUBLE
+from .transient import UNREADABLE
 
 log = logging.getLogger(__name__)
 
@@ -218,7 +218,7 @@ class History:
         try:
             said = [m async for m in reading]
             self._cut = len(said) == MOST_HISTORY
-        except (discord.DiscordException, *TROUBLE) as error:
+        except UNREADABLE as error:
             log.info("what was said before cannot be read: %s", error)
             said = []
         for each in sorted(said, key=lambda m: m.id):

@@ -12,7 +12,7 @@ from discord.ext import commands
 from ..store.standing import standing
 from .rights import may_read
 from .service import Service
-from .transient import TROUBLE, passing, seconds_to_wait
+from .transient import UNREADABLE, passing, seconds_to_wait
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ async def _said(place: discord.abc.Messageable, since: discord.Object) -> list[d
         try:
             recent = place.history(limit=MOST_MESSAGES, after=since, oldest_first=False)
             return [message async for message in recent]
-        except (discord.DiscordException, *TROUBLE) as error:
+        except UNREADABLE as error:
             log.info("what was said meanwhile cannot be read: %s", error)
             if wait is None or not passing(error):
                 break
@@ -109,7 +109,7 @@ async def _unseen(bot: commands.Bot, service: Service) -> AsyncIterator[Place]:
     for id in unseen[:MOST_UNSEEN]:
         try:
             place = bot.get_channel(id) or await bot.fetch_channel(id)
-        except (discord.DiscordException, *TROUBLE, KeyError) as error:
+        except UNREADABLE as error:
             log.info("what was said meanwhile in %d cannot be read: %s", id, error)
             continue
         if isinstance(place, discord.abc.Messageable):

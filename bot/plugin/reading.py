@@ -8,7 +8,7 @@ from .attachments import MOST_FILES, Offered, decoded, mentioned, plain, quoted,
 from .besides import besides
 from .hearing import mentioned_users
 from .names import Known, readable
-from .transient import TROUBLE
+from .transient import TROUBLE, UNREADABLE
 
 LONGEST_FETCH = 20.0
 """Seconds for one file."""
@@ -88,5 +88,5 @@ async def _fetched(channel: object, message: int) -> discord.Message | None:
         return None
     try:
         return await channel.fetch_message(message)
-    except (discord.DiscordException, *TROUBLE):
+    except UNREADABLE:
         return None

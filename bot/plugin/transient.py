@@ -5,6 +5,8 @@ import discord
 
 TROUBLE = (aiohttp.ClientError, TimeoutError, OSError)
 """The network's, not Discord's."""
+UNREADABLE = (discord.DiscordException, *TROUBLE, KeyError)
+"""Of what is looked up: it is not there, or not as discord.py expects it of Discord."""
 OLD_EDITS = 30046
 """Too many edits of messages older than an hour: not a matter of seconds."""
 

@@ -1,11 +1,13 @@
 """The main flow on a Discord that says as little as it may: see `discord_double.bare`."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from discord_double import Double, Message, gateway
+from discord_double import Double, Message, double, gateway
+from discord_double.bare import bared
 from discord_double.launch import point
 from glasshead.plugin.client import Client
 from house import finished, labels, logged_in, made_settings
@@ -114,3 +116,33 @@ async def test_a_reply_to_a_message_of_ours_that_the_event_calls_unknown(
     alice = bare.person("alice")
     first = await bare.reply_to(await alice.mention_bot(bare.general, "Hello!"), finished, timeout=40)
     assert await bare.reply_to(await alice.say(bare.general, "And?", reply_to=first), finished, timeout=40)
+
+
+async def test_references_that_say_less_than_discord_does(
+    bare: Double, bot: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = gateway.bared_event
+
+    def lesser(name: str, data: dict[str, Any]) -> dict[str, Any]:
+        out = told(name, data)
+        if name.startswith("MESSAGE_"):
+            reference = out.get("message_reference", {})
+            out["message_reference"] = {key: id for key, id in reference.items() if key == "message_id"}
+        return out
+
+    monkeypatch.setattr(gateway, "bared_event", lesser)
+    monkeypatch.setattr(double, "bared", lambda value: unsaid(bared(value)))
+    alice = bare.person("alice")
+    first = await bare.reply_to(await alice.mention_bot(bare.general, "Hello!"), finished, timeout=40)
+    assert await bare.reply_to(await alice.say(bare.general, "And?", reply_to=first), finished, timeout=40)
+    thread = bare.thread(bare.general, "talk", alice)
+    await alice.say(thread, "What was said before cannot be read.")
+    assert await bare.reply_to(await alice.mention_bot(thread, "Hello!"), finished, timeout=40)
+    bot.dispatch("ready")
+    assert bot.service is not None
+    await asyncio.gather(*bot.service._later)
+
+
+def unsaid(value: Any) -> Any:
+    """A list of messages as some servers give it: each refers to nothing."""
+    return [each | {"message_reference": {}} for each in value] if isinstance(value, list) else value

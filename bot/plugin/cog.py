@@ -12,6 +12,7 @@ from discord.ext import commands
 
 from ..errors import UserError
 from ..store import StoreError
+from .display import sentence
 from .service import NOBODY, Service
 from .transient import TROUBLE
 
@@ -85,7 +86,7 @@ def expired(error: discord.HTTPException) -> bool:
 
 def in_words(error: UserError) -> str:
     """For people who have nothing to do with the machine the bot runs on."""
-    return f"My log cannot be used now: {error.in_short}." if isinstance(error, StoreError) else str(error)
+    return sentence(f"my log cannot be used now: {error.in_short}" if isinstance(error, StoreError) else str(error))
 
 
 def _named(interaction: discord.Interaction[Any]) -> str:

@@ -37,6 +37,11 @@ def small(text: str) -> str:
     return "-# " + " ".join(text.split())
 
 
+def sentence(text: str) -> str:
+    """What goes wrong, as people read it: it is written as a part of a line."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".")
+
+
 def counted(number: int, one: str, many: str = "") -> str:
     """``1 reply``, ``2 replies``; ``many`` where it is not ``one`` with an s."""
     return f"{number} {one if number == 1 else many or one + 's'}"

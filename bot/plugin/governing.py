@@ -69,7 +69,8 @@ class Governing(ServiceCog, name="Glasshead administration"):
     ) -> None:
         await self.service.preferences.set_channel(channel.id, always=action == "always answer")
         changed = with_or_without(self._guild(interaction).blocked_channels, channel.id, action == "block")
-        await self._set(interaction, f"{channel.mention}: {action}.", blocked_channels=changed)
+        what = {"block": "nothing", "allow": "what is meant for me", "always answer": "everything"}[action]
+        await self._set(interaction, f"{channel.mention}: I answer {what} there.", blocked_channels=changed)
 
     @admin.command(
         name="role", description="Only allowed roles may talk to me (none: everybody), blocked ones never."
@@ -91,7 +92,7 @@ class Governing(ServiceCog, name="Glasshead administration"):
         self, interaction: discord.Interaction[Any], name: str, action: Literal["allow", "remove"]
     ) -> None:
         if name not in self.service.chat.models:
-            await tell(interaction, f"There is no such model: {', '.join(self.service.chat.models)}.")
+            await tell(interaction, f"There is no such model. I have: {', '.join(self.service.chat.models)}.")
             return
         now = tuple(n for n in self._guild(interaction).models if n != name)
         changed = (*now, name) if action == "allow" else now

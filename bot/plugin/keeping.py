@@ -96,9 +96,13 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
     @session.command(name="end", description="End the conversation here: the next message begins a new one.")
     async def end(self, interaction: discord.Interaction[Any]) -> None:
         row = await self._latest(interaction)
-        if row is not None and not await self._refused(interaction, row):
-            await self.service.chat.store.database.write(lambda c: update_session(c, row.id, ended_us=now_us()))
-            await tell(interaction, f"Session {row.id} has ended. The next message begins a new one.")
+        if row is None or await self._refused(interaction, row):
+            return
+        if row.ended_us is not None:
+            await tell(interaction, "There is nothing to end here: the next message begins a new session anyway.")
+            return
+        await self.service.chat.store.database.write(lambda c: update_session(c, row.id, ended_us=now_us()))
+        await tell(interaction, f"Session {row.id} has ended. The next message begins a new one.")
 
     @session.command(name="export", description="The latest conversation here as a Markdown file.")
     async def export(self, interaction: discord.Interaction[Any]) -> None:
@@ -186,11 +190,12 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
             await pressed.edit_original_response(content=await self._erase(user))
 
     async def _erase(self, user: int) -> str:
-        for theirs in [each for each in self.service.unfinished if each.requester == user]:
-            await theirs.stop()
-            if isinstance(theirs, Running):
-                await theirs.shown.wait()
-        receipt = await self.service.chat.store.erase_person(user)
+        async with self.service.beginning(user):  # nothing of theirs is between coming and being queued
+            for theirs in [each for each in self.service.unfinished if each.requester == user]:
+                await theirs.stop()
+                if isinstance(theirs, Running):
+                    await theirs.shown.wait()
+            receipt = await self.service.chat.store.erase_person(user)
         return (
             f"**Erased** <t:{receipt.done_us // 1_000_000}:f>: {counted(receipt.messages, 'message')} of yours, "
             f"{counted(receipt.replies, 'reply', 'replies')}, {counted(receipt.passages, 'quotation')}, "

@@ -9,6 +9,7 @@ from discord.ext import commands
 from . import unshown
 from .again import texts_again
 from .cog import ServiceCog
+from .missed import MISSED, wordless
 from .presenter import LATER
 from .rights import takes_files
 from .service import Service
@@ -71,6 +72,8 @@ class Mending(ServiceCog, name="Glasshead mending"):
         question = channel.get_partial_message(asked.discord_message_id) if asked.discord_message_id else None
         if asked.erased or (not shown and (question is None or await self._shown_otherwise(turn))):
             return True
+        if wordless(recorded) and question is not None and _is_fresh(question.id):
+            return True  # it is answered anew
         surface = Surface(channel, name=f"mend-{turn}", answers=question, messages=shown)
         surface.takes_files = takes_files(self.bot.get_channel(session.channel_id))
         texts, file = await texts_again(self.service, recorded, surface)
@@ -84,3 +87,7 @@ class Mending(ServiceCog, name="Glasshead mending"):
         store = self.service.chat.store
         others = [other for other in await versions_of(store, turn) if other != turn]
         return any([await store.discord_messages(other) for other in others])
+
+
+def _is_fresh(message: int) -> bool:
+    return discord.utils.snowflake_time(message) > discord.utils.utcnow() - MISSED

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import discord
 
+from ..explain.turn import Turn
 from .lately import Seen
 from .service import Service
 from .transient import TROUBLE
@@ -15,6 +16,11 @@ log = logging.getLogger(__name__)
 
 MISSED = timedelta(minutes=5)
 """Who asked longer ago does not wait for an answer any more."""
+
+
+def wordless(turn: Turn) -> bool:
+    """Whether a reply was stopped before it said anything: what it was to answer may be answered yet."""
+    return turn.status == "stopped" and not (turn.reply or turn.reasoning)
 
 
 async def missed(

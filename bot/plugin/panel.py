@@ -150,14 +150,15 @@ def _rows(explanation: Explanation, place: Place) -> list[discord.ui.ActionRow[A
     """At most five."""
     count = len(explanation.tokens)
     moving = [_stepping(place, count), _jump(explanation, place), _layers(place)] if count else []
+    turn = explanation.turn
     vain: dict[Verb, object] = {
-        "loss": explanation.turn.lack or not count,
-        "prove": unprovable(explanation.turn),
-        "whatif": explanation.turn.lack or not count,
+        "loss": turn.lack or not count,
+        "prove": unprovable(turn),
+        "whatif": turn.lack or not count or turn.status == "pending",
     }
     asking = _row(place, ASKING, disabled=tuple(verb for verb, why in vain.items() if why))
     nowhere: tuple[Verb, ...] = () if explanation.whole.overruled else ("overruled",)
-    given = GIVING | THINKING if explanation.turn.reasoning else GIVING
+    given = GIVING | THINKING if turn.reasoning else GIVING
     return [*moving, asking, _row(place, given, disabled=nowhere if count else ("overruled", "numbers"))]
 
 
@@ -221,7 +222,8 @@ def heading(explanation: Explanation, place: Place, note: str) -> str:
         f"-# {visible(short_name(turn.model.name).encode())} · {'; '.join(whole(explanation))}",
     ]
     if turn.status == "pending":
-        lines.append("-# Still being written: this is what there is so far.")
+        come = "*Prove it* and *What if…* come with its end"
+        lines.append(f"-# Still being written: this is what there is so far; {come}.")
     elif turn.status == "interrupted":
         lines.append("-# Interrupted: this is what was written.")
     if turn.trace.fault:

@@ -10,13 +10,14 @@ from typing import Protocol
 import discord
 
 from ..chat import Done, Queued, Started, Text, Thought
+from ..chat.left_out import left_out
 from ..chat.unlogged import NO_TURN
 from ..errors import UserError
 from ..explain.turn import Status
 from ..predict.engine import Finish
 from . import unshown
 from .cog import in_words
-from .display import open_links, small, spoiler
+from .display import open_links, sentence, small, spoiler
 from .pacing import USUAL_WAIT
 from .service import Running, Service
 from .splitting import LIMIT, split
@@ -32,17 +33,18 @@ LATER = (60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
 """Seconds before each further try to show the end of a reply."""
 LONGEST_THOUGHT = 1500
 ROOM_FOR_NOTES = 700
-LEFT_OUT = "Left out of what the model read"
 
 
 async def present(service: Service, running: Running, surface: Surface, notes: tuple[str, ...] = ()) -> None:
     """Show a reply from its first word to its end. While it is written it can be found, to be stopped."""
     service.running.add(running)
+    running.messages = surface.ids  # what shows that it waits: *Stop* may be pressed there
     await Presenter(service, running, surface, notes).run()
 
 
 class Presenter:
-    """One reply on its way to people. ``run`` returns how it ended, None if it never began."""
+    """One reply on its way to people. ``run`` returns how it ended, None if it never began; where it
+    cannot begin in the place of another, it raises why."""
 
     def __init__(self, service: Service, running: Running, surface: Surface, notes: tuple[str, ...] = ()) -> None:
         self._service = service
@@ -68,10 +70,11 @@ class Presenter:
         if self._running.ends_at is not None:
             helpers.append(asyncio.create_task(self._cut_at(self._running.ends_at)))
         done: Done | None = None
+        refusal: UserError | None = None
         try:
             done = await self._consume()
         except UserError as error:
-            self._notes.insert(0, in_words(error))
+            refusal = error
         finally:
             self._service.running.discard(self._running)
             self._ended = True
@@ -80,6 +83,10 @@ class Presenter:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
         try:
+            if refusal is not None:
+                if self._surface.over:  # better an old reply than none
+                    raise refusal
+                self._notes.insert(0, in_words(refusal))
             await self._show_end(done)
         finally:
             self._running.shown.set()
@@ -93,7 +100,7 @@ class Presenter:
                     self._running.turn = turn or None
                     if turn:  # nobody waits for it: the log may be busy
                         self._noted = asyncio.create_task(unshown.note(self._service.chat.store, turn))
-                    self._notes += left_out(event)
+                    self._notes += left_out(event, "my operator can mend it")
                 case Queued(place=place):
                     self._place = place
                     self._fresh_at(self._place_due)
@@ -171,9 +178,11 @@ class Presenter:
         if self._noted is not None:
             await self._noted
         if self._running.withdrawn and not self._text:
+            self._running.left = True
             await self._withdraw(turn)
             return
-        if self._running.edited is not None:
+        self._running.left = self._is_left(done)
+        if self._running.edited or self._running.left:
             if self._running.turn:
                 await unshown.settled(self._service.chat.store, self._running.turn)
             return  # what shows that it waits goes on to do so
@@ -182,6 +191,12 @@ class Presenter:
         if not await self._show_all(texts, view, file, turn):
             log.warning("the end of a reply cannot be shown yet: tried again until Discord takes it")
             self._service.later(self._show_later(texts, view, file, turn))
+
+    def _is_left(self, done: Done | None) -> bool:
+        """Whether the bot ends before it has come to a message: it is not answered, but by the next start."""
+        running, ended = self._running, done is not None and done.status == "stopped"
+        left = running.asked is not None and not running.said and not running.stopped
+        return self._service.closing and ended and left
 
     async def _withdraw(self, turn: int | None) -> None:
         store = self._service.chat.store
@@ -196,9 +211,17 @@ class Presenter:
         """An outage that lasts: the reply is in the log, and stands in Discord when that is over."""
         for wait in LATER:
             await asyncio.sleep(wait)
+            if turn is not None and await self._is_erased(turn):
+                await unshown.settled(self._service.chat.store, turn)
+                return
             if await self._show_all(texts, view, file, turn):
                 return
         log.error("the end of a reply could not be shown")
+
+    async def _is_erased(self, turn: int) -> bool:
+        """Whether it was erased since."""
+        reply = (await self._service.chat.store.turn(turn)).reply_message
+        return reply is not None and (await self._service.chat.store.message(reply)).erased
 
     async def _show_all(
         self, texts: list[str], view: discord.ui.View | None, file: Attached | None, turn: int | None
@@ -297,21 +320,9 @@ def final_texts(
     return texts, file
 
 
-def left_out(event: Started) -> list[str]:
-    """What of the conversation the model was not given."""
-    notes = []
-    if event.dropped_turns:
-        turns = "the oldest turn" if event.dropped_turns == 1 else f"the {event.dropped_turns} oldest turns"
-        notes.append(f"{LEFT_OUT}: {turns} ({event.dropped_tokens} tokens); it holds {event.budget}.")
-    if event.unread:
-        messages = "an earlier message" if event.unread == 1 else f"{event.unread} earlier messages"
-        notes.append(f"{LEFT_OUT}: {messages}. My log is damaged there; my operator can mend it.")
-    return notes
-
-
 def endings(status: Status, finish: Finish | None, error: str | None) -> list[str]:
     """How a reply ended, unless by itself."""
     if status == "error":
-        return [f"⚠ {error or 'The reply could not go on.'}"]
+        return [f"⚠ {sentence(error or 'the reply could not go on')}"]
     said = {"stopped": "Stopped.", "length": "Cut at the length limit."}.get(finish or "")
     return [said] if said else []

@@ -23,6 +23,7 @@ from .views import PREFIX, button, finished_view
 
 log = logging.getLogger(__name__)
 
+BEING_WRITTEN = "Another reply is just being written there."
 NOT_YOURS = "Only the person who asked (or who manages messages here) can do that."
 
 
@@ -75,7 +76,7 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
             elif action == "version":
                 await self._version(interaction, turn)
             elif turn in self._retried:
-                await tell(interaction, "Another reply is just being written there.")
+                await tell(interaction, BEING_WRITTEN)
             else:
                 self._retried.add(turn)
                 try:
@@ -103,7 +104,7 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
     async def _stop(self, interaction: discord.Interaction[Any], turn: int) -> None:
         assert interaction.message is not None
         logged = turn != NO_TURN
-        running = self.service.running_turn(turn) if logged else self.service.shown_in(interaction.message.id)
+        running = self.service.running_turn(turn) or self.service.shown_in(interaction.message.id)
         if running is None:
             await tell(interaction, "That reply is not being written any more.")
         elif running.requester == interaction.user.id or (
@@ -123,7 +124,7 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
         store = self.service.chat.store
         old = await store.turn(turn)
         asked = old.prompt_message
-        if asked is None:
+        if asked is None or (await store.message(asked)).erased:
             raise UserError("what that reply answered was erased")
         request = ReplyRequest(
             session=old.session,
@@ -168,6 +169,9 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
         store = self.service.chat.store
         assert interaction.message is not None
         shown = await store.turn_of_discord_message(interaction.message.id)
+        if shown in self._retried:
+            await tell(interaction, BEING_WRITTEN)
+            return
         wanted = await store.turn(turn)
         surface = await self._surface(interaction, shown if shown is not None else turn, f"{interaction.id}")
         await store.link_discord(turn, surface.ids)  # first: a reply to what is about to be shown may come at once

@@ -19,6 +19,7 @@ from ..predict.halt import Halt
 from ..predict.sampling import Sampling
 from .allowance import Allowance
 from .bounds import SAMPLED, bounded
+from .display import counted
 from .pacing import Left, Turnstile
 from .preferences import ChannelPreferences, Preferences
 
@@ -43,8 +44,12 @@ class Running:
     """The Discord message it answers, if it answers one."""
     withdrawn: bool = False
     """That message was deleted: of a reply that has not said anything yet, nothing is to stay."""
-    edited: discord.Message | None = None
-    """That message as it reads now, if it was edited before the reply said anything: it is answered anew."""
+    edited: bool = False
+    """That message was edited before the reply said anything: it is answered anew."""
+    stopped: bool = False
+    """Somebody wanted it to end."""
+    left: bool = False
+    """Nothing is shown of it: the bot ended before it had said anything, or that message was deleted by then."""
     said: bool = False
     """Its first words have come."""
     turn: int | None = None
@@ -57,6 +62,7 @@ class Running:
 
     async def stop(self) -> None:
         """What was said stays."""
+        self.stopped = True
         await self.reply.stop()
 
 
@@ -92,6 +98,8 @@ class Service:
     running: set[Running] = field(default_factory=set)
     waiting: list[Waiting] = field(default_factory=list)
     """In the order in which they came."""
+    coming: list[Waiting] = field(default_factory=list)
+    """Those whose turn has come, until the reply is queued: their files may have to be fetched."""
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     closing: bool = False
     proving: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -137,7 +145,7 @@ class Service:
     @property
     def unfinished(self) -> list[Running | Waiting]:
         """What people may stop."""
-        return [*self.running, *self.waiting]
+        return [*self.running, *self.waiting, *self.coming]
 
     def running_turn(self, turn: int) -> Running | None:
         return next((running for running in self.running if running.turn == turn), None)
@@ -215,12 +223,14 @@ class Service:
 
     def check(self, interaction: discord.Interaction[Any]) -> None:
         """Raise UserError if this person may not have a reply made there, or not now."""
+        if self.closing:
+            raise UserError("I am just being stopped; please ask again when I am back")
         user, guild = interaction.user, interaction.guild_id
         if not self.may_talk(user, interaction.channel, guild):
             raise UserError("the people who run this server have not let me talk with you here")
         wait = self.wait(user.id, guild)
         if wait:
-            raise UserError(f"that is a lot at once: please ask again in {max(1, round(wait))} seconds")
+            raise UserError(a_lot(wait))
 
     def check_kept(self, interaction: discord.Interaction[Any]) -> None:
         """Raise UserError if nothing is to be kept of what this person does there."""
@@ -254,6 +264,11 @@ class Service:
         self._welcomed.add(guild)
         await self.preferences.set_guild(guild, welcomed=True)
         return [WELCOME]
+
+    async def unwelcome(self, guild: int) -> None:
+        """The first reply there was not shown after all."""
+        self._welcomed.discard(guild)
+        await self.preferences.set_guild(guild, welcomed=False)
 
     def scope(self, channel: object, guild: int | None) -> Scope:
         """What something said there continues."""
@@ -297,6 +312,11 @@ class Service:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+
+
+def a_lot(wait: float) -> str:
+    """For who asks more than they may."""
+    return f"that is a lot at once: please ask again in {counted(max(1, round(wait)), 'second')}"
 
 
 def guild_of(message: discord.Message) -> int | None:

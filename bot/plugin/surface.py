@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 import discord
 
 from ..store import Store
+from .display import small
 from .rights import takes_files
 from .service import NOBODY
+from .splitting import LIMIT, split
 from .transient import OLD_EDITS, TROUBLE, passing, seconds_to_wait
 
 log = logging.getLogger(__name__)
@@ -64,6 +66,8 @@ class Surface:
         self._name = name
         self.most_chars = 1_000_000
         """A longer reply is attached: there may be no more messages than this takes."""
+        self.over = bool(messages)
+        """It begins in messages that showed something else."""
         self.takes_files = takes_files(channel)
         self.heading = ""
         """Stands before the reply, in the first message: the question, where no message shows it."""
@@ -138,6 +142,11 @@ class Surface:
                 log.info("a long reply goes into messages: %s", error)
                 texts, file = file.instead, None
                 continue
+            except Gone:
+                if not self.refused or not 0 < len(self.messages) < len(texts):
+                    raise
+                log.info("the rest of a reply is not shown: %s", self.refused)
+                texts, file = self._as_far_as_it_goes(texts), None
             except (discord.DiscordException, *TROUBLE) as error:
                 if isinstance(error, discord.HTTPException) and error.code == OLD_EDITS and self.messages:
                     self._begin_anew()
@@ -149,6 +158,14 @@ class Surface:
                 attempt = attempt + 1 if len(self.messages) <= there else 0
                 there = len(self.messages)
         return False
+
+    def _as_far_as_it_goes(self, texts: Sequence[str]) -> list[str]:
+        """What the messages hold that are there, where no further ones may be sent."""
+        here = list(texts[: len(self.messages)])
+        note = small(f"Cut here, the rest is in my log: I may send no further message ({self.refused}).")
+        self.refused = ""  # it is said
+        here[-1] = f"{split(here[-1], LIMIT - len(note) - 1)[0].text}\n{note}"
+        return here
 
     def _begin_anew(self) -> None:
         """What is too old to be edited again stays as it is; the reply goes into messages of its own."""

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import time
 from dataclasses import replace
+from datetime import datetime
 from weakref import WeakValueDictionary
 
 import discord
@@ -16,22 +18,23 @@ from ..store import StoreError
 from ..store.continuing import answered
 from .addressing import Once, Reason, addressed
 from .cog import ServiceCog, in_words
-from .display import small
+from .display import sentence, small
 from .gone import gone
 from .hearing import Hearing
 from .history import History
 from .lately import Seen, lately
 from .line import turn_of
-from .missed import MISSED, missed
+from .missed import MISSED, missed, wordless
 from .permissions import plea
 from .presenter import LATER, present
+from .question import Question
 from .reading import says_something
 from .rights import lacking_in
-from .service import NOBODY, Running, Service, Waiting, guild_of
+from .service import NOBODY, Running, Service, Waiting, a_lot, guild_of
 from .surface import Gone, Surface
 from .transient import TROUBLE
 from .views import versions_of
-from .waiting import STARTED_AGAIN, STOPPED, only_waits
+from .waiting import LEFT, STARTED_AGAIN, STOPPED, only_waits
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +48,10 @@ class Talk(ServiceCog, name="Glasshead"):
         self._gone = Once()
         """Messages that were deleted lately."""
         self._hearing = Hearing(bot, service)
-        self._answering: dict[int, Running] = {}
-        """By the message that is answered."""
+        self._questions: dict[int, Question] = {}
+        """By the message that is to be answered."""
         self._edits: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        """By message: held while an edit of it is logged, and while a reply to it is begun."""
 
     @property
     def us(self) -> discord.ClientUser:
@@ -73,23 +77,34 @@ class Talk(ServiceCog, name="Glasshead"):
             for message in seen.edited:
                 self.service.change(self._edited(message, told=False))
             self.service.change(self._deleted_meanwhile(seen))
-            self.service.change(self._clear(seen))
+            self.service.change(self._clear(seen, fresh))
             async for message in missed(seen, self.us, self.service, fresh):
                 await self.on_message(message)
 
-    async def _clear(self, seen: Seen) -> None:
-        """Take away what an earlier process has left where replies were to come."""
+    async def _clear(self, seen: Seen, fresh: datetime) -> None:
+        """Take away what an earlier process has left where replies were to come; what nobody answers any more is
+        told so there."""
         async with self.service.turnstile(seen.channel):  # one that is just sent is known when that is done
             left = [each for each in seen.messages if each.author.id == self.us.id and only_waits(each.content)]
             for message in left:
-                known = await self.service.chat.store.turn_of_discord_message(message.id)
-                if known is not None or self.service.shown_in(message.id) is not None:
+                asked = message.reference.message_id if message.reference is not None else None
+                ours = any(message.id in each.surface.ids for each in self._questions.values())
+                if ours or self.service.shown_in(message.id) is not None or not await self._is_nobodys(message):
                     continue
                 with contextlib.suppress(discord.HTTPException, *TROUBLE):
-                    if message.interaction_metadata is None:
+                    if asked is not None and discord.utils.snowflake_time(asked) > fresh:
                         await message.delete()
                     else:
                         await message.edit(content=small(STARTED_AGAIN), view=None, allowed_mentions=NOBODY)
+
+    async def _is_nobodys(self, message: discord.Message) -> bool:
+        """Whether it shows no reply, or one that was stopped before its first word."""
+        store = self.service.chat.store
+        turn = await store.turn_of_discord_message(message.id)
+        if turn is not None and wordless(await store.turn(turn)):
+            await store.link_discord(turn, [])  # its going is not to look as if somebody had deleted a reply
+            turn = None
+        return turn is None
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
@@ -120,12 +135,21 @@ class Talk(ServiceCog, name="Glasshead"):
 
     async def _edited(self, message: discord.Message, *, told: bool = True) -> None:
         """A reply to how it read before is not written any more, unless something of it was said already."""
+        question = self._questions.get(message.id)
+        if question is not None:
+            question.is_now(message)
         async with self._edits.setdefault(message.id, asyncio.Lock()):  # one after the other, as they came
             changed = await self.history.edited(message, told=told)
-            running = self._answering.get(message.id)
-            if changed and running is not None and (running.edited is not None or not running.said):
-                running.edited = message
-                await running.stop()
+            question = self._questions.get(message.id)
+            if question is not None and (changed or await self._reads_differently(question)):
+                await question.outdated()
+
+    async def _reads_differently(self, question: Question) -> bool:
+        """Whether it is not what is being answered, also where the log has no edit of it: of some it keeps none."""
+        if question.running is None or question.running.said:
+            return False
+        text, _ = await self.history.text(question.message)
+        return text not in ("", question.read)
 
     def _delete(self, message: int, channel: int) -> None:
         self._gone.first(message)
@@ -158,11 +182,12 @@ class Talk(ServiceCog, name="Glasshead"):
         store = self.service.chat.store
         turn = await self.service.turn_shown(message, channel)
         for waiting in self.service.waiting:
-            if waiting.asked == message:
+            if message == waiting.asked or message in waiting.messages:
                 await waiting.stop()
         for running in list(self.service.running):
             running.withdrawn |= running.asked == message
-            if running.asked == message or (turn is not None and running.turn == turn):
+            shown = message in running.messages or (turn is not None and running.turn == turn)
+            if running.asked == message or shown:
                 await running.reply.stop()
                 await running.shown.wait()
         if await store.message_of_discord(message) is not None:
@@ -187,34 +212,45 @@ class Talk(ServiceCog, name="Glasshead"):
 
     async def _answer_in_turn(self, message: discord.Message, reason: Reason) -> None:
         waiting = Waiting(message.author.id, message.channel.id, asked=message.id)
-        surface = Surface(message.channel, name=str(message.id), answers=message)
-        line, begun = self.service.line(message.channel, guild_of(message)), None
+        # An earlier process may have taken back what it sent under a name of this message alone.
+        name = f"{message.id:x}{int(time.time()) & 0xFFFF:04x}"
+        surface = Surface(message.channel, name=name, answers=message)
+        line, answered = self.service.line(message.channel, guild_of(message)), False
+        question = self._questions[message.id] = Question(message, surface, waiting)
         try:
             async with turn_of(self.service, waiting, surface, line) as come:
-                asked: discord.Message | None = message if come else None
-                while asked is not None:
-                    async with self.service.beginning(message.author.id):
-                        begun = await self._begin(asked, reason, again=asked is not message)
-                    asked = None
-                    if begun is not None:
-                        self._answering[message.id] = begun[0]
-                        await self._show(message, surface, *begun)
-                        if begun[0].edited is not None:
-                            await self.service.changed()  # edited once more, perhaps
-                        asked = begun[0].edited
+                asked = come
+                while asked and (begun := await self._begun(question, reason)) is not None:
+                    running, notes = begun
+                    answered = True
+                    await self._show(message, surface, running, notes)
+                    answered = not (running.edited or running.left)
+                    asked = running.edited and not running.stopped
         finally:
-            self._answering.pop(message.id, None)
-            if begun is None and surface.messages:
-                gone = self.service.closing or message.id in self._gone
-                await self._let_go(surface, STOPPED if waiting.stopped.is_set() and not gone else "")
+            del self._questions[message.id]
+            if not answered:
+                await self._let_go(question)
 
-    async def _let_go(self, surface: Surface, why: str) -> None:
-        """What showed that somebody waits: it is not answered."""
+    async def _let_go(self, question: Question) -> None:
+        """It is not answered: what showed that somebody waits says why, or goes."""
+        store, running, guild = self.service.chat.store, question.running, guild_of(question.message)
+        surface = question.surface
+        turn = running.turn if running is not None else None
+        if question.welcome and guild is not None:
+            await self.service.unwelcome(guild)
+        if not surface.messages:
+            return
+        stopped = question.waiting.stopped.is_set() or (running is not None and running.stopped)
+        why = STOPPED if stopped else ""
         with contextlib.suppress(Gone, discord.HTTPException, *TROUBLE):
-            if why:
-                await surface.show([small(why)])
+            if question.message.id in self._gone:
+                await surface.withdraw(store, turn)
+            elif self.service.closing or why:
+                await surface.show([small(LEFT if self.service.closing else why)])
             else:
-                await surface.withdraw(self.service.chat.store)
+                await surface.withdraw(store, turn)
+        if turn is not None:
+            await store.link_discord(turn, [])
 
     async def _is_for_host(self, message: discord.Message) -> bool:
         """Whether it is a command of the bot that has loaded this plugin."""
@@ -248,17 +284,34 @@ class Talk(ServiceCog, name="Glasshead"):
     async def _in_measure(self, message: discord.Message) -> bool:
         wait = self.service.wait(message.author.id, guild_of(message))
         if wait:
-            await self._say(message, f"That is a lot at once. Please ask again in {max(1, round(wait))} seconds.")
+            await self._say(message, sentence(a_lot(wait)))
         return not wait
 
-    async def _begin(
-        self, message: discord.Message, reason: Reason, *, again: bool
-    ) -> tuple[Running, tuple[str, ...]] | None:
-        """The reply, and its small print; None where there is nothing to answer. ``again``: it was edited before
-        its reply had begun."""
-        await self.service.changed()
-        if self.service.closing or message.id in self._gone or (not again and await self._already(message)):
+    async def _begun(self, question: Question, reason: Reason) -> tuple[Running, tuple[str, ...]] | None:
+        """The reply to a message as it reads now, and its small print; None where there is nothing to answer."""
+        message, waiting = question.message, question.waiting
+        waiting.messages = question.surface.ids
+        self.service.coming.append(waiting)
+        try:
+            async with self.service.beginning(message.author.id):
+                await self.service.changed()
+                async with self._edits.setdefault(message.id, asyncio.Lock()):  # edited now, it is answered anew
+                    begun = await self._begin(question, reason)
+        finally:
+            self.service.coming.remove(waiting)
+        if begun is not None and waiting.stopped.is_set():
+            await begun[0].stop()
+        return begun
+
+    async def _begin(self, question: Question, reason: Reason) -> tuple[Running, tuple[str, ...]] | None:
+        message = question.message
+        if self.service.closing or message.id in self._gone:
             return None
+        if question.running is None:
+            if await self._already(message):
+                return None
+        else:
+            await self.history.edited(message)  # an edit whose turn has not come yet
         text, declined = await self._read(message, reason)
         if not text:
             return None
@@ -273,12 +326,14 @@ class Talk(ServiceCog, name="Glasshead"):
             model=self.service.model(message.channel, guild),
         )
         notes = [f"I read text files only. Not read: {', '.join(declined)}."] if declined else []
+        question.read = text
         if self.service.private(message.author.id, message.channel):
             reply = self.service.chat.unlogged(self.history.single(text, message.channel), request)
         else:
             try:
                 logged = await self.history.add(message, text)
-                notes += await self.service.welcome(guild)
+                question.welcome = question.welcome or await self.service.welcome(guild)
+                notes += question.welcome
             except StoreError as gap:
                 reply = self.service.chat.unlogged(self.history.single(text, message.channel), request, gap)
             else:
@@ -287,15 +342,17 @@ class Talk(ServiceCog, name="Glasshead"):
                     return None
                 notes += logged.notes
                 reply = self.service.chat.reply(replace(request, session=logged.session, message=logged.message))
-        return Running(reply, message.author.id, message.channel.id, asked=message.id), tuple(notes)
+        question.running = Running(reply, message.author.id, message.channel.id, asked=message.id)
+        return question.running, tuple(notes)
 
     async def _show(
         self, message: discord.Message, surface: Surface, running: Running, notes: tuple[str, ...]
     ) -> None:
         await present(self.service, running, surface, notes)
-        if surface.refused and not surface.messages:
+        if surface.refused:
             place = f"#{getattr(message.channel, 'name', 'that channel')}"
-            await self._whisper(message, f"I cannot answer in {place}: {surface.refused}")
+            what = "go on" if surface.messages else "answer"
+            await self._whisper(message, f"I cannot {what} in {place}: {surface.refused}")
 
     async def _read(self, message: discord.Message, reason: Reason) -> tuple[str, tuple[str, ...]]:
         """What the message says; empty, and answered here, if that is nothing. Raises UserError."""

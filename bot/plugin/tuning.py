@@ -118,7 +118,7 @@ class Tuning(ServiceCog, name="Glasshead tuning"):
             now = self.service.model(interaction.channel, interaction.guild_id) or self.service.chat.models[0]
             await tell(interaction, f"**{now}** answers here. Offered: {', '.join(offered)}.")
         elif use not in offered:
-            await tell(interaction, f"There is no model of that name to choose here: {', '.join(offered)}.")
+            await tell(interaction, f"No model of that name can be chosen here. Offered: {', '.join(offered)}.")
         elif not await refused(interaction):
             await self._set(interaction, model=use)
             await tell(interaction, f"**{use}** answers here from the next message on.")

@@ -10,8 +10,10 @@ EVERY = 4.0
 """Seconds between two places that one message shows: the channel's edits are for replies above all."""
 READING, THINKING = "Reading …", "Thinking …"
 STOPPED, STARTED_AGAIN = "Stopped.", "I was started again before I came to this: please ask once more."
+LEFT = "I was stopped before I came to this. If no answer follows, please ask once more."
+"""Whether one follows, the next start knows."""
 
-_WAITS = re.compile(rf"-# (?:\d+(?:st|nd|rd|th) in the queue(?: here)?|{READING}|{THINKING})")
+_WAITS = re.compile(rf"-# (?:\d+(?:st|nd|rd|th) in the queue(?: here)?|{READING}|{THINKING}|{re.escape(LEFT)})")
 
 
 def in_queue(place: int, *, here: bool = False) -> str:

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from .rows import is_damage
 from .tables import discord_part, message, turn
 
-_first, _later = message.alias("first"), message.alias("later")
+_first, _later, _reply = message.alias("first"), message.alias("later"), message.alias("reply")
 _shown = sa.select(discord_part.c.turn_id).where(discord_part.c.turn_id == turn.c.id).exists()
 _asked = sa.func.coalesce(
     sa.select(sa.func.min(_first.c.id))
@@ -38,20 +38,33 @@ def end_of(connection: sa.Connection, session_id: int) -> tuple[int, int] | None
     return None if row is None or row[0] is None else (row[0], row[1])
 
 
+_wordless = (
+    sa.select(_reply.c.id)
+    .where(_reply.c.id == turn.c.reply_message_id, turn.c.status == "stopped")
+    .where(_reply.c.text == "", _reply.c.reasoning == "", ~_reply.c.erased)
+    .exists()
+)
+"""Of a turn: it was stopped before it had said anything."""
+_answers = sa.select(turn.c.id).where(turn.c.prompt_message_id == message.c.id, ~_wordless).exists()
+
+
 def answered(connection: sa.Connection, discord_message_id: int) -> bool:
-    """Whether a person's message was answered, in any of its versions; erased ones are not to be answered."""
+    """Whether a person's message was answered, in any of its versions, for all that the log knows: of a reply that
+    was stopped before its first word it does not know by whom. Erased ones are not to be answered."""
     query = sa.select(message.c.id).where(
-        message.c.discord_message_id == discord_message_id, message.c.turn_id.is_not(None) | message.c.erased
+        message.c.discord_message_id == discord_message_id, _answers | message.c.erased
     )
     return connection.execute(query.limit(1)).first() is not None
 
 
 def left_open(connection: sa.Connection, discord_message_id: int) -> tuple[int, int] | None:
-    """Session and message where the newest version of what a person said is the last word."""
+    """Session and message where the newest version of what a person said is the last word, but for replies that
+    were stopped before their first word."""
     newest = sa.select(sa.func.max(_first.c.id)).where(_first.c.discord_message_id == discord_message_id)
-    follows = sa.select(_later.c.id).where(_later.c.parent_id == message.c.id).exists()
+    nothing = sa.select(turn.c.id).where(turn.c.reply_message_id == _later.c.id, _wordless).exists()
+    follows = sa.select(_later.c.id).where(_later.c.parent_id == message.c.id, ~nothing).exists()
     query = sa.select(message.c.session_id, message.c.id).where(
-        message.c.id == newest.scalar_subquery(), message.c.turn_id.is_(None), ~follows
+        message.c.id == newest.scalar_subquery(), ~_answers, ~follows
     )
     row = connection.execute(query).first()
     return None if row is None else (row[0], row[1])

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from discord_double import Double, Message, Permission, Person
 from discord_double.double import CUT
-from glasshead.chat import Started
 from glasshead.plugin import interaction_surface, presenter, surface
 from glasshead.plugin.limits import edits_left
 from glasshead.predict.context import Context
@@ -101,6 +100,18 @@ async def test_a_deleted_channel_ends_the_reply_quietly(double: Double, started:
         await double.reply_to(asked, timeout=40)
         double.remove_channel(double.general)
         await asyncio.wait_for(asyncio.gather(*bot.service.tasks), 60)
+
+
+async def test_who_kicks_the_bot_ends_the_reply_and_the_person_is_told(double: Double, started: Any) -> None:
+    async with started(sampling={"max_tokens": 1500, "temperature": 0.0, "logit_bias": ON_AND_ON}) as bot:
+        alice = double.person("alice")
+        asked = await alice.mention_bot(double.general, "Count to a thousand in words.")
+        await double.reply_to(asked, lambda m: m.content != "", timeout=40)
+        double.fail("*", f"/channels/{double.general.id}/", 403, times=100, code=50001)
+        told = await double.wait_for(lambda m: m.channel is alice.dm, timeout=40)
+        assert told.content == "-# I cannot go on in #general: fault"
+        await asyncio.gather(*bot.service.tasks)
+        assert not bot.service.running
 
 
 async def test_a_question_deleted_while_it_is_answered_goes_with_its_answer(double: Double, started: Any) -> None:
@@ -199,6 +210,22 @@ async def test_an_outage_that_lasts_delays_the_end_and_loses_nothing(
         outage.times = 0
         reply = await double.reply_to(asked, finished, timeout=40)
         assert double.said() == [reply]
+
+
+async def test_what_is_forgotten_during_an_outage_is_not_shown_after_it(
+    double: Double, started: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presenter, "LATER", (0.2,) * 100)
+    monkeypatch.setattr(surface, "FINAL_TRIES", 1)
+    async with started(**SHORT) as bot:
+        alice, outage = double.person("alice"), double.fail("*", "/messages", 503, times=10_000)
+        asked = await alice.mention_bot(double.general, "Hello!")
+        await double.until(lambda: bot.service._later, timeout=40)
+        await asyncio.gather(bot.wait_for("raw_message_delete"), alice.delete(asked))
+        await asyncio.gather(*bot.service.tasks)
+        outage.times = 0
+        await asyncio.gather(*bot.service._later)
+        assert double.said() == []
 
 
 async def test_what_cannot_be_replied_to_is_answered_all_the_same(double: Double, started: Any) -> None:
@@ -304,20 +331,13 @@ async def test_who_finds_the_queue_full_is_told_and_loses_nothing(
             asked.append(await who.mention_bot(double.general, "Count."))
             await double.reply_to(asked[-1], lambda m, at=place: m.content == f"-# {at} in the queue", timeout=40)
         refused = await double.reply_to(await people[3].mention_bot(double.general, "Count."), finished, timeout=40)
-        assert refused.content.startswith("-# ⚠ the queue is full, 2 replies waiting: try again in a while")
+        assert refused.content.startswith("-# ⚠ The queue is full, 2 replies waiting: try again in a while.")
         go_on.set()
         for each in asked:
             assert words(await double.reply_to(each, finished, timeout=60))
         await people[3].press(refused, "Retry")
         await double.until(lambda: "⚠" not in refused.content and finished(refused), timeout=60)
         assert len(double.said()) == 4
-
-
-def test_what_a_damaged_log_could_not_give_is_said() -> None:
-    (note,) = presenter.left_out(Started(1, 9, 0, 0, 100, unread=2))
-    assert "Left out of what the model read: 2 earlier messages. My log is damaged" in note
-    assert presenter.left_out(Started(1, 9, 0, 0, 100)) == []
-    assert len(presenter.left_out(Started(1, 9, 1, 30, 100, unread=1))) == 2
 
 
 async def test_what_was_left_out_is_said(double: Double, started: Any) -> None:

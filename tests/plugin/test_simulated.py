@@ -65,6 +65,9 @@ async def test_a_session_is_renamed_and_ended_by_whoever_began_it_or_manages_mes
     assert "called *Ours*" in await place.tell(place.alice, "session rename", title="Ours")
     assert "Manage Messages" in await place.tell(place.bob, "session end")
     assert "has ended" in await place.tell(place.carol, "session end")
+    assert "nothing to end" in await place.tell(place.alice, "session end")
+    await place.ask(place.alice)
+    assert "Session 2 has ended" in await place.tell(place.alice, "session end")
 
 
 async def test_who_asked_keeps_the_buttons_when_somebody_else_has_pressed_retry(place: Place) -> None:
@@ -82,6 +85,31 @@ async def test_buttons_check_who_presses(place: Place) -> None:
     assert len(place.chat.requests) == 2
     labels = [c.label for row in place.said().components for c in row.children]  # type: ignore[union-attr]
     assert labels[-3:] == ["◀", "2/2", "▶"]
+
+
+async def test_a_retry_that_cannot_begin_leaves_the_reply_as_it_is(place: Place) -> None:
+    asked = await place.alice.send(place.channel, f"{place.mention} Hello")
+    reply = place.said()
+
+    async def refuse(*_: Any) -> None:
+        raise UserError("the message does not fit")
+
+    answer = place.chat._answer_to
+    place.chat._answer_to = refuse  # type: ignore[method-assign]
+    refused = await place.alice.click(reply, label="Retry")
+    place.chat._answer_to = answer  # type: ignore[method-assign]
+    assert refused.followups[0].content == "The message does not fit."
+    await place.alice.delete(asked)
+    refused = await place.alice.click(place.said(), label="Retry")
+    assert refused.followups[0].content == "What that reply answered was erased."
+    assert SAID in place.said().content and len(place.chat.requests) == 1
+
+
+async def test_who_asks_while_the_bot_is_being_stopped_is_told(place: Place) -> None:
+    assert place.bot.service is not None
+    place.bot.service.closing = True
+    assert "I am just being stopped" in await place.tell(place.alice, "chat", text="Hello")
+    assert not place.chat.requests
 
 
 # bounds

@@ -219,12 +219,14 @@ async def test_what_cannot_be_proven_or_scored_is_not_offered() -> None:
     pending = replace(recorded, status="pending", finish=None)
     erased = replace(recorded, verifiable=False)
     place = Place(3, 0, "probability", 7)
-    for turn, off in ((recorded, set()), (pending, {"Prove it"}), (erased, {"Prove it", "Loss", "What if…"})):
+    every, unended = {"Prove it", "Loss", "What if…"}, {"Prove it", "What if…"}
+    for turn, off in ((recorded, set()), (pending, unended), (erased, every)):
         for panel in (Panel, PlainPanel):
             shown = panel(explain(turn), place, picture=False)
             buttons = [item for item in shown.walk_children() if isinstance(item, discord.ui.Button)]
             assert {b.label for b in buttons if b.label in ASKING.values() and b.disabled} == off
     assert "can be read, not replayed" in PlainPanel(explain(erased), place, picture=False).text
+    assert "come with its end" in PlainPanel(explain(pending), place, picture=False).text
 
 
 async def test_a_step_without_other_candidates_can_be_typed_over_all_the_same() -> None:

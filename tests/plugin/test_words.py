@@ -2,9 +2,10 @@
 
 import pytest
 from glasshead.plugin.allowance import Allowance
-from glasshead.plugin.display import open_links, small, spoiler
+from glasshead.plugin.display import open_links, sentence, small, spoiler
 from glasshead.plugin.names import Known, readable, speaker
 from glasshead.plugin.permissions import missing, plea
+from glasshead.plugin.service import a_lot
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,12 @@ from hypothesis import strategies as st
 )
 def test_speaker(display: str, name: str) -> None:
     assert speaker(display, 7) == name
+
+
+def test_what_goes_wrong_is_said_in_sentences() -> None:
+    assert sentence("the queue is full: try again") == "The queue is full: try again."
+    assert sentence("Please try again!") == "Please try again!" and sentence("`x` (`y`)") == "`x` (`y`)."
+    assert [a_lot(seconds).rpartition("in ")[2] for seconds in (0.2, 1.6)] == ["1 second", "2 seconds"]
 
 
 @given(st.text())

@@ -90,6 +90,8 @@ class Context:
         self.threads = threads
         self.n_vocab = int(llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model.pointer)))
         self._row_type: Any = ctypes.c_float * self.n_vocab
+        self._views: dict[int, Logits] = {}
+        """Of rows, by address: llama.cpp writes them to the same few places step after step."""
         self._memory = llama.llama_get_memory(self._context)
         self._batch = llama.llama_batch_init(n_batch, 0, 1)
         self._token = np.ctypeslib.as_array(self._batch.token, (n_batch,))
@@ -133,12 +135,14 @@ class Context:
 
     def row(self, i: int) -> Logits:
         """The logits of the batch's i-th row: a view that the next decode overwrites."""
-        pointer = llama.llama_get_logits_ith(self._context, i)
-        if not pointer:
+        address = _logits_ith(self._context, i)
+        if not address:
             raise DecodeFailed("no_logits", f"row {i} of the batch has no logits")
-        return np.ndarray(
-            self.n_vocab, np.float32, buffer=self._row_type.from_address(ctypes.addressof(pointer.contents))
-        )
+        view = self._views.get(address)
+        if view is None:
+            view = np.ndarray(self.n_vocab, np.float32, buffer=self._row_type.from_address(address))
+            self._views[address] = view
+        return view
 
     def trim(self, stream: int, length: int) -> bool:
         """Forget the positions from ``length`` on. False if the model cannot forget a part: then all is gone."""
@@ -223,6 +227,12 @@ class Context:
             llama.llama_batch_free(self._batch)
             llama.llama_free(self._context)
             self._context = None
+
+
+_logits_ith = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32)(
+    ("llama_get_logits_ith", llama._lib)
+)
+"""The same function with a bare address for an answer: half the time."""
 
 
 def _bytes_at(data: NDArray[np.uint8]) -> Any:

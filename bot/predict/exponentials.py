@@ -24,7 +24,7 @@ def exponentials(row: Row, shift: float, out: Row) -> float:
     if kernel is None:
         return by_numpy(row, shift, out)
     row = np.ascontiguousarray(row, np.float32)
-    total: float = kernel(row.size, out.ctypes.data, row.ctypes.data, shift)
+    total: float = kernel(row.size, _address(out), _address(row), shift)
     return total
 
 
@@ -36,6 +36,13 @@ def by_numpy(row: Row, shift: float, out: Row) -> float:
     np.exp(out, out=out)
     out[out <= np.exp(np.float32(_FLOOR))] = 0
     return float(out.sum())
+
+
+def _address(row: Row) -> int:
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(row.data))  # quicker
+    except TypeError:  # it is read-only
+        return int(row.ctypes.data)
 
 
 @cache

@@ -1,10 +1,13 @@
 """A row of logits, read in a few vectorised passes: hash, normaliser, entropy, the likeliest tokens, ranks.
 
-A row is one f32 for each token of the vocabulary (49 thousand to 262 thousand). No pass sorts it.
+A row is one f32 for each token of the vocabulary (49 thousand to 262 thousand). No pass sorts it. The weights push
+all else out of the processor's caches at every step, the program too: what uses few different functions is fast.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import xxhash
@@ -12,6 +15,7 @@ from numpy.typing import NDArray
 
 from .engine import EngineError
 from .exponentials import exponentials
+from .sampling import StageName
 from .step import Candidate, Score
 
 Logits = NDArray[np.float32]
@@ -19,6 +23,8 @@ Ids = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _BLOCKS = 64
+_PART = 8192
+"""Summed in f32 at once: more would cost precision, and OpenBLAS would wake its threads for it."""
 _NEAR = 500.0  # logits so far from 0 at most lose nothing to speak of where the shift is taken out of a sum
 _FAR = -1000.0  # exp of it is 0 in f32, and 0 times it is 0: -inf would make NaN
 
@@ -49,13 +55,13 @@ class Row:
     finite: int
     log_normaliser: float
     entropy: float
-    ids: Ids
-    logits: Floats
+    ids: list[int]
+    logits: list[float]
 
-    def candidates(self, k: int) -> tuple[Candidate, ...]:
-        """The first ``k`` of ``ids``, none of them removed."""
-        logprobs = self.logits[:k] - self.log_normaliser
-        return tuple(map(Candidate, self.ids[:k].tolist(), logprobs.tolist()))
+    def candidates(self, k: int, removed: Mapping[int, StageName] = MappingProxyType({})) -> tuple[Candidate, ...]:
+        """The first ``k`` of ``ids``, with the stages that ``removed`` some of them."""
+        logprobs = [logit - self.log_normaliser for logit in self.logits[:k]]
+        return tuple(map(Candidate, self.ids[:k], logprobs, map(removed.get, self.ids)))
 
 
 def capture(logits: Logits, k: int, scratch: Scratch | None = None) -> Row:
@@ -71,21 +77,17 @@ def capture(logits: Logits, k: int, scratch: Scratch | None = None) -> Row:
     ids = largest(logits, k, maxima)
     log_total = math.log(total)
     entropy = max(log_total - weighted / total, 0.0)
-    return Row(row_hash, finite, shift + log_total, entropy, ids, logits[ids].astype(np.float64))
+    return Row(row_hash, finite, shift + log_total, entropy, ids.tolist(), logits[ids].tolist())
 
 
 def _weighted(logits: Logits, shift: float, total: float, scratch: Scratch) -> tuple[int, float]:
     """How many logits are finite, and Σ (logit - shift) exp(logit - shift): the exponentials and their ``total``
     are there."""
     weights = scratch.exponentials
-    if abs(shift) < _NEAR:
-        whole = logits.size // _BLOCKS * _BLOCKS
-        with np.errstate(invalid="ignore"):
-            blocks = np.vecdot(logits[:whole].reshape(_BLOCKS, -1), weights[:whole].reshape(_BLOCKS, -1))
-            rest = np.vecdot(logits[whole:], weights[whole:])
-        weighted = float(blocks.sum(dtype=np.float64)) + float(rest)
-        if math.isfinite(weighted):  # else there was a -inf, and -inf times 0 is NaN
-            return logits.size, weighted - shift * total
+    if abs(shift) < _NEAR and np.minimum.reduce(logits) > -np.inf:  # -inf times 0 would be NaN
+        parts = [slice(start, start + _PART) for start in range(0, logits.size, _PART)]
+        weighted = sum([float(np.dot(logits[part], weights[part])) for part in parts])
+        return logits.size, weighted - shift * total
     with np.errstate(over="ignore"):  # -3e38 - 3e38
         shifted = np.subtract(logits, np.float32(shift), out=scratch.shifted)
     np.maximum(shifted, np.float32(_FAR), out=shifted)
@@ -106,7 +108,7 @@ def log_sum_exp(logits: Logits, scratch: Scratch) -> float:
 
 def _exponentials(logits: Logits, maxima: Logits, scratch: Scratch) -> tuple[float, float]:
     """The row's maximum and Σ exp(logit - maximum); the exponentials stay in ``scratch``."""
-    shift = float(maxima.max())
+    shift = float(np.maximum.reduce(maxima))
     if not math.isfinite(shift):
         raise BadLogits("NaN" if math.isnan(shift) else "+inf" if shift > 0 else "nothing finite")
     return shift, exponentials(logits, shift, scratch.exponentials)
@@ -116,7 +118,7 @@ def _maxima(logits: Logits) -> Logits:
     """The largest logits of disjoint parts that make up the row."""
     width = logits.size // _BLOCKS
     parts, rest = logits[: _BLOCKS * width].reshape(_BLOCKS, width), logits[_BLOCKS * width :]
-    maxima: Logits = parts.max(axis=0)
+    maxima: Logits = np.maximum.reduce(parts, axis=0)
     return np.concatenate([maxima, rest]) if rest.size else maxima
 
 

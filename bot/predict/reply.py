@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from .engine import EngineError, Finish, Timings
 from .sampling import Sampling
-from .schedule import Run, Schedule, join
+from .schedule import Run, Schedule
 from .step import Step
 
 
@@ -56,7 +56,10 @@ class Reply:
     def count(self, run: Run) -> None:
         """More positions were computed."""
         self.computed += run.count
-        self.schedule = (*self.schedule[:-1], *join((*self.schedule[-1:], run)))
+        if self.schedule and run.follows(last := self.schedule[-1]):
+            self.schedule = (*self.schedule[:-1], run.times(last.count + run.count))
+        else:
+            self.schedule = (*self.schedule, run)
 
     def stamp(self) -> None:
         """A step was made just now."""

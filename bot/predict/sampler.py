@@ -5,8 +5,11 @@ The stages mean what llama.cpp's samplers of these names mean; they run in the o
 """
 
 import math
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import accumulate
+from operator import neg
 
 import numpy as np
 
@@ -15,10 +18,13 @@ from .draw import TICKETS
 from .engine import EngineError
 from .logits import Floats, Ids, Logits, Row, Scratch, capture, largest, log_sum_exp, rank
 from .sampling import COLDEST, Sampling, StageName
-from .step import Candidate, Stage, Step
+from .step import Stage, Step
 
 _SOON = 256
 """A top_k up to here is taken from the row together with the candidates; a larger one only where it bites."""
+
+_FEW = 256
+"""Up to here Python's own exp is quicker than numpy's over all of them."""
 
 
 class NothingLeft(EngineError):
@@ -66,7 +72,7 @@ def sample(
     soon = sampling.top_k if "top_k" in sampling.stages and sampling.top_k <= _SOON else 0
     row = capture(logits, max(k, soon), scratch)
     pool = _Pool(logits, scratch, row)
-    listed = row.ids[:k].tolist()
+    listed = row.ids[:k]
     removed: dict[int, StageName] = {}
     stages: list[Stage] = []
     for name in sampling.stages:
@@ -78,14 +84,13 @@ def sample(
             for token in pool.missing(listed):
                 removed.setdefault(token, name)
     chosen, logit, interval = pool.draw(u)
-    logprobs = (row.logits[:k] - row.log_normaliser).tolist()
     return Step(
         id=chosen,
         logprob=float(logits[chosen]) - row.log_normaliser,
         rank=listed.index(chosen) + 1 if chosen in listed else rank(logits, chosen),
         entropy=row.entropy,
         log_normaliser=row.log_normaliser,
-        top=tuple(map(Candidate, listed, logprobs, map(removed.get, listed))),
+        top=row.candidates(k, removed),
         u=u,
         interval=interval,
         p_final=min(1.0, math.exp(logit - pool.log_normaliser)),
@@ -151,12 +156,12 @@ class _Pool:
 
     While ``row`` is set these are all tokens of a finite logit in it, and ``ids`` knows the likeliest of them; once
     it is None they are exactly ``ids``. ``ids`` are by working logit, then id; ``mass[i]`` is the sum of
-    exp(logit - the largest) over the first i + 1 of them.
+    exp(logit - the largest) over the first i + 1 of them. Most often they are few, and lists quicker than arrays.
     """
 
-    ids: Ids
-    logits: Floats
-    mass: Floats
+    ids: list[int]
+    logits: list[float]
+    mass: list[float]
 
     def __init__(self, logits: Logits, scratch: Scratch, row: Row) -> None:
         self.row: Logits | None = logits
@@ -165,17 +170,13 @@ class _Pool:
         """Whether ``ids`` may be in another order than by raw logit."""
         self.log_normaliser = row.log_normaliser
         self.count = row.finite
-        self.ids: Ids
-        self.logits: Floats
-        self.mass: Floats
         self._learn(row.ids[: self.count], row.logits[: self.count])
 
     def know(self, n: int) -> None:
         """Have at least the ``n`` likeliest in ``ids``."""
         n = min(n, self.count)
-        if self.row is not None and self.ids.size < n:
-            ids = largest(self.row, n)
-            self._learn(ids, self.row[ids].astype(np.float64))
+        if self.row is not None and len(self.ids) < n:
+            self._look(self.row, n)
 
     def keep(self, n: int) -> None:
         """Remove all but the ``n`` likeliest."""
@@ -189,7 +190,7 @@ class _Pool:
         """Those of ``tokens`` that cannot be drawn any more."""
         if self.row is not None:
             return [token for token in tokens if self.row[token] == -np.inf]
-        left = set(self.ids.tolist())
+        left = set(self.ids)
         return [token for token in tokens if token not in left]
 
     def nucleus(self, top_p: float) -> int:
@@ -198,28 +199,28 @@ class _Pool:
         while True:
             self.know(known)
             enough = top_p * self._total()
-            if self.mass[-1] >= enough or self.ids.size >= self.count:
-                return min(int(self.mass.searchsorted(enough)) + 1, self.count)
+            if self.mass[-1] >= enough or len(self.ids) >= self.count:
+                return min(bisect_left(self.mass, enough) + 1, self.count)
             known *= 8
 
     def at_least(self, min_p: float) -> int:
         """How many have at least ``min_p`` times the probability of the likeliest."""
-        least = float(self.logits[0]) + math.log(min_p)
+        least = self.logits[0] + math.log(min_p)
         if self.logits[-1] < least or self.row is None:
-            return int(np.count_nonzero(self.logits >= least))
+            return bisect_right(self.logits, -least, key=neg)
         return max(1, int(np.count_nonzero(self.row >= least)))
 
     def change(self, tokens: Ids, new: Callable[[Floats, Ids], Floats]) -> None:
         """Give ``tokens`` other working logits: ``new(logits, places)``, with their places in ``tokens``."""
         self.is_mixed = True
         if self.row is None:
-            _, mine, theirs = np.intersect1d(self.ids, tokens, assume_unique=True, return_indices=True)
-            logits = self.logits.copy()
+            ids, logits = np.array(self.ids), np.array(self.logits)
+            _, mine, theirs = np.intersect1d(ids, tokens, assume_unique=True, return_indices=True)
             logits[mine] = new(logits[mine], theirs)
             finite = logits > -np.inf
-            ids, logits = self.ids[finite], logits[finite]
+            ids, logits = ids[finite], logits[finite]
             order = np.lexsort((ids, -logits))
-            self._learn(ids[order], logits[order])
+            self._learn(ids[order].tolist(), logits[order].tolist())
             self._settle()
             return
         row = self._own_row()
@@ -229,7 +230,7 @@ class _Pool:
     def divide(self, temperature: float) -> None:
         """Divide every working logit."""
         if self.row is None:
-            self._learn(self.ids, self.logits / temperature)
+            self._learn(self.ids, [logit / temperature for logit in self.logits])
             self._settle()
             return
         row = self._own_row()
@@ -246,30 +247,38 @@ class _Pool:
         known = 64
         while True:
             self.know(known)
-            ends = np.minimum(np.ceil(self.mass * (TICKETS / self._total())), TICKETS)
-            if self.ids.size >= self.count:
-                ends[-1] = TICKETS
-            place = int(ends.searchsorted(ticket, side="right"))
-            if place < ends.size:
-                start, end = float(ends[place - 1]) if place else 0.0, float(ends[place])
-                return int(self.ids[place]), float(self.logits[place]), (start / TICKETS, end / TICKETS)
+            scale = TICKETS / self._total()
+            place = bisect_right(self.mass, ticket, key=lambda mass: math.ceil(mass * scale))
+            if len(self.ids) >= self.count:
+                place = min(place, self.count - 1)
+            if place < len(self.ids):
+                start = min(math.ceil(self.mass[place - 1] * scale), TICKETS) if place else 0
+                end = TICKETS if place + 1 == self.count else min(math.ceil(self.mass[place] * scale), TICKETS)
+                return self.ids[place], self.logits[place], (start / TICKETS, end / TICKETS)
             known *= 8
 
     def _total(self) -> float:
         """The sum of exp(logit - the largest) over all that can be drawn."""
-        return float(self.mass[-1]) if self.row is None else math.exp(self.log_normaliser - float(self.logits[0]))
+        return self.mass[-1] if self.row is None else math.exp(self.log_normaliser - self.logits[0])
 
-    def _learn(self, ids: Ids, logits: Floats) -> None:
+    def _look(self, row: Logits, n: int) -> None:
+        ids = largest(row, n)
+        self._learn(ids.tolist(), row[ids].tolist())
+
+    def _learn(self, ids: list[int], logits: list[float]) -> None:
         self.ids, self.logits = ids, logits
-        self.mass = np.exp(logits - logits[:1]).cumsum()
+        if len(logits) > _FEW:
+            self.mass = np.exp(np.array(logits) - logits[0]).cumsum().tolist()
+        else:
+            self.mass = list(accumulate([math.exp(logit - logits[0]) for logit in logits]))
 
     def _settle(self) -> None:
         """These are all, from now on."""
-        if self.ids.size == 0:
+        if not self.ids:
             raise NothingLeft
         self.row = None
-        self.count = self.ids.size
-        self.log_normaliser = float(self.logits[0]) + math.log(float(self.mass[-1]))
+        self.count = len(self.ids)
+        self.log_normaliser = self.logits[0] + math.log(self.mass[-1])
 
     def _own_row(self) -> Logits:
         """The row in a buffer that may be written to."""
@@ -278,12 +287,11 @@ class _Pool:
         return self.scratch.working
 
     def _rescan(self, row: Logits) -> None:
-        known = self.ids.size
+        known = len(self.ids)
         self.is_mixed = True  # what division rounds to equal is by id
         self.row = row
         self.count = int(np.count_nonzero(row > -np.inf))
         if self.count == 0:
             raise NothingLeft
         self.log_normaliser = log_sum_exp(row, self.scratch)
-        ids = largest(row, min(known, self.count))
-        self._learn(ids, row[ids].astype(np.float64))
+        self._look(row, min(known, self.count))

@@ -5,7 +5,7 @@ import datetime
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import cache, partial
@@ -97,9 +97,9 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
                     },
                 )
 
-                async def forget() -> None:
-                    chat.keep_no_state()
-                    await models.forget()
+                async def forget(sessions: Collection[int] | None) -> None:
+                    chat.keep_no_state(sessions)
+                    await models.forget(sessions)
 
                 store.when_erased(forget)
                 try:
@@ -181,8 +181,8 @@ async def _pruning(store: Store, kept: Limits) -> AsyncIterator[None]:
         while True:
             try:
                 if gone := await prune(store.database, kept):
-                    await store.drop_caches()  # nobody knows any more which states hold them
-                    log.info("%d sessions beyond the limits of [store] were deleted", gone)
+                    await store.drop_caches(gone)
+                    log.info("%d sessions beyond the limits of [store] were deleted", len(gone))
             except Exception:
                 log.exception("sessions beyond the limits were not deleted; tried again in an hour")
             await asyncio.sleep(PRUNE_S)

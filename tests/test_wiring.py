@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from glasshead.chat import Chat, Done, ReplyRequest
 from glasshead.config import EngineSection, ModelSection, SamplingSection, Settings, StoreSection
+from glasshead.predict.radix import common
 from glasshead.store.owner import writer
 from glasshead.store.retention import Limit, Limits
 from glasshead.wiring import engine_settings, limits, open_chat
@@ -59,6 +60,23 @@ async def test_an_erasure_reaches_the_kv_in_memory_and_on_disk(settings: Setting
     async with open_chat(settings) as chat:
         _, restarted = await said(chat, SAID)
         assert (await chat.store.turn(restarted.turn)).n_cached == 0
+
+
+async def test_a_deleted_message_costs_no_other_conversation_its_kv(settings: Settings) -> None:
+    async with open_chat(settings) as chat:
+        _, kept = await said(chat, SAID)
+        session = await chat.store.start_session(guild_id=SERVER, kind="channel")
+        deleted = await chat.store.append_message(
+            session, "user", f"{SAID} Or not?", person=PERSON, discord_message_id=77
+        )
+        gone = await answered(chat, session, deleted)
+        before = [(await chat.store.turn(done.turn)).prompt.ids for done in (kept, gone)]
+        await chat.store.erase_message(77)
+        shared = common(*before)
+        _, again = await said(chat, SAID)
+        assert (await chat.store.turn(again.turn)).n_cached == len(before[0]) - 1
+        _, longer = await said(chat, f"{SAID} Or not?")
+        assert (await chat.store.turn(longer.turn)).n_cached == shared
 
 
 async def test_of_a_reply_that_is_only_being_prepared_during_an_erasure_no_kv_is_kept(settings: Settings) -> None:

@@ -121,6 +121,7 @@ class _Making:
             first_step=len(opening.kept),
             user=opening.user,
             private=isinstance(self._store, Unlogged) or not reply.keeps_state,
+            session=opening.session,
         )
         self._generation = generation
         await reply.attach(generation)

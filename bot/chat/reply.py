@@ -14,9 +14,11 @@ class Reply:
     goes wrong is told by its ``Done``.
     """
 
-    def __init__(self, after: "Reply | None" = None) -> None:
-        """``after``: its person's one before, which comes first in the engine's queue."""
+    def __init__(self, after: "Reply | None" = None, session: int | None = None) -> None:
+        """``after``: its person's one before, which comes first in the engine's queue. ``session``: where it is
+        logged, None where that is not known yet."""
         self._after = after
+        self.session = session
         self._queued = asyncio.Event()
         """Set when it is in the queue, or its turn came and it never will be."""
         self._events: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()

@@ -4,7 +4,7 @@ import asyncio
 import datetime
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
@@ -16,6 +16,7 @@ from ..predict.message import Conversation
 from ..predict.prompt import Span
 from ..predict.render import Renderer
 from ..predict.sampling import Sampling
+from ..predict.spill import is_of
 from ..store import Store, StoreError
 from ..store.line import Line
 from .making import Opening, make_turn
@@ -83,7 +84,8 @@ class Chat:
 
     def reply(self, request: ReplyRequest) -> Reply:
         """Answer a logged message."""
-        return self._start(lambda reply: self._answer(reply, request), (request.user, request.model))
+        line = request.user, request.model
+        return self._start(lambda reply: self._answer(reply, request), line, request.session)
 
     def branch(self, request: BranchRequest) -> Reply:
         """Let a logged reply take another turn at one step."""
@@ -105,19 +107,22 @@ class Chat:
         """Replies being made or waiting."""
         return len(self._running)
 
-    def keep_no_state(self) -> None:
-        """Of the replies begun so far: something was erased, and they may have read it before."""
+    def keep_no_state(self, sessions: Collection[int] | None) -> None:
+        """Of the replies begun so far in these sessions (None: in all): something was erased, which they may have
+        read before."""
         for reply in self._running:
-            reply.keeps_state = False
+            reply.keeps_state = reply.keeps_state and not is_of(reply.session, sessions)
 
     async def aclose(self) -> None:
         """Stop what runs and wait until it is in the log. Engine and store stay open."""
         await asyncio.gather(*(reply.stop() for reply in self._running))
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
-    def _start(self, make: Callable[[Reply], Awaitable[None]], line: tuple[str, str]) -> Reply:
+    def _start(
+        self, make: Callable[[Reply], Awaitable[None]], line: tuple[str, str], session: int | None = None
+    ) -> Reply:
         """Replies of one ``line`` are queued in the order in which they were started."""
-        reply = Reply(after=self._newest.get(line))
+        reply = Reply(after=self._newest.get(line), session=session)
         self._newest[line] = reply
 
         async def work() -> None:

@@ -122,12 +122,14 @@ class Engine(Protocol):
         first_step: int = 0,
         user: str = "",
         private: bool = False,
+        session: int | None = None,
     ) -> Generation:
         """Start a reply to ``prompt``.
 
         ``first_step`` is the index of the first new token in its reply, for continuing one whose first tokens
         are already at the end of ``prompt``: draws are positional. ``user`` is whose turn it is in a fair queue.
-        Of a ``private`` reply nothing is kept, in memory or on disk, once it has ended. Raises QueueFull.
+        Of a ``private`` reply nothing is kept, in memory or on disk, once it has ended;
+        of others it is known to which ``session`` of the log it belongs. Raises QueueFull.
         """
         ...
 

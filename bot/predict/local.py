@@ -3,7 +3,7 @@
 import asyncio
 import json
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -133,6 +133,7 @@ class LocalEngine:
         first_step: int = 0,
         user: str = "",
         private: bool = False,
+        session: int | None = None,
     ) -> LocalGeneration:
         """Start a reply; see ``engine.Engine``. Raises EngineError for what cannot be done, QueueFull."""
         check(sampling, self.model.n_vocab)
@@ -149,7 +150,7 @@ class LocalEngine:
             mailbox.post(_receive, weak, news, urgent=isinstance(news, End))
 
         stops = tuple(stop.encode() for stop in sampling.stop if stop)
-        reply = Reply(ids, sampling, seed, first_step, user, deliver, stops, private=private)
+        reply = Reply(ids, sampling, seed, first_step, user, deliver, stops, private=private, session=session)
         self._worker.begin_later(reply)
         generation.attach(reply)
         return generation
@@ -173,11 +174,12 @@ class LocalEngine:
         finally:
             self._scoring.remove(user)
 
-    async def forget(self) -> None:
-        """Drop the KV kept of earlier prompts, in memory and on disk, and keep none of what runs now."""
+    async def forget(self, sessions: Collection[int] | None = None) -> None:
+        """Drop the KV kept of earlier prompts, in memory and on disk, and keep none of what runs now: of these
+        sessions and of what belongs to none, or of all."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
-            self._worker.forget_later(done)
+            self._worker.forget_later(sessions, done)
         except EngineError:
             await asyncio.to_thread(self._worker.join)  # what it keeps is written to disk just now
             return

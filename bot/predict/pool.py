@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,11 +66,11 @@ class ModelPool:
             await loaded.unused.wait()
             await loaded.engine.aclose()
 
-    async def forget(self) -> None:
-        """Drop the KV that the loaded models keep of earlier prompts."""
+    async def forget(self, sessions: Collection[int] | None = None) -> None:
+        """Drop the KV that the loaded models keep of earlier prompts, of these sessions or of all."""
         async with self._lock:
             for loaded in self._loaded.values():
-                await loaded.engine.forget()
+                await loaded.engine.forget(sessions)
 
     async def aclose(self) -> None:
         """Free all."""

@@ -2,7 +2,7 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .radix import RadixTree
 from .schedule import Schedule
-from .spill import Spill, Written
+from .spill import Spill, Written, is_of
 
 log = logging.getLogger(__name__)
 
@@ -21,10 +21,12 @@ LEAST = 16
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A snapshot of ``ids``, ``size`` bytes: ``data`` in memory, or ``spilled`` on disk, or both."""
+    """A snapshot of ``ids``, ``size`` bytes: ``data`` in memory, or ``spilled`` on disk, or both. All ``ids`` stand
+    in a prompt and reply of ``session``, wherever they were computed."""
 
     ids: tuple[int, ...]
     schedule: Schedule
+    session: int | None
     size: int
     data: NDArray[np.uint8] | None
     spilled: Written | None = None
@@ -49,7 +51,7 @@ class PrefixCache:
         self.wake: Callable[[], None] = lambda: None
         """Called, on another thread, when something was read."""
         for spilled in spill.known() if spill else ():
-            entry = Entry(spilled.ids, spilled.schedule, spilled.size, None, spilled)
+            entry = Entry(spilled.ids, spilled.schedule, spilled.session, spilled.size, None, spilled)
             self._tree.put(spilled.ids, entry)
             self._on_disk[spilled.ids] = entry
             self._disk_used += spilled.size
@@ -81,7 +83,9 @@ class PrefixCache:
             self._memory_used += entry.size
             self._shrink(keep=entry)
 
-    def put(self, ids: tuple[int, ...], schedule: Schedule, data: NDArray[np.uint8]) -> None:
+    def put(
+        self, ids: tuple[int, ...], schedule: Schedule, data: NDArray[np.uint8], session: int | None = None
+    ) -> None:
         """Keep a snapshot. What it makes superfluous goes."""
         if self._can_trim:
             _, sharing = self._tree.longest(ids)
@@ -92,7 +96,7 @@ class PrefixCache:
         for entry in self._tree.prefixes(ids):
             if self._can_trim or entry.ids == ids:
                 self.drop(entry)
-        entry = Entry(ids, schedule, data.size, data)
+        entry = Entry(ids, schedule, session, data.size, data)
         self._tree.put(ids, entry)
         self._in_memory[ids] = entry
         self._memory_used += entry.size
@@ -104,10 +108,11 @@ class PrefixCache:
         self._out_of_memory(entry)
         self._off_disk(entry)
 
-    def clear(self) -> "Future[None]":
-        """Drop everything; done once it is off the disk, too."""
+    def clear(self, sessions: Collection[int] | None = None) -> "Future[None]":
+        """Drop what is of these sessions, or everything; done once it is off the disk, too."""
         for entry in {*self._in_memory.values(), *self._on_disk.values()}:
-            self.drop(entry)
+            if is_of(entry.session, sessions):
+                self.drop(entry)
         if self._spill is not None:
             return self._spill.flush()
         gone: Future[None] = Future()
@@ -163,7 +168,7 @@ class PrefixCache:
             return
         if entry.size > self._disk_limit:
             return
-        entry.spilled = self._spill.write(entry.ids, entry.schedule, entry.data)
+        entry.spilled = self._spill.write(entry.ids, entry.schedule, entry.session, entry.data)
         self._on_disk[entry.ids] = entry
         self._disk_used += entry.size
 

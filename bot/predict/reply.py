@@ -28,7 +28,8 @@ class Reply:
     """Written by the engine's thread alone, but for ``cancelled``.
 
     ``ids`` are the prompt and what was generated; the first ``computed`` of them are in the KV stream. Fields that
-    the event loop reads are replaced whole, never changed in place. Of a ``private`` reply no KV is kept.
+    the event loop reads are replaced whole, never changed in place. Of a ``private`` reply no KV is kept;
+    ``session`` is the logged one it belongs to.
     """
 
     ids: list[int]
@@ -40,6 +41,7 @@ class Reply:
     stops: tuple[bytes, ...] = ()
     cancelled: bool = False
     private: bool = False
+    session: int | None = None
     stream: int = -1
     computed: int = 0
     n_cached: int = 0

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -32,6 +32,7 @@ from .reply import End, Reply, now_us
 from .sampler import sample
 from .schedule import Run
 from .scoring import MOST_ROWS, ScoreJob, Scorer
+from .spill import is_of
 from .streams import Streams
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,8 @@ class Inbox:
 
     queue: FairQueue
     jobs: deque[ScoreJob] = field(default_factory=deque)
-    forgetting: "deque[asyncio.Future[None]]" = field(default_factory=deque)
+    forgetting: "deque[tuple[Collection[int] | None, asyncio.Future[None]]]" = field(default_factory=deque)
+    """Sessions to be forgotten, None for all, and who waits for it."""
 
 
 class Rounds:
@@ -116,16 +118,18 @@ class Rounds:
             self._mailbox.post(settle, self._jobs.popleft().future, reason)
 
     def forget(self) -> None:
-        """Drop what is kept and keep nothing of what waits or runs, if that was asked for."""
+        """Drop what is kept and keep nothing of what waits or runs, of sessions for which that was asked."""
         while self._forgetting:
-            gone = self._cache.clear()
+            sessions, done = self._forgetting[0]
+            gone = self._cache.clear(sessions)
             if not self._jobs:
                 self._scorer.forget()
             for reply in (*self._streams.holders, *self._streams.leaving, *self._queue.waiting):
-                reply.private = True
+                reply.private = reply.private or is_of(reply.session, sessions)
             for job in self._jobs:
                 job.private = True
-            gone.add_done_callback(partial(_forgotten, self._forgetting.popleft()))
+            self._forgetting.popleft()
+            gone.add_done_callback(partial(_forgotten, done))
 
     def close(self) -> None:
         """Write what is kept of the replies, and free the context."""

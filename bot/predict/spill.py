@@ -1,7 +1,7 @@
 """KV snapshots on disk: they survive a restart, and may be deleted at any time.
 
-A file is: MAGIC, u32 length of the head, the head (JSON: key, ids, schedule, size of the data), XXH3-128 of the
-head, the data, XXH3-128 of the data. llama.cpp accepts a damaged state silently, so nothing is used unchecked.
+A file is: MAGIC, u32 length of the head, the head (JSON: key, ids, schedule, session, size of the data), XXH3-128
+of the head, the data, XXH3-128 of the data. llama.cpp accepts a damaged state silently: nothing is used unchecked.
 """
 
 import contextlib
@@ -11,10 +11,11 @@ import os
 import re
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -26,7 +27,7 @@ from .schedule import Run, Schedule, length, plain
 log = logging.getLogger(__name__)
 
 _NAME = b"glasshead kv "
-MAGIC = _NAME + b"3\n"
+MAGIC = _NAME + b"4\n"
 _OURS = re.compile(r"[0-9a-f]{16}-[0-9a-f]{32}\.(kv|[0-9]+\.part)")
 _SUM = 16
 _MOST_HEAD = 64 << 20
@@ -41,6 +42,7 @@ class Spilled:
     path: Path
     ids: tuple[int, ...]
     schedule: Schedule
+    session: int | None
     start: int
     size: int
 
@@ -53,15 +55,34 @@ class Damaged(Exception):
     """The file is not what was written."""
 
 
-def empty(folder: Path) -> None:
-    """Delete every snapshot in the folder, whole or half written, whatever its key; nothing else that lies there.
+_MALFORMED = (ValueError, KeyError, TypeError, struct.error, Damaged)
+
+
+def is_of(session: int | None, sessions: Collection[int] | None) -> bool:
+    """Whether what a session left goes when ``sessions`` are forgotten, None for all; what belongs to none goes
+    with any."""
+    return sessions is None or session is None or session in sessions
+
+
+def empty(folder: Path, sessions: Collection[int] | None = None) -> None:
+    """Delete the snapshots of ``sessions`` in the folder, and what is half written, whatever its key; nothing else
+    that lies there.
 
     Raises OSError for one that cannot be deleted.
     """
     for ending in (".part", ".kv"):  # in this order: a half one may become whole meanwhile
         for path in _snapshots(folder):
-            if path.suffix == ending:
+            if path.suffix == ending and (sessions is None or is_of(_session(path), sessions)):
                 path.unlink(missing_ok=True)
+
+
+def _session(path: Path) -> int | None:
+    """Whose snapshot it is; None where it does not say."""
+    try:
+        session = _head(path)[0]["session"]
+    except (OSError, *_MALFORMED):
+        return None
+    return session if isinstance(session, int) else None
 
 
 def _settled(written: Written) -> Spilled | None:
@@ -78,7 +99,7 @@ def _remove(path: Path) -> None:
 
 def _snapshots(folder: Path) -> list[Path]:
     try:
-        return [path for path in folder.iterdir() if _OURS.fullmatch(path.name)]
+        return [path for path in folder.iterdir() if _OURS.fullmatch(path.name) and path.is_file()]
     except (FileNotFoundError, NotADirectoryError):
         return []
 
@@ -105,24 +126,27 @@ class Spill:
         """What earlier runs left under this key, the longest unused first. Damaged files are removed."""
         self._bound()
         try:
-            paths = sorted(self._folder.glob(f"{self._name}-*.kv"), key=lambda path: path.stat().st_mtime_ns)
+            mine = [path for path in _snapshots(self._folder) if path.match(f"{self._name}-*.kv")]
+            paths = sorted(mine, key=lambda path: path.stat().st_mtime_ns)
         except OSError:
             return
         for path in paths:
             try:
-                spilled = self._head(path)
+                spilled = self._look(path)
             except FileNotFoundError:
                 continue
-            except (OSError, ValueError, KeyError, TypeError, struct.error, Damaged) as error:
+            except (OSError, *_MALFORMED) as error:
                 log.warning("%s cannot be used and is removed: %s", path, error)
                 _remove(path)
                 continue
             if spilled is not None:
                 yield spilled
 
-    def write(self, ids: tuple[int, ...], schedule: Schedule, data: NDArray[np.uint8]) -> "Future[Spilled | None]":
+    def write(
+        self, ids: tuple[int, ...], schedule: Schedule, session: int | None, data: NDArray[np.uint8]
+    ) -> "Future[Spilled | None]":
         """Write a snapshot, whole or not at all; the result is None if that failed."""
-        return self._writer.submit(self._write, ids, schedule, data)
+        return self._writer.submit(self._write, ids, schedule, session, data)
 
     def read(self, written: Written) -> "Future[NDArray[np.uint8] | None]":
         """The data, None if the file is not there any more or damaged: then it is gone, too."""
@@ -170,8 +194,11 @@ class Spill:
             return None
         return data
 
-    def _write(self, ids: tuple[int, ...], schedule: Schedule, data: NDArray[np.uint8]) -> Spilled | None:
-        head = json.dumps({"key": self._key, "ids": ids, "schedule": plain(schedule), "size": data.size}).encode()
+    def _write(
+        self, ids: tuple[int, ...], schedule: Schedule, session: int | None, data: NDArray[np.uint8]
+    ) -> Spilled | None:
+        said = {"key": self._key, "ids": ids, "schedule": plain(schedule), "session": session, "size": data.size}
+        head = json.dumps(said).encode()
         name = xxhash.xxh3_128_hexdigest(np.asarray(ids, "<i4").tobytes())
         path = self._folder / f"{self._name}-{name}.kv"
         part = path.with_suffix(f".{os.getpid()}.part")
@@ -191,7 +218,7 @@ class Spill:
                 part.unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
             return None
-        return Spilled(path, ids, schedule, start, data.size)
+        return Spilled(path, ids, schedule, session, start, data.size)
 
     def _bound(self) -> None:
         """Delete what was abandoned half written and, while there is too much, what was unused for longest."""
@@ -211,24 +238,29 @@ class Spill:
             _remove(path)
             used -= size
 
-    def _head(self, path: Path) -> Spilled | None:
+    def _look(self, path: Path) -> Spilled | None:
         """What the file says it holds; None if it belongs to another key."""
-        with path.open("rb") as file:
-            if (magic := file.read(len(MAGIC))) != MAGIC:
-                older = magic[: len(_NAME)] == _NAME
-                raise Damaged("it is of another version" if older else "it is no snapshot")
-            (size,) = struct.unpack("<I", file.read(4))
-            if size > _MOST_HEAD:
-                raise Damaged("its head is too long")
-            raw = file.read(size)
-            if xxhash.xxh3_128_digest(raw) != file.read(_SUM):
-                raise Damaged("its head does not match its checksum")
-            start = file.tell()
-        head = json.loads(raw)
+        head, start = _head(path)
         if head["key"] != self._key:
             return None
         ids = tuple(head["ids"])
         schedule = tuple(Run(*run) for run in head["schedule"])
         if path.stat().st_size != start + head["size"] + _SUM or length(schedule) != len(ids):
             raise Damaged("it is not whole")
-        return Spilled(path, ids, schedule, start, head["size"])
+        return Spilled(path, ids, schedule, head["session"], start, head["size"])
+
+
+def _head(path: Path) -> tuple[dict[str, Any], int]:
+    """A file's head, and where its data begins."""
+    with path.open("rb") as file:
+        if (magic := file.read(len(MAGIC))) != MAGIC:
+            older = magic[: len(_NAME)] == _NAME
+            raise Damaged("it is of another version" if older else "it is no snapshot")
+        (size,) = struct.unpack("<I", file.read(4))
+        if size > _MOST_HEAD:
+            raise Damaged("its head is too long")
+        raw = file.read(size)
+        if xxhash.xxh3_128_digest(raw) != file.read(_SUM):
+            raise Damaged("its head does not match its checksum")
+        head: dict[str, Any] = json.loads(raw)
+        return head, file.tell()

@@ -134,7 +134,7 @@ class Streams:
             log.warning("a reply's cache is lost: %s", error)
             data = None
         if data is not None:
-            self._cache.put(tuple(reply.ids[: reply.computed]), reply.schedule, data)
+            self._cache.put(tuple(reply.ids[: reply.computed]), reply.schedule, data, reply.session)
         self._free(reply)
 
     def _free(self, reply: Reply) -> None:

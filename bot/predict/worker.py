@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -58,11 +58,11 @@ class Worker(threading.Thread):
         with self._taking_in():
             self._inbox.jobs.append(job)
 
-    def forget_later(self, done: "asyncio.Future[None]") -> None:
-        """Drop what is kept of earlier prompts, and keep nothing of what waits or runs then. Raises EngineError
-        once stopped."""
+    def forget_later(self, sessions: Collection[int] | None, done: "asyncio.Future[None]") -> None:
+        """Drop what is kept of earlier prompts of these sessions (None: of all), and keep nothing of what waits or
+        runs then. Raises EngineError once stopped."""
         with self._taking_in():
-            self._inbox.forgetting.append(done)
+            self._inbox.forgetting.append((sessions, done))
 
     def stop(self, reason: EngineError) -> None:
         """End everything with this reason, and the thread. The first reason counts."""
@@ -90,7 +90,7 @@ class Worker(threading.Thread):
             except Exception as error:
                 self._end(self._note(error))
         self._end(self._stopped)
-        for done in self._inbox.forgetting:  # what could not even be forgotten: nothing of it is held any more
+        for _, done in self._inbox.forgetting:  # what could not even be forgotten: nothing of it is held any more
             self._mailbox.post(settle, done, None)
         self._mailbox.close()
 

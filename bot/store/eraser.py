@@ -66,8 +66,8 @@ class Eraser:
         self._unfinished: dict[int, list[Quotes]] = {}
         """Turns whose replies were being made during an erasure, and what they may not repeat."""
         self._finishing: asyncio.Task[None] | None = None
-        self.forget: Callable[[], Awaitable[None]] | None = None
-        """Drops what is derived from conversations and held in memory."""
+        self.forget: Callable[[Collection[int] | None], Awaitable[None]] | None = None
+        """Drops what is derived from conversations and held in memory, of these sessions or of all."""
 
     async def person(self, discord_id: int) -> Receipt:
         """Everything a Discord user said, and what was answered."""
@@ -156,33 +156,40 @@ class Eraser:
         ]
         return [(subject, wanted[m]) for subject in subjects if (m := mac(key, subject)) in wanted]
 
-    async def drop_caches(self) -> None:
-        """Drop what is derived from conversations: what is held in memory, and what was saved."""
+    async def drop_caches(self, sessions: Collection[int] | None = None) -> None:
+        """Drop what is derived from conversations: what is held in memory, and what was saved; of these sessions or
+        of all."""
         if self.forget is not None:
-            await self.forget()
+            await self.forget(sessions)
         for folder in self._caches:
-            await asyncio.to_thread(_empty, folder)
+            await asyncio.to_thread(_empty, folder, sessions)
 
     async def _begin(self, subject: str, entry: Entry | None = None) -> Receipt:
+        selective = entry is None
         if entry is None:
             entry = await asyncio.to_thread(self._ledger.add, subject, now_us())
         values = {"subject_hmac": entry.mac, "subject": subject, "requested_us": entry.requested_us}
         key = await self._database.write(lambda c: c.execute(erasure.insert().values(values)).inserted_primary_key)
         assert key is not None
-        return await self._carry_through(int(key[0]), subject, entry.requested_us)
+        return await self._carry_through(int(key[0]), subject, entry.requested_us, selective=selective)
 
-    async def _carry_through(self, id_: int, subject: str, requested_us: int) -> Receipt:
+    async def _carry_through(
+        self, id_: int, subject: str, requested_us: int, *, selective: bool = False
+    ) -> Receipt:
+        """``selective``: of what is derived, only that of the sessions where a message stood goes with it, for
+        people delete messages all day long. All else, and what may have been begun before, takes everything."""
         receipt = Receipt(requested_us=requested_us)
+        concerned: Collection[int] | None = None
         kind, _, number = subject.partition(":")
         if int(number) >= edits.ID_END:
             pass  # noted by a version that did not refuse it: nothing has such a number
         elif kind == "person":
             await self._erase_person(int(number), receipt)
         elif kind == "message":
-            await self._erase_message(int(number), receipt)
+            concerned = await self._erase_message(int(number), receipt) or None
         else:
             raise UserError(f"erasure {id_} is of an unknown kind: it needs a newer Glasshead")
-        await self._clean_files()
+        await self._clean_files(concerned if selective else None)
         receipt.done_us = now_us()
         done = {"done_us": receipt.done_us, "subject": None, "receipt": json.dumps(asdict(receipt))}
         await self._database.write(lambda c: c.execute(erasure.update().where(erasure.c.id == id_).values(done)))
@@ -220,10 +227,12 @@ class Eraser:
             )
         receipt.thumbs = await self._database.write(lambda c: edits.forget_person(c, who))
 
-    async def _erase_message(self, discord_message_id: int, receipt: Receipt) -> None:
+    async def _erase_message(self, discord_message_id: int, receipt: Receipt) -> Collection[int]:
+        """The sessions it stood in."""
         places = await self._database.read(lambda c: edits.places_of(c, discord_message_id))
         for session, replies in places.items():
             await self._erase_from(session, receipt, discord_message_id=discord_message_id, replies=replies)
+        return places.keys()
 
     async def _erase_from(
         self,
@@ -267,7 +276,7 @@ class Eraser:
             if not running and await self._database.read(partial(edits.newest, session_id=session)) == seen:
                 return
 
-    async def _clean_files(self) -> None:
+    async def _clean_files(self, sessions: Collection[int] | None = None) -> None:
         """Rewrite the search indexes without what was deleted, empty the WAL, drop derived data."""
         for index in search_indexes.SEARCH_INDEXES:
             try:
@@ -278,7 +287,7 @@ class Eraser:
                 log.warning("the search index %s is damaged and is built anew: writing waits meanwhile", index)
                 await self._database.write(partial(search_indexes.rebuild_search_index, index=index))
         await self._database.checkpoint()
-        await self.drop_caches()
+        await self.drop_caches(sessions)
 
     async def _merge(self, index: str) -> None:
         """Merge all pieces of a full-text index into one, which drops what was deleted, in short steps. Pieces that
@@ -310,8 +319,8 @@ def _id(value: int) -> int:
     return value
 
 
-def _empty(folder: Path) -> None:
+def _empty(folder: Path, sessions: Collection[int] | None) -> None:
     try:
-        spill.empty(folder)
+        spill.empty(folder, sessions)
     except OSError as error:
         raise UserError(f"{error.filename} could not be removed: {error.strerror}; remove it by hand") from None

@@ -36,16 +36,17 @@ class Limits:
     servers: Mapping[int, Limit] = field(default_factory=dict)
 
 
-async def prune(database: Database, limits: Limits, *, now: int | None = None) -> int:
-    """Delete the sessions beyond the limits; how many went."""
+async def prune(database: Database, limits: Limits, *, now: int | None = None) -> list[int]:
+    """Delete the sessions beyond the limits; which ones went."""
     moment = now_us() if now is None else now
     doomed = await database.read(lambda c: _beyond(c, limits, moment))
-    gone = 0
+    gone = []
     for session_id in doomed.sessions:
         state: _State = "going"
         while state == "going":
             state = await database.write(lambda c, s=session_id: _delete_some(c, s, doomed))  # type: ignore[misc]
-        gone += state == "gone"
+        if state == "gone":
+            gone.append(session_id)
     return gone
 
 

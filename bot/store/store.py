@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +83,13 @@ class Store:
             raise
         return store
 
-    def when_erased(self, forget: Callable[[], Awaitable[None]]) -> None:
-        """Have every erasure call this: what is derived from conversations and held in memory goes, too."""
+    def when_erased(self, forget: Callable[[Collection[int] | None], Awaitable[None]]) -> None:
+        """Have every erasure call this: what is derived from these sessions (None: all) and in memory goes, too."""
         self._eraser.forget = forget
 
-    async def drop_caches(self) -> None:
-        """Drop what is derived from conversations, as every erasure does."""
-        await self._eraser.drop_caches()
+    async def drop_caches(self, sessions: Collection[int] | None = None) -> None:
+        """Drop what is derived from conversations, of these sessions or of all, as every erasure does."""
+        await self._eraser.drop_caches(sessions)
 
     async def close(self) -> None:
         await self._eraser.close()

@@ -389,6 +389,26 @@ async def test_forgetting_leaves_nothing_of_what_was_and_what_runs(start, tmp_pa
         assert (await read(prompt, engine.generate(prompt, replace(WILD, max_tokens=1), 1))).n_cached == 0
 
 
+async def test_of_other_sessions_what_was_kept_stays(start, tmp_path):
+    engine = await start(spill_folder=tmp_path, cache_bytes=1_500_000)  # of the four, most are on disk
+    prompts = {of: tuple(range(first, first + 40)) for of, first in ((1, 100), (2, 200), (3, 300), (None, 400))}
+    for of, prompt in prompts.items():
+        await read(prompt, engine.generate(prompt, WILD, 1, session=of))
+    running = {of: (tuple(range(600 + 100 * of, 640 + 100 * of)), []) for of in (1, 2)}
+    for of, (prompt, made) in running.items():
+        made.append(engine.generate(prompt, LONG, 1, session=of))
+        await anext(made[0])
+    await engine.forget([1, 3])
+    for _, made in running.values():
+        await made[0].aclose()
+    await settled(engine)
+    brief = replace(WILD, max_tokens=1)
+    cached = {}
+    for of, prompt in (*prompts.items(), *((10 * of, prompt) for of, (prompt, _) in running.items())):
+        cached[of] = (await read(prompt, engine.generate(prompt, brief, 1, private=True))).n_cached > 0
+    assert cached == {1: False, 2: True, 3: False, None: False, 10: False, 20: True}
+
+
 async def test_replies_go_on_while_what_is_forgotten_comes_off_the_disk(start, tmp_path, monkeypatch):
     written = threading.Event()
 

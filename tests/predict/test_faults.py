@@ -235,7 +235,9 @@ async def test_what_cannot_be_forgotten_for_a_fault_is_forgotten_by_the_next_eng
     engine = await start(tiny(tmp_path / "tiny.gguf"), spill_folder=tmp_path / "kv")
     await read(GOOD, engine.generate(GOOD, BRIEF, 1))
     clear, failures = PrefixCache.clear, iter([1, 2])
-    monkeypatch.setattr(PrefixCache, "clear", lambda self: unforeseen() if next(failures, 0) else clear(self))
+    monkeypatch.setattr(
+        PrefixCache, "clear", lambda self, of: unforeseen() if next(failures, 0) else clear(self, of)
+    )
     async with asyncio.timeout(20):
         await engine.forget()
     assert list((tmp_path / "kv").iterdir()) == []

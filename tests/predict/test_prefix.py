@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from glasshead.predict.prefix import LEAST, PrefixCache
 from glasshead.predict.schedule import Run
-from glasshead.predict.spill import Spill
+from glasshead.predict.spill import Spill, empty
 from xxhash import xxh3_64_hexdigest
 
 KEY = '["model", null, 0.0, "build"]'
@@ -86,7 +86,7 @@ def test_what_memory_cannot_hold_comes_back_from_disk(tmp_path):
 
 
 def test_disk_has_a_limit_too(tmp_path):
-    known = cache(tmp_path, memory=1500, disk=2500)
+    known = cache(tmp_path, memory=1500, disk=2600)
     for part in range(6):
         put(known, sequence(part))
     known.close()
@@ -207,6 +207,37 @@ def test_a_file_that_cannot_be_written_for_whatever_reason_loses_only_itself(tmp
     put(known, sequence(3))
     assert [found(known, sequence(part)) for part in (2, 3)] == [20, 20]
     known.close()
+
+
+def test_what_is_no_file_is_left_alone(tmp_path, caplog):
+    first = cache(tmp_path)
+    put(first, sequence(1))
+    first.close()
+    (whole,) = tmp_path.iterdir()
+    pipe, folder = (tmp_path / f"{whole.name[:17]}{letter * 32}.kv" for letter in "ab")
+    os.mkfifo(pipe)
+    folder.mkdir()
+    held = os.open(pipe, os.O_RDWR)
+    os.write(held, bytes(100))  # else who opens it would wait for the test
+    assert found(cache(tmp_path), sequence(1)) == 20
+    os.close(held)
+    empty(tmp_path)
+    assert set(tmp_path.iterdir()) == {pipe, folder}
+    assert caplog.text == ""
+
+
+def test_of_a_folder_go_the_snapshots_of_the_sessions_named(tmp_path):
+    first = cache(tmp_path)
+    for of, session in enumerate((7, 8, None), 1):
+        first.put(sequence(of), (Run("tile", 20),), np.full(1000, sum(sequence(of)) % 251, np.uint8), session)
+    first.close()
+    (tmp_path / ("0" * 16 + "-" + "0" * 32 + ".kv")).write_text("of whom, it does not say")
+    empty(tmp_path, [8])
+    again = cache(tmp_path)
+    assert [found(again, sequence(of)) for of in (1, 2, 3)] == [20, 0, 0]
+    assert len(list(tmp_path.iterdir())) == 1
+    wait([again.clear([7])])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_written_loses_only_the_cache(tmp_path):

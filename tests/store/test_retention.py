@@ -23,9 +23,9 @@ async def test_old_sessions_go_by_the_limit_of_their_server(store: Store, path: 
         for old in sessions[::2]:
             other.execute("UPDATE turn SET created_us = ? WHERE session_id = ?", (now_us() - 40 * DAY_US, old))
     limits = Limits(Limit(days=30), {1: Limit(days=100), 2: Limit(days=10)})
-    assert await prune(store.database, limits) == 2
+    assert await prune(store.database, limits) == [1, 5]
     assert [row.id for row in await store.sessions()][::-1] == [2, 3, 4, 6]
-    assert await prune(store.database, limits) == 0
+    assert await prune(store.database, limits) == []
     with sqlite3.connect(path) as other:
         assert other.execute("SELECT count(*) FROM trace_part").fetchone()[0] <= 60
         assert other.execute("SELECT count(*) FROM trace").fetchone() == (60,)
@@ -36,14 +36,14 @@ async def test_the_oldest_go_until_the_rest_fits(store: Store):
     for _ in range(5):
         await ask(store, await store.start_session(), "q", "a", n=1)
     limit = Limits(Limit(bytes=3 * (TURN_BYTES + 400)))
-    assert await prune(store.database, limit) == 2
+    assert await prune(store.database, limit) == [1, 2]
     assert [row.id for row in await store.sessions()] == [5, 4, 3]
 
 
 async def test_a_session_being_answered_stays(store: Store):
     session = await store.start_session()
     await ask(store, session, "q", None)
-    assert await prune(store.database, Limits(Limit(days=1)), now=now_us() + 9 * DAY_US) == 0
+    assert await prune(store.database, Limits(Limit(days=1)), now=now_us() + 9 * DAY_US) == []
 
 
 @pytest.mark.parametrize("how", ["a message", "a turn"])
@@ -68,7 +68,7 @@ async def test_a_session_that_goes_on_meanwhile_stays(store: Store, monkeypatch:
         return await write(work, **options)
 
     monkeypatch.setattr(store.database, "write", after_it)
-    assert await prune(store.database, Limits(Limit(days=1)), now=now_us() + 9 * DAY_US) == 1
+    assert await prune(store.database, Limits(Limit(days=1)), now=now_us() + 9 * DAY_US) == [first]
     assert [row.id for row in await store.sessions()] == [second]
     assert [row.reply for row in await store.turns(second)][:1] == ["a"]
 

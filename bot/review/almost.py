@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from ..errors import UserError
 from ..explain.turn import Turn
 from ..store import Store
 from ..store.bulk import Bulk, bulk
@@ -19,6 +20,7 @@ from ..store.columns import Damaged
 from ..store.filters import newest_turns
 from ..store.search_syntax import parse
 from ..store.units import NAT
+from .facets import split
 
 PATIENCE = 2.0
 """Seconds of looking for one page."""
@@ -52,24 +54,43 @@ class Found:
     looked_at: int
     older: int | None
     """Go on with turns below this one, or messages where words are searched for; None when all were looked at."""
+    begins: str | None
+    """Where no model here has the word as one token: the longest token that it begins with, "" for none."""
 
 
 def link(query: str) -> tuple[str, str] | None:
-    """For a search for one word, with or without *almost*: the word, and the page of where it was almost said."""
+    """For a search for one word, or for *almost said* one: the word, and the page of where it almost was said."""
     words = [term.phrase for term in parse(query).terms if not term.exclude]
-    said = [word for word in words if word.casefold() != "almost"] or words
+    lower = [word.casefold() for word in words]
+    after = lower.index("almost") + 1 if "almost" in lower else 0
+    said = [word for word in words[after:] if not (after and word.casefold() in _SAYING)] or words
     if len(said) != 1 or not said[0].isalpha():
         return None
-    spoken = {said[0].casefold(), "almost"}
-    left = " ".join(part for part in query.split() if part.strip('"').casefold() not in spoken)
+    left = filters(query)
     return said[0], "/almost?" + urlencode({"word": said[0]} | ({"q": left} if left else {}))
+
+
+_SAYING = ("say", "says", "said", "saying")
+
+
+def filters(query: str) -> str:
+    """The query without its words, those to leave out too: nothing is searched for without one to find."""
+    return " ".join(part for part in split(query) if _is_filter(part))
+
+
+def _is_filter(part: str) -> bool:
+    try:
+        return not parse(part).terms
+    except UserError:  # a sign, a word to leave out
+        return False
 
 
 async def look(store: Store, word: str, query: str, before: int | None) -> Found:
     """Turns the query finds (all, without one), newest first."""
     wanted = word.strip().casefold()
-    started = time.monotonic()
+    started, by_turn = time.monotonic(), not parse(query).terms
     tokens: dict[int | None, frozenset[int]] = {}
+    begins = ""
     nears: list[Near] = []
     seen: set[int] = set()
     while True:
@@ -78,18 +99,33 @@ async def look(store: Store, word: str, query: str, before: int | None) -> Found
         seen.update(batch)
         raw = await store.database.read(lambda c, batch=batch: bulk(c, batch, traces=True))  # type: ignore[misc]
         for number in {row.vocabulary_id for row in raw.rows.values()} - tokens.keys():
-            tokens[number] = await asyncio.to_thread(_spelt, wanted, await store.pieces(number))
+            pieces = await store.pieces(number)
+            tokens[number] = await asyncio.to_thread(_spelt, wanted, pieces)
+            if not any(tokens.values()):
+                begins = max(begins, await asyncio.to_thread(_beginning, wanted, pieces), key=len)
         may = await asyncio.to_thread(_may_have_almost, raw, tokens)
         asked = {row.id: row.prompt for row in await store.turn_rows(may)}
         for number in may:
             nears += almost(await store.turn(number), wanted, asked.get(number, ""))
-        if before is None or len(nears) >= MOST or time.monotonic() - started > PATIENCE:
-            return Found(nears, len(seen), before)
+            if by_turn and number > found[-1] and _enough(nears, started):
+                return Found(nears, sum(id_ >= number for id_ in seen), number, None)
+        if before is None or _enough(nears, started):
+            return Found(nears, len(seen), before, None if any(tokens.values()) else begins)
+
+
+def _enough(nears: Sequence[Near], started: float) -> bool:
+    return len(nears) >= MOST or time.monotonic() - started > PATIENCE
 
 
 def _spelt(wanted: str, pieces: Sequence[bytes]) -> frozenset[int]:
     """The tokens that are the word, spaces and case aside."""
     return frozenset(token for token, piece in enumerate(pieces) if _is(piece, wanted))
+
+
+def _beginning(wanted: str, pieces: Sequence[bytes]) -> str:
+    """The longest token that the word begins with; "" for none."""
+    texts = (piece.decode("utf-8", "replace").strip().casefold() for piece in pieces)
+    return max((text for text in texts if text and wanted.startswith(text)), key=len, default="")
 
 
 def _is(piece: bytes, wanted: str) -> bool:

@@ -9,6 +9,21 @@ from ..explain.visible import model_name
 from ..store.tables import model, tag
 
 MANY = 12
+SYNTAX = (
+    (("almost yes",), "messages with both words, in any order"),
+    (('"almost yes"',), "the words in this order"),
+    (("alm*",), "words that begin so"),
+    (("yes -no",), "yes, but not no"),
+    (("user:ann", 'user:"Ann Lee"'), "turns a person asked for, by name or Discord id"),
+    (("channel:1234", "server:1234", "session:7"), "by number"),
+    (("model:smollm2",), "models whose name contains this"),
+    (("after:7d", "before:2026-01-31"), "by time: h, d, w count back from now"),
+    (("status:error",), "pending, ok, stopped, error or interrupted"),
+    (("rating:>=4", "rating:up", "rating:down"), "by a reviewer's stars, by somebody's thumb"),
+    (("tag:odd",), "by a tag"),
+    (("perplexity:>20", "tokens:2..300"), "of the reply: >, >=, <, <=, a number, a range"),
+)
+"""What a search box takes, as docs/log.md says at length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +37,20 @@ class Facet:
 
 def chosen(query: str, filter_: str) -> bool:
     """Whether a filter stands in a query."""
-    return filter_ in _parts(query)
+    return filter_ in split(query)
 
 
 def toggled(query: str, filter_: str, facet: Facet) -> str:
     """The query with a filter more, or less if it stands there."""
-    parts = _parts(query)
+    parts = split(query)
     if filter_ in parts:
         return " ".join(part for part in parts if part != filter_)
     others = {other for _, other in facet.choices} if facet.one else set()
     return " ".join([*(part for part in parts if part not in others), filter_])
 
 
-def _parts(query: str) -> list[str]:
-    """What stands between spaces; a space in quotes is none."""
+def split(query: str) -> list[str]:
+    """A query in its parts: what stands between spaces; a space in quotes is none."""
     return re.findall(r'(?:"[^"]*"?|[^\s"])+', query)
 
 

@@ -33,7 +33,7 @@ from ..store.statistics import By
 from ..store.statistics import statistics as daily_sums
 from ..store.tables import turn
 from . import figures
-from .almost import link, look
+from .almost import filters, link, look
 from .comparison import side_by_side
 from .facets import facets
 from .health import look_at
@@ -82,6 +82,7 @@ async def sessions(request: Request) -> Response:
         older=older,
         error=error,
         near=link(query) if query and not error else None,
+        among=filters(query) if query and not error else "",
         latest=await store.latest_turn() or 0,
     )
 

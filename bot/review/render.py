@@ -10,10 +10,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from ..explain.scale import LAYERS
+from ..explain.text import BLURRED
 from ..explain.tree import continuation, met, said, title
 from ..explain.visible import model_name, neutral, visible
 from ..store.clock import when
-from .facets import chosen, toggled
+from .facets import SYNTAX, chosen, toggled
 from .markup import parts
 
 HERE = Path(__file__).parent
@@ -60,8 +61,8 @@ def environment() -> Environment:
     )
     env.filters |= {"when": when, "iso": _iso, "percent": _percent, "ms": _ms, "number": _number}
     env.filters["model"] = model_name
-    env.globals |= {"LAYERS": LAYERS, "LONG": LONG, "parts": parts, "visible": visible}
-    env.globals |= {"chosen": chosen, "toggled": toggled}
+    env.globals |= {"BLURRED": BLURRED, "LAYERS": LAYERS, "LONG": LONG, "parts": parts, "visible": visible}
+    env.globals |= {"chosen": chosen, "toggled": toggled, "SYNTAX": SYNTAX}
     env.globals |= {"title": title, "said": said, "met": met, "continuation": continuation}
     return env
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from ..errors import UserError
+from ..explain.scale import LAYERS
 from ..store.owner import writer
 from .jobs import start
 from .keys import key
@@ -40,8 +41,14 @@ async def change(request: Request) -> Response:
             await write(call, **arguments)
     else:
         raise UserError("there is no such change")
-    step = key(form.get("first"))
-    return RedirectResponse(f"/turn/{turn}{'' if step is None else f'?step={step}'}#marks", 303)
+    return RedirectResponse(f"/turn/{turn}{_place(form)}#marks", 303)
+
+
+def _place(form: Form) -> str:
+    """What of the turn was open, as a query."""
+    step, layer = key(form.get("at") or form.get("first")), form.get("layer")
+    place = ({} if step is None else {"step": str(step)}) | ({"layer": layer} if layer in LAYERS else {})
+    return f"?{urlencode(place)}" if place else ""
 
 
 Call = tuple[str, dict[str, Any]]

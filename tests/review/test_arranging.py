@@ -226,8 +226,10 @@ class TestAlmost:
     [
         ("yes", "/almost?word=yes"),
         ("almost yes", "/almost?word=yes"),
-        ("Almost yes user:ann -no", "/almost?word=yes&q=user%3Aann+-no"),
+        ("Almost yes user:ann -no ?", "/almost?word=yes&q=user%3Aann"),
         ("almost", "/almost?word=almost"),
+        ("almost said yes", "/almost?word=yes"),
+        ('the reply where it almost said "yes" user:"Ann Lee"', "/almost?word=yes&q=user%3A%22Ann+Lee%22"),
         ("yes no", None),
         ('"almost yes"', None),
         ("status:error", None),

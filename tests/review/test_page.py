@@ -4,11 +4,32 @@ import json
 import re
 import sqlite3
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import expect
 
 from .conftest import Log, Site, Tab
+
+FAINT = """() => {
+  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const over = ([r, g, b, a = 1], below) => [r, g, b].map((value, i) => value * a + below[i] * (1 - a));
+  const light = (rgb) => rgb.map((v) => v / 255).map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const line = (node) => node ? [...line(node.parentElement), node] : [];
+  const out = [];
+  for (const node of document.querySelectorAll("main *")) {
+    const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+    if (!own || !node.checkVisibility() || node.closest(".hidden, svg")) continue;
+    const styles = line(node).map((each) => getComputedStyle(each));
+    const ground = styles.reduce((below, style) => over(numbers(style.backgroundColor), below), [255, 255, 255]);
+    const opacity = styles.reduce((all, style) => all * style.opacity, 1);
+    const ink = over([...numbers(styles.at(-1).color).slice(0, 3), opacity], ground);
+    const [low, high] = [light(ink), light(ground)].sort((a, b) => a - b);
+    if ((high + 0.05) / (low + 0.05) < 4.5) out.push(node.outerHTML.slice(0, 100));
+  }
+  return out;
+}"""
 
 
 def test_find_a_session_and_read_it(tab: Tab, log: Log) -> None:
@@ -216,6 +237,53 @@ def test_what_was_almost_said_is_found(tab: Tab, log: Log) -> None:
     assert tab.alarms == []
 
 
+def test_what_was_almost_said_is_found_from_the_first_page_by_keyboard(tab: Tab, log: Log) -> None:
+    page = tab.go("/?q=after:7d+colour+-nothing")
+    expect(page.locator("h1")).to_have_text("What was found")
+    page.get_by_label("almost said").focus()
+    page.keyboard.type("No")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/almost?word=No&q=after%3A7d")
+    page.goto("/?q=where+it+almost+said+yes")
+    page.get_by_role("link", name="almost “yes”").click()
+    page.wait_for_url("**/almost?word=yes")
+    assert tab.alarms == []
+
+
+def test_a_word_of_several_tokens_leads_to_its_first(tab: Tab, log: Log) -> None:
+    page = tab.go("/almost?word=Yes+and+no")
+    expect(page.locator("main")).to_contain_text("“Yes and no” is no single token")
+    page.get_by_role("link", name="“yes”").click()
+    page.wait_for_url("**/almost?word=yes&q=")
+    expect(page.locator("main")).not_to_contain_text("single token")
+
+
+def test_marks_come_back_to_the_token_and_layer_that_are_open(site: Site, plain_tab: Tab, log: Log) -> None:
+    turn = log.turns[2]
+    for form, place in (
+        ({"at": "2", "layer": "rank"}, "?step=2&layer=rank"),
+        ({"layer": "entropy"}, "?layer=entropy"),
+        ({"at": "<", "layer": "<"}, ""),
+    ):
+        answer = site.ask(f"/turn/{turn}/rate", {"csrf": site.csrf, "stars": "3"} | form)
+        assert answer.headers["location"] == f"/turn/{turn}{place}#marks"
+    page = plain_tab.go(f"/turn/{turn}?step=1&layer=rank")
+    page.get_by_label("2 of 5", exact=True).click()
+    page.wait_for_url("**?step=1&layer=rank#marks")
+
+
+def test_marks_come_back_to_what_was_walked_to(tab: Tab, log: Log) -> None:
+    page = tab.go(f"/turn/{log.turns[2]}")
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("l")
+    walked = page.locator("#step .walk")
+    expect(walked).to_contain_text("6 /")
+    page.get_by_label("2 of 5", exact=True).click()
+    page.wait_for_url("**?step=6&layer=surprisal#marks")
+    expect(walked).to_contain_text("6 /")
+
+
 def test_the_record_can_be_kept(site: Site, log: Log) -> None:
     kept = site.ask(f"/turn/{log.turns[0]}/record.json")
     assert kept.headers["content-disposition"] == f'attachment; filename="turn-{log.turns[0]}.json"'
@@ -258,6 +326,17 @@ def test_enter_opens_no_reply_but_the_one_in_the_highlighted_row(tab: Tab, log: 
         page.keyboard.press("j")
         inside = "document.activeElement.closest('.row') === document.querySelector('.row.at')"
         assert page.evaluate(inside)
+
+
+def test_words_marked_to_be_copied_stay_marked_while_a_session_grows(tab: Tab, log: Log) -> None:
+    page = tab.go(f"/session/{log.first}")
+    page.locator(".message .text").first.select_text()
+    page.evaluate("document.querySelector('#live').dataset.latest = '0'")
+    page.evaluate("look()")
+    assert page.evaluate("getSelection().toString()") != ""
+    page.evaluate("getSelection().empty()")
+    page.evaluate("look()")
+    expect(page.locator("#status")).to_have_text("Updated.")
 
 
 def test_a_session_is_read_again_for_its_own_replies_only(site: Site, log: Log) -> None:
@@ -307,12 +386,68 @@ def test_a_strange_search_is_answered(query: str, site: Site) -> None:
 
 class TestForEverybody:
     @pytest.mark.parametrize(
-        "path", ["/", "/session/1", "/turn/2?step=3", "/compare?a=2&b=3", "/statistics", "/health"]
-    )
+        "path",
+        ["/", "/?q=yes", "/session/1", "/turn/2?step=3", "/almost?word=a", "/compare?a=2&b=3", "/statistics",
+         "/health"],
+    )  # fmt: skip
     def test_a_phone_needs_no_sideways_scrolling(self, path: str, tab: Tab) -> None:
-        tab.page.set_viewport_size({"width": 360, "height": 740})
+        tab.page.set_viewport_size({"width": 320, "height": 740})
         page = tab.go(path)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+        assert page.locator("nav a").last.bounding_box()["x"] < 300  # type: ignore[index]
+
+    def test_long_names_of_marks_stay_in_their_column(self, site: Site, tab: Tab, log: Log) -> None:
+        turn = log.turns[2]
+        assert site.ask(f"/turn/{turn}/reviewer", {"csrf": site.csrf, "author": "w" * 80}).status == 303
+        for what, form in {"rate": {"stars": "3"}, "tag": {"name": "t" * 64}, "note": {"text": "n" * 300}}.items():
+            assert site.ask(f"/turn/{turn}/{what}", {"csrf": site.csrf} | form).status == 303
+        assert site.ask(f"/turn/{turn}/reviewer", {"csrf": site.csrf, "author": ""}).status == 303
+        tab.page.set_viewport_size({"width": 360, "height": 740})
+        assert tab.go(f"/turn/{turn}").evaluate("document.documentElement.scrollWidth") <= 360
+
+    @pytest.mark.parametrize("script", [True, False])
+    def test_on_a_phone_the_open_token_leaves_the_reply_in_sight(
+        self, script: bool, tab: Tab, plain_tab: Tab, log: Log
+    ) -> None:
+        shown = tab if script else plain_tab
+        shown.page.set_viewport_size({"width": 360, "height": 740})
+        page = shown.go(f"/turn/{log.turns[0]}?step=1")
+        panel, token = page.locator(".step"), page.locator(".t[aria-current]")
+        folded, place = panel.bounding_box(), token.bounding_box()
+        assert folded is not None and place is not None
+        assert folded["height"] < 130 and place["y"] + place["height"] < folded["y"]
+        expect(page.locator("#step .said")).to_contain_text("choice")
+        expect(page.locator("#step .candidates")).to_be_hidden()
+        page.get_by_label("all about this token").check()
+        expect(page.locator("#step .candidates")).to_be_visible()
+        if script:
+            page.get_by_label("Next token").click()
+            expect(page.locator("#step .walk")).to_contain_text("2 /")
+            expect(page.locator("#step .candidates")).to_be_visible()
+        shown.page.set_viewport_size({"width": 1280, "height": 720})
+        expect(page.locator("#step .candidates")).to_be_visible()
+        expect(page.get_by_label("all about this token")).to_be_hidden()
+
+    def test_tab_passes_a_reply_in_one_step_and_the_arrows_keep_the_focus(self, tab: Tab, log: Log) -> None:
+        page = tab.go(f"/turn/{log.turns[0]}?step=1")
+        focus = "document.activeElement.id || document.activeElement.ariaLabel"
+        expect(page.locator(".t[tabindex='0']")).to_have_id("t1")
+        page.locator("#t1").focus()
+        page.keyboard.press("ArrowRight")
+        expect(page.locator("#step .walk")).to_contain_text("2 /")
+        assert page.evaluate(focus) == "t2"
+        expect(page.locator("#status")).to_contain_text("Token 2 of ")
+        page.get_by_label("Next token").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#step .walk")).to_contain_text("3 /")
+        assert page.evaluate(focus) == "Next token"
+
+    @pytest.mark.parametrize("theme", ["light", "dark"])
+    def test_all_that_is_written_can_be_read(self, theme: Literal["light", "dark"], tab: Tab, log: Log) -> None:
+        """WCAG 2 AA as it comes out on the page: 4.5 to 1, whatever lies over what."""
+        tab.page.emulate_media(color_scheme=theme)
+        for path in ("/?q=colour", "/session/1", "/turn/2?step=3&layer=entropy", "/compare?a=2&b=3", "/statistics"):
+            assert tab.go(path).evaluate(FAINT) == [], path
 
     @pytest.mark.parametrize("path", ["/", "/session/1", "/turn/2?step=3", "/compare", "/statistics"])
     def test_everything_has_a_name_to_read_out(self, path: str, tab: Tab) -> None:

@@ -1,5 +1,7 @@
 """What a search finds."""
 
+import math
+
 import pytest
 from glasshead.review import almost
 from glasshead.store import Store, marks
@@ -151,6 +153,27 @@ async def test_where_a_word_was_almost_said_every_turn_found_is_looked_at(
     monkeypatch.setattr(almost, "_BATCH", 1)
     found = await almost.look(store, "yes", "word", None)
     assert (found.looked_at, found.older) == (4, None)
+
+
+async def test_a_page_of_where_a_word_was_almost_said_ends_once_it_is_full(
+    filled: Store, monkeypatch: pytest.MonkeyPatch
+):
+    """However common the word: the next page goes on below the reply that filled it."""
+    monkeypatch.setattr(almost, "MOST", 1)
+    near = next(c for step in steps() for c in step.top if c.id != step.id and c.logprob > math.log(0.06))
+    pages, before = [], None
+    while not pages or before is not None:
+        found = await almost.look(filled, f"w{near.id}", "", before)
+        pages.append((found.looked_at, {place.turn for place in found.nears}))
+        before = found.older
+    assert pages == [(1, {4}), (1, {3}), (1, {2}), (1, {1})]
+
+
+@pytest.mark.parametrize(("word", "begins"), [("w5", None), ("W5 w6", "w5"), ("w5x", "w5"), ("zzz", "")])
+async def test_a_word_that_is_no_token_is_told_from_one_never_almost_said(
+    filled: Store, word: str, begins: str | None
+):
+    assert (await almost.look(filled, word, "", None)).begins == begins
 
 
 @pytest.fixture

@@ -69,7 +69,26 @@ function glyphOf(index) {
   return $$(".t", scope).find((glyph) => Number(glyph.dataset.first) <= index && index <= Number(glyph.dataset.last));
 }
 
-async function show(index, { record = true } = {}) {
+/** Tab comes to one token of the reply, the open one: from there the arrows go on. */
+function tabStop() {
+  for (const glyph of $$(".t[tabindex='0']", scope)) glyph.tabIndex = -1;
+  const stop = $(".t[aria-current]", scope) ?? $(".t", scope);
+  if (stop) stop.tabIndex = 0;
+}
+function oneTabStop() {
+  for (const glyph of $$(".t", scope)) glyph.tabIndex = -1;
+  tabStop();
+}
+
+/** Where we are: in the address, and in the forms, which come back to it. */
+function record() {
+  const layer = scope.dataset.layer;
+  history.replaceState(null, "", current >= 0 ? `?step=${current}&layer=${layer}` : `?layer=${layer}`);
+  for (const field of $$("input[name=at]")) field.value = current >= 0 ? String(current) : "";
+  for (const field of $$("input[name=layer]")) field.value = layer;
+}
+
+async function show(index, { passing = false } = {}) {
   const count = Number(scope.dataset.count);
   if (!count) return;
   index = Math.max(0, Math.min(count - 1, index));
@@ -78,16 +97,24 @@ async function show(index, { record = true } = {}) {
   const glyph = glyphOf(index);
   glyph?.setAttribute("aria-current", "true");
   glyph?.scrollIntoView({ block: "nearest" });
+  tabStop();
+  if (!passing && document.activeElement?.matches(".t")) glyph?.focus({ preventScroll: true });
+  const step = $("#step");
   try {
     const nodes = await fetched(index);
     if (current !== index) return;
-    $("#step").replaceChildren(...nodes.map((node) => node.cloneNode(true)));
-    mend($("#step"));
+    const held = step.contains(document.activeElement) && document.activeElement.getAttribute("aria-label");
+    step.replaceChildren(...nodes.map((node) => node.cloneNode(true)));
+    mend(step);
+    if (held !== false) ($(`[aria-label="${held}"]`, step) ?? $(".walk a", step)).focus({ preventScroll: true });
   } catch {
     say("This token could not be loaded.");
     return;
   }
-  if (record) history.replaceState(null, "", `?step=${index}&layer=${scope.dataset.layer}`);
+  if (!passing) {
+    record();
+    say(`Token ${index} of ${count - 1}: ${$("h2", step).textContent}, ${$(".said", step).textContent}`);
+  }
   const first = $("#note-first");
   if (first) first.value = String(index);
   if (index + 1 < count) fetched(index + 1);
@@ -99,6 +126,7 @@ function setLayer(layer) {
     if (link.dataset.setLayer === layer) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
   }
+  record();
   say(`Layer: ${layer}`);
 }
 
@@ -124,12 +152,14 @@ function nextUnsure() {
 
 if (scope) {
   current = Number(new URLSearchParams(location.search).get("step") ?? -1);
+  oneTabStop();
+  if (!location.hash) $(".t[aria-current]", scope)?.scrollIntoView({ block: "nearest" });
   let waiting = 0;
   document.addEventListener("mouseover", (event) => {
     const glyph = event.target.closest?.(".t[data-first]");
     clearTimeout(waiting);
     if (glyph && matchMedia("(hover: hover)").matches) {
-      waiting = setTimeout(() => show(Number(glyph.dataset.first), { record: false }), 60);
+      waiting = setTimeout(() => show(Number(glyph.dataset.first), { passing: true }), 60);
     }
   });
   document.addEventListener("click", (event) => {
@@ -189,8 +219,9 @@ function found({ row, tag, number }) {
   const within = row ? $$(".row", live).find((other) => nameOf(other) === row) : live;
   return within && $$(tag, within)[number];
 }
-/** Writing a note, marking tokens for one: not to be disturbed. */
-const busy = () => scope && (document.activeElement?.matches("input, textarea, select") || !getSelection().isCollapsed);
+/** Writing a note, marking words to copy or tokens to note something on: not to be disturbed. */
+const busy = () => (scope && document.activeElement?.matches("textarea, select, input:not([type=checkbox])"))
+  || (!getSelection().isCollapsed && live.contains(getSelection().anchorNode));
 async function look() {
   if (document.hidden || !live?.dataset.pulse || busy()) return;
   try {
@@ -205,7 +236,7 @@ async function look() {
     const focused = live.contains(document.activeElement) ? placeOf(document.activeElement) : null;
     const row = $$(".row", live)[at];
     const open = $$("details", live).map((each) => [placeOf(each), each.open]);
-    const marks = $("#marks");
+    const marks = $("#marks"), unfolded = $("#unfold")?.checked ?? false;
     live.replaceWith(fresh);
     live = fresh;
     if (scope) {
@@ -213,6 +244,8 @@ async function look() {
       scope = $("#scope");
       known.clear();
       write();
+      oneTabStop();
+      $("#unfold")?.toggleAttribute("checked", unfolded);
     }
     mend(live);
     at = row ? $$(".row", live).findIndex((other) => nameOf(other) === nameOf(row)) : -1;

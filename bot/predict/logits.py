@@ -100,10 +100,11 @@ def hash_row(logits: Logits) -> int:
     return xxhash.xxh3_64_intdigest(np.ascontiguousarray(logits, "<f4").data)
 
 
-def log_sum_exp(logits: Logits, scratch: Scratch) -> float:
-    """log Σ exp(logit) over the row, in nats. Raises BadLogits."""
-    shift, total = _exponentials(logits, logits, scratch)
-    return shift + math.log(total)
+def scan(logits: Logits, n: int, scratch: Scratch) -> tuple[float, Ids]:
+    """log Σ exp(logit) over the row, in nats, and the ids of its ``n`` largest. Raises BadLogits."""
+    maxima = _maxima(logits)
+    shift, total = _exponentials(logits, maxima, scratch)
+    return shift + math.log(total), largest(logits, n, maxima)
 
 
 def _exponentials(logits: Logits, maxima: Logits, scratch: Scratch) -> tuple[float, float]:

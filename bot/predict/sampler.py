@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import UserError
 from .draw import TICKETS
 from .engine import EngineError
-from .logits import Floats, Ids, Logits, Row, Scratch, capture, largest, log_sum_exp, rank
+from .logits import Floats, Ids, Logits, Row, Scratch, capture, largest, rank, scan
 from .sampling import COLDEST, Sampling, StageName
 from .step import Stage, Step
 
@@ -176,7 +176,8 @@ class _Pool:
         """Have at least the ``n`` likeliest in ``ids``."""
         n = min(n, self.count)
         if self.row is not None and len(self.ids) < n:
-            self._look(self.row, n)
+            ids = largest(self.row, n)
+            self._learn(ids.tolist(), self.row[ids].tolist())
 
     def keep(self, n: int) -> None:
         """Remove all but the ``n`` likeliest."""
@@ -224,7 +225,9 @@ class _Pool:
             self._settle()
             return
         row = self._own_row()
-        row[tokens] = new(row[tokens].astype(np.float64), np.arange(tokens.size))
+        before = row[tokens]
+        row[tokens] = after = new(before.astype(np.float64), np.arange(tokens.size)).astype(np.float32)
+        self.count += int(np.count_nonzero(after > -np.inf)) - int(np.count_nonzero(before > -np.inf))
         self._rescan(row)
 
     def divide(self, temperature: float) -> None:
@@ -235,6 +238,7 @@ class _Pool:
             return
         row = self._own_row()
         np.divide(row, np.float32(temperature), out=row)
+        self.count = int(np.count_nonzero(row > -np.inf))
         self._rescan(row)
 
     def draw(self, u: float) -> tuple[int, float, tuple[float, float]]:
@@ -261,10 +265,6 @@ class _Pool:
         """The sum of exp(logit - the largest) over all that can be drawn."""
         return self.mass[-1] if self.row is None else math.exp(self.log_normaliser - self.logits[0])
 
-    def _look(self, row: Logits, n: int) -> None:
-        ids = largest(row, n)
-        self._learn(ids.tolist(), row[ids].tolist())
-
     def _learn(self, ids: list[int], logits: list[float]) -> None:
         self.ids, self.logits = ids, logits
         if len(logits) > _FEW:
@@ -287,11 +287,9 @@ class _Pool:
         return self.scratch.working
 
     def _rescan(self, row: Logits) -> None:
-        known = len(self.ids)
         self.is_mixed = True  # what division rounds to equal is by id
         self.row = row
-        self.count = int(np.count_nonzero(row > -np.inf))
         if self.count == 0:
             raise NothingLeft
-        self.log_normaliser = log_sum_exp(row, self.scratch)
-        self._look(row, min(known, self.count))
+        self.log_normaliser, ids = scan(row, min(len(self.ids), self.count), self.scratch)
+        self._learn(ids.tolist(), row[ids].tolist())

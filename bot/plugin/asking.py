@@ -120,7 +120,10 @@ class Asking(ServiceCog, name="Glasshead asking"):
         if not (has.create_public_threads and has.send_messages_in_threads):
             raise UserError("I lack **Create Public Threads** or **Send Messages in Threads** in this channel")
         said = await interaction.edit_original_response(content=quoted(text), allowed_mentions=NOBODY)
-        return await channel.create_thread(name=" ".join(text.split())[:90], message=discord.Object(said.id))
+        try:
+            return await channel.create_thread(name=" ".join(text.split())[:90], message=discord.Object(said.id))
+        except discord.HTTPException as error:
+            raise UserError(f"Discord does not let me open a thread here: {error.text or error}") from error
 
     async def answer(
         self,

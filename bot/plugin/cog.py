@@ -24,6 +24,8 @@ PATIENCE = 1.8
 ALREADY_ACKNOWLEDGED = 40060
 _EXPIRED = (10015, 50027)
 """What Discord says of an interaction that was acknowledged and is over: unknown webhook, invalid token."""
+_OVER = (401, 404)
+"""Where it cannot be answered any more, or what it was about is gone."""
 _ANSWERED = "answered"
 
 
@@ -68,6 +70,9 @@ async def answering(interaction: discord.Interaction[Any]) -> AsyncIterator[None
             await tell(interaction, "Something went wrong here; it is in my operator's log.")
     except (discord.HTTPException, *TROUBLE) as error:
         log.warning("%s could not be answered: %s", _named(interaction), error)
+        if not isinstance(error, discord.HTTPException) or error.status not in _OVER:
+            with contextlib.suppress(discord.HTTPException, *TROUBLE):  # lest it go on to say that I am thinking
+                await tell(interaction, "Discord did not take my answer; please try again.")
 
 
 async def in_time(work: Awaitable[T]) -> T:

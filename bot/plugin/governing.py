@@ -171,7 +171,7 @@ class Governing(ServiceCog, name="Glasshead administration"):
         uptime = int(time.monotonic() - self.service.started)
         lines = [
             f"model     {', '.join(chat.models)}",
-            f"replies   {chat.running} being made or waiting",
+            f"replies   {chat.running + len(self.service.waiting)} being made or waiting",
             f"speed     {speed} (last {len(rows)} replies)",
             f"memory    {resident_mb()} MB",
             f"gateway   {self.bot.latency * 1000:.0f} ms",

@@ -43,7 +43,8 @@ class Presence(ServiceCog, name="Glasshead presence"):
 
     async def _show(self) -> None:
         chat = self.service.chat
-        text = standing(chat.models[0], chat.running, self.service.settings.engine.streams)
+        in_line, streams = len(self.service.waiting), self.service.settings.engine.streams
+        text = standing(chat.models[0], chat.running, streams, in_line)
         if text == self._shown or self.bot.is_closed():
             return
         try:
@@ -54,8 +55,8 @@ class Presence(ServiceCog, name="Glasshead presence"):
             self._shown = text
 
 
-def standing(model: str, running: int, streams: int) -> str:
-    """One line: the model, and whether one has to wait."""
+def standing(model: str, running: int, streams: int, in_line: int) -> str:
+    """One line: the model, and whether one has to wait for it, or in the line of a conversation."""
     name = short_name(model)
-    waiting = max(0, running - streams)
+    waiting = max(0, running - streams) + in_line
     return f"{name} · busy ({waiting} waiting)"[:128] if waiting else name[:128]

@@ -24,6 +24,20 @@ async def test_a_file_that_is_refused_becomes_messages(double: Double, started: 
         assert last is said[-1] and "Attach Files" in last.content
 
 
+async def test_who_gives_a_command_is_told_that_its_answer_was_refused(double: Double, started: Any) -> None:
+    alice = double.person("alice")
+    async with started():
+        await double.commands_synced()
+        double.fail("PATCH", "/webhooks/", 400, code=50035)
+        shown = await (await alice.slash("session show", double.general)).answer()
+        assert shown.text == "Discord did not take my answer; please try again."
+        double.fail("POST", "/threads$", 400, code=50035)
+        asked = await alice.slash("chat", double.general, text="Hello!", thread=True)
+        assert (await asked.shows(lambda m: "does not let me" in m.text)).text.endswith(
+            "open a thread here: fault."
+        )
+
+
 @pytest.mark.parametrize("status", [400, 429])
 async def test_in_slow_mode_it_waits_and_loses_nothing(
     double: Double, started: Any, monkeypatch: pytest.MonkeyPatch, status: int

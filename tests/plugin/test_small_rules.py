@@ -130,16 +130,18 @@ def test_how_much_of_a_chain_stays(logged: list[Said], wanted: list[Said], kept:
 
 
 @pytest.mark.parametrize(
-    ("model", "running", "shown"),
+    ("model", "running", "in_line", "shown"),
     [
-        ("smollm2", 0, "smollm2"),
-        ("/models/SmolLM2-135M.gguf", 1, "SmolLM2-135M"),
-        ("smollm2", 8, "smollm2"),
-        ("smollm2", 11, "smollm2 · busy (3 waiting)"),
+        ("smollm2", 0, 0, "smollm2"),
+        ("/models/SmolLM2-135M.gguf", 1, 0, "SmolLM2-135M"),
+        ("smollm2", 8, 0, "smollm2"),
+        ("smollm2", 11, 0, "smollm2 · busy (3 waiting)"),
+        ("smollm2", 1, 2, "smollm2 · busy (2 waiting)"),
+        ("smollm2", 9, 2, "smollm2 · busy (3 waiting)"),
     ],
 )
-def test_presence(model: str, running: int, shown: str) -> None:
-    assert standing(model, running, 8) == shown
+def test_presence(model: str, running: int, in_line: int, shown: str) -> None:
+    assert standing(model, running, 8, in_line) == shown
 
 
 async def test_preferences_survive(tmp_path: Path) -> None:

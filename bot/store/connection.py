@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from .work import T, caught
 
 
-class Line(aiosqlite.Connection):
+class ThreadedConnection(aiosqlite.Connection):
     """A connection of an engine, and the thread that has it."""
 
     def __init__(self, engine: sa.Engine) -> None:
@@ -20,10 +20,10 @@ class Line(aiosqlite.Connection):
         self._thread.daemon = True  # a log left open must not keep the program from ending
 
     @classmethod
-    async def open(cls, engine: sa.Engine) -> "Line":
-        line = cls(engine)
-        await line
-        return line
+    async def open(cls, engine: sa.Engine) -> "ThreadedConnection":
+        connection = cls(engine)
+        await connection
+        return connection
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
         """Run ``work`` in the thread, after what was handed in before: one hop there, one back."""

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from .connection import Line
+from .connection import ThreadedConnection
 from .faults import StoreError, in_words, plain_words, translate
 from .gap import Gap
 from .hints import HintingCompiler
@@ -118,9 +118,9 @@ class Database:
         self._file: tuple[int, int] | None = None
         self.swaps = 0
         """How often another file took the place of the one that was read."""
-        self._writing: Line | None = None
-        self._reading: list[Line] = []
-        self._idle: list[Line] = []
+        self._writing: ThreadedConnection | None = None
+        self._reading: list[ThreadedConnection] = []
+        self._idle: list[ThreadedConnection] = []
         self._turns = asyncio.Semaphore(READERS)
         self._waiting: deque[_Job] = deque()
         self._makers = ThreadPoolExecutor(MAKERS, "making-for-the-log")
@@ -134,25 +134,25 @@ class Database:
         database = cls(path, writable=writable)
         if database._writer is not None:
             with plain_words(path):
-                database._writing = await Line.open(database._writer)
+                database._writing = await ThreadedConnection.open(database._writer)
         return database
 
     async def read(self, work: Work[T]) -> T:
         """Run ``work`` on a read-only snapshot. A caller that goes away stops it."""
         if self._gap is not None:
-            return await asyncio.wrap_future(self._line.submit(partial(self._read_gap, work)))
+            return await asyncio.wrap_future(self._writing_thread.submit(partial(self._read_gap, work)))
         async with self._turns:
-            line = await self._reader()
+            threaded = await self._reader()
             try:
-                return await asyncio.wrap_future(line.submit(partial(self._read, line.engine, work)))
+                return await asyncio.wrap_future(threaded.submit(partial(self._read, threaded.engine, work)))
             except asyncio.CancelledError:
                 with contextlib.suppress(ValueError):  # closed meanwhile
-                    await line.interrupt()
+                    await threaded.interrupt()
                 raise
             finally:
-                self._idle.append(line)
+                self._idle.append(threaded)
 
-    async def _reader(self) -> Line:
+    async def _reader(self) -> ThreadedConnection:
         """One that is idle, else another. Of a log that somebody else owns, a restore may have put another file in
         place: what has the old one open is closed."""
         if self._writer is None and (file := _file_at(self.path)) != self._file:
@@ -161,15 +161,15 @@ class Database:
                 self.swaps += 1
             self._file = file
         while self._idle:
-            line = self._idle.pop()
-            if line.engine is self._readers:
-                return line
-            self._reading.remove(line)
-            await line.close()
+            threaded = self._idle.pop()
+            if threaded.engine is self._readers:
+                return threaded
+            self._reading.remove(threaded)
+            await threaded.close()
         with plain_words(self.path):
-            line = await Line.open(self._readers)
-        self._reading.append(line)
-        return line
+            threaded = await ThreadedConnection.open(self._readers)
+        self._reading.append(threaded)
+        return threaded
 
     def _read(self, readers: sa.Engine, work: Work[T]) -> T:
         with plain_words(self.path), readers.connect() as connection:
@@ -204,7 +204,7 @@ class Database:
 
     def _hand_in(self, job: _Job) -> None:
         self._waiting.append(job)
-        self._line.post(self._write_waiting)
+        self._writing_thread.post(self._write_waiting)
 
     async def _told(self, future: asyncio.Future[T]) -> T:
         result = await future
@@ -284,7 +284,7 @@ class Database:
 
     async def end_gap(self) -> None:
         """Write what is held in memory, now. Raises StoreError if the disk does not take it."""
-        await asyncio.wrap_future(self._line.submit(self._end_gap))
+        await asyncio.wrap_future(self._writing_thread.submit(self._end_gap))
 
     def _end_gap(self) -> None:
         if self._gap is not None:
@@ -318,7 +318,7 @@ class Database:
         raise AssertionError("unreachable")
 
     @property
-    def _line(self) -> Line:
+    def _writing_thread(self) -> ThreadedConnection:
         assert self._writing is not None, "opened for reading"
         return self._writing
 
@@ -329,7 +329,7 @@ class Database:
         """
         await self.end_gap()
         until = time.monotonic() + BUSY_MS / 1000
-        while not await asyncio.wrap_future(self._line.submit(self._empty_wal)):
+        while not await asyncio.wrap_future(self._writing_thread.submit(self._empty_wal)):
             if time.monotonic() > until:
                 raise StoreError("busy", f"{self.path}: a program that reads it does not let go: close it")
             await asyncio.sleep(CHECKPOINT_MS / 1000)
@@ -357,6 +357,6 @@ class Database:
                 await self.end_gap()
             except StoreError as error:
                 log.error("%s; what was held in memory is lost: %d writes", error, len(self._gap))
-                await asyncio.wrap_future(self._line.submit(self._gap.drop))
-        for line in (*self._reading, *([self._writing] if self._writing else [])):
-            await line.close()
+                await asyncio.wrap_future(self._writing_thread.submit(self._gap.drop))
+        for threaded in (*self._reading, *([self._writing] if self._writing else [])):
+            await threaded.close()

@@ -21,6 +21,7 @@ from glasshead.cli.log import app
 from glasshead.store import Store
 from glasshead.store.bulk import heads
 from glasshead.store.export import export
+from glasshead.store.missing import Missing
 from glasshead.store.search_syntax import parse
 from glasshead.store.writes import import_session, import_vocabulary
 from llm.cli import cli as llm_command
@@ -66,7 +67,7 @@ async def peer(store: Store, turns: int) -> list[Figure]:
         print(f"{count} turns in {len(sessions)} sessions; llm logged them in {took[theirs]:.0f} s")
         said = [
             message.text
-            for head in await store.database.read(lambda c: heads(c, sessions[:40]))
+            for head in await store.database.read(lambda c: heads(c, sessions[:40], Missing()))
             for message in head.messages
         ]
         words = [text.split()[0] for text in said if text.isascii() and text.strip()][:REPEATS]

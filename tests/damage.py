@@ -18,13 +18,14 @@ def leaves(data: bytes, page: int) -> list[int]:
     return [leaf for child in below for leaf in leaves(data, child)]
 
 
-def spoil(path: Path, name: str, fill: int) -> None:
-    """Make a leaf page of a table or index, one in the middle, no page."""
+def spoil(path: Path, name: str, fill: int, holding: bytes = b"") -> None:
+    """Make a leaf page of a table or index no page: the one in the middle, or in the middle of those that hold some
+    bytes."""
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (name,)).fetchone()
     data = bytearray(path.read_bytes())
-    pages = leaves(data, root)
+    pages = [page for page in leaves(data, root) if holding in data[(page - 1) * 4096 : page * 4096]]
     page = pages[len(pages) // 2]
     data[(page - 1) * 4096 : page * 4096] = bytes([fill]) * 4096
     path.write_bytes(data)

@@ -21,6 +21,7 @@ from ..store import backup as backups
 from ..store.export import Format, export, sessions_found
 from ..store.lock import current_owner
 from ..store.migrate import HEAD, version
+from ..store.missing import Missing
 from ..store.new_file import new_text
 from ..store.owner import Write, writer
 from ..store.search_syntax import Query as Wanted
@@ -57,22 +58,24 @@ def export_(
         raise UserError(f"--format is one of {', '.join(known)}, not {format_}")
     wanted = parse(" ".join(query or []))
 
+    missing = Missing()
+
     async def work(store: Store) -> None:
         with _progress("turns") as done:
             if format_ == "html":
                 if output is None:
                     raise UserError("html needs a folder, for a file a session: --output FOLDER")
                 _new_folder(output)
-                await _write_pages(store, wanted, output, traces, done)
+                await _write_pages(store, wanted, output, traces, done, missing)
                 return
             if format_ == "parquet":
                 from ..store.parquet import write_parquet  # noqa: PLC0415 - pyarrow is an extra
 
                 if output is None:
                     raise UserError("parquet needs a file: --output FILE")
-                await write_parquet(store, wanted, output, progress=done)
+                await write_parquet(store, wanted, output, progress=done, missing=missing)
                 return
-            pieces = export(store, cast(Format, format_), wanted, traces=traces, progress=done)
+            pieces = export(store, cast(Format, format_), wanted, traces=traces, progress=done, missing=missing)
             if output is None:
                 await _write(sys.stdout, pieces)
                 return
@@ -80,17 +83,24 @@ def export_(
                 await _write(file, pieces)
 
     reading(config, work)
+    if missing:
+        print(
+            f"glasshead: {load_settings(config).store.path}: the log is damaged, and the export is without what"
+            f" cannot be read ({missing.words()}): run `glasshead log check`",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1)
 
 
-async def _write_pages(
-    store: Store, query: Wanted, folder: Path, traces: bool, done: Callable[[int], None]
+async def _write_pages(  # noqa: PLR0917
+    store: Store, query: Wanted, folder: Path, traces: bool, done: Callable[[int], None], missing: Missing
 ) -> None:
     from ..review.kept import kept_session  # noqa: PLC0415 - with it comes the web page
 
     written = 0
     async for number in sessions_found(store, query):
         with new_text(folder / f"session-{number}.html") as file:
-            await _write(file, kept_session(store, number, traces=traces))
+            await _write(file, kept_session(store, number, traces=traces, missing=missing))
         written += 1
         done(written)
 

@@ -18,8 +18,10 @@ from ..store.bulk import Bulk, bulk
 from ..store.codec import may_list
 from ..store.columns import Damaged
 from ..store.filters import newest_turns
+from ..store.missing import Missing
 from ..store.search_syntax import parse
 from ..store.units import NAT
+from ..store.words import turns_from
 from .facets import split
 
 PATIENCE = 2.0
@@ -97,7 +99,7 @@ async def look(store: Store, word: str, query: str, before: int | None) -> Found
         found, before = await _turns(store, query, before)
         batch = [id_ for id_ in found if id_ not in seen]
         seen.update(batch)
-        raw = await store.database.read(lambda c, batch=batch: bulk(c, batch, traces=True))  # type: ignore[misc]
+        raw = await store.database.read(lambda c, batch=batch: bulk(c, batch, Missing(), traces=True))  # type: ignore[misc]
         for number in {row.vocabulary_id for row in raw.rows.values()} - tokens.keys():
             pieces = await store.pieces(number)
             tokens[number] = await asyncio.to_thread(_spelt, wanted, pieces)
@@ -177,5 +179,7 @@ async def _turns(store: Store, query: str, before: int | None) -> tuple[list[int
         return turns, turns[-1] if len(turns) == _BATCH else None
     # By message: a turn may be newer than others that answer what was said later.
     page = await store.search(wanted, limit=_BATCH, after=None if before is None else (0.0, before))
-    found = dict.fromkeys(hit.turn for hit in page.hits if hit.turn is not None)
+    found = {hit.turn for hit in page.hits if hit.turn is not None}
+    if before is not None:  # its reply has the words, say, and on an earlier page, and now what it answers, too
+        found -= await store.database.read(lambda c: turns_from(c, wanted.terms, found, before))
     return sorted(found, reverse=True), None if page.next is None else page.next[1]

@@ -13,25 +13,36 @@ from functools import cache
 from jinja2 import Environment
 from markupsafe import Markup
 
+from ..errors import UserError
 from ..explain.explanation import Explanation, explain
 from ..explain.view import StepView
 from ..store import Store
 from ..store.bulk import heads
+from ..store.marks import marks_of
+from ..store.missing import Missing
+from ..store.turns import turn_rows_of
 from .microscope import glyphs, names
 from .palette import stylesheet
 from .render import HERE, environment
 
 
-async def kept_session(store: Store, number: int, *, traces: bool = True) -> AsyncIterator[str]:
-    """The file, piece by piece: a reply's tokens are in memory one reply at a time.
+async def kept_session(
+    store: Store, number: int, *, traces: bool = True, missing: Missing | None = None
+) -> AsyncIterator[str]:
+    """The file, piece by piece: a reply's tokens are in memory one reply at a time. What of it cannot be read is
+    named at its end, and in ``missing``.
 
     Raises UserError if there is no such session.
     """
-    await store.session(number)
-    (head,) = await store.database.read(lambda c: heads(c, [number]))
+    lost = Missing()
+    found = await store.database.read(lambda c: heads(c, [number], lost))
+    if not found:
+        raise UserError(f"there is no session {number}")
+    head = found[0]
     env = _environment()
-    marks = await store.marks(number)
-    turns = {turn.reply_message: turn for turn in await store.turns(number)}
+    marks = await store.database.read(lambda c: marks_of(c, head.turns, lost))
+    rows = await store.database.read(lambda c: turn_rows_of(c, head.turns, lost))
+    turns = {turn.reply_message: turn for turn in rows}
     style = _style()
     yield await asyncio.to_thread(
         env.get_template("kept.html").render,
@@ -46,6 +57,8 @@ async def kept_session(store: Store, number: int, *, traces: bool = True) -> Asy
         explanation = None
         if turn is not None and traces and turn.n_out:
             explanation = await asyncio.to_thread(explain, await store.turn(turn.id))
+            if explanation.turn.trace.fault:
+                lost.add("records of turns", turn.id)
         yield await asyncio.to_thread(
             message_page.render,
             message=said,
@@ -57,7 +70,12 @@ async def kept_session(store: Store, number: int, *, traces: bool = True) -> Asy
             steps=() if explanation is None else _steps(explanation),
         )
         last = said.id
-    yield "</ol>\n</main>\n</body>\n</html>\n"
+    yield "</ol>\n"
+    if lost:
+        yield f'<p class="error">The log is damaged, and this is not in here: {lost.words()}</p>\n'
+        if missing is not None:
+            missing.update(lost)
+    yield "</main>\n</body>\n</html>\n"
 
 
 def _steps(explanation: Explanation) -> list[tuple[StepView, dict[int, str]]]:

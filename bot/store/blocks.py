@@ -6,6 +6,7 @@ key, which goes when the session goes, nobody can test a guess at erased words. 
 stay with the turn.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Collection, Sequence
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 
 from .columns import Damaged, squeeze, unsqueeze
 from .prepared import inserted
+from .rows import is_damage
 from .tables import prompt_block
 
 BLOCK = 256
@@ -94,11 +96,25 @@ _CHAINS = sa.text(
 
 
 def chains(connection: sa.Connection, ids: Collection[int]) -> dict[int, tuple[int | None, bytes]]:
-    """Some blocks and all before them: (parent's id, packed ids), by id."""
-    rows = connection.execute(_CHAINS, {"ids": json.dumps(list(ids))}) if ids else ()
-    return {row.id: (row.parent_id, row.ids) for row in rows}
+    """Some blocks and all before them: (parent's id, packed ids), by id. Those that cannot be read are left out."""
+    try:
+        rows = connection.execute(_CHAINS, {"ids": json.dumps(list(ids))}) if ids else ()
+        return {row.id: (row.parent_id, row.ids) for row in rows}
+    except sa.exc.DatabaseError as error:
+        if not is_damage(error):
+            raise
+    out: dict[int, tuple[int | None, bytes]] = {}
+    left: set[int | None] = set(ids)
+    while left := left - out.keys() - {None}:
+        at = left.pop()
+        with contextlib.suppress(sa.exc.DatabaseError):
+            for row in connection.execute(_BLOCK, {"id": at}):
+                out[row.id] = row.parent_id, row.ids
+                left.add(row.parent_id)
+    return out
 
 
+_BLOCK = sa.select(prompt_block).where(prompt_block.c.id == sa.bindparam("id"))
 _CHAIN = sa.text(
     """
     WITH RECURSIVE chain (id, parent_id, ids, depth) AS (
@@ -112,7 +128,19 @@ _CHAIN = sa.text(
 
 
 def chain(connection: sa.Connection, last: int | None) -> list[tuple[int, bytes]]:
-    """The blocks (id, packed ids) that end with ``last``, first one first."""
+    """The blocks (id, packed ids) that end with ``last``, first one first; those after one that is lost."""
     if last is None:
         return []
-    return [(row.id, row.ids) for row in connection.execute(_CHAIN, {"last": last})]
+    try:
+        return [(row.id, row.ids) for row in connection.execute(_CHAIN, {"last": last})]
+    except sa.exc.DatabaseError as error:
+        if not is_damage(error):
+            raise
+    blocks = chains(connection, [last])
+    found = []
+    at: int | None = last
+    while at is not None and at in blocks:
+        parent, ids = blocks[at]
+        found.append((at, ids))
+        at = parent
+    return found[::-1]

@@ -15,13 +15,13 @@ from .codec import Columns, decode_columns
 from .columns import Damaged
 from .json import Json
 from .marks import Marks
+from .missing import Missing
 from .models import identity
-from .raw_turns import RAW
+from .raw_turns import raw_rows
 from .records import MessageRow, SessionRow
-from .rows import light
 from .sessions import messages_of, sessions_of
 from .spans import unpack_spans
-from .tables import discord_part, person, turn
+from .tables import discord_part, turn
 from .traces import trace_blobs
 
 
@@ -35,9 +35,9 @@ class Head:
     turns: list[int]
 
 
-def heads(connection: sa.Connection, ids: Collection[int]) -> list[Head]:
+def heads(connection: sa.Connection, ids: Collection[int], missing: Missing) -> list[Head]:
     said: dict[int, list[MessageRow]] = {}
-    for message in messages_of(connection, ids):
+    for message in messages_of(connection, ids, missing):
         said.setdefault(message.session, []).append(message)
     made: dict[int, list[int]] = {}
     query = sa.select(turn.c.session_id, turn.c.id).where(turn.c.session_id.in_(among(ids)))
@@ -45,7 +45,7 @@ def heads(connection: sa.Connection, ids: Collection[int]) -> list[Head]:
         made.setdefault(session_id, []).append(id_)
     return [
         Head(public_id, row, said.get(row.id, []), made.get(row.id, []))
-        for public_id, row in sessions_of(connection, ids)
+        for public_id, row in sessions_of(connection, ids, missing)
     ]
 
 
@@ -59,18 +59,20 @@ class Bulk:
     """By `model.id`."""
     marks: dict[int, Marks]
     discord: dict[int, list[int]]
+    missing: Missing
     _blocks: dict[int, tuple[int | None, bytes]]
     _prompts: dict[int | None, tuple[int, ...]] = field(default_factory=lambda: {None: ()})
 
-    def prompt(self, row: Any) -> tuple[tuple[int, ...], list[list[Any]]]:
-        """The prompt's token ids, and its spans as values. Raises Damaged."""
+    def prompt(self, row: Any) -> tuple[tuple[int, ...], list[list[Any]]] | None:
+        """The prompt's token ids, and its spans as values; None where they are damaged."""
         try:
             ids = self._prompt(row.block_id) + unpack_ids(row.tail)
-            if len(ids) != row.n_prompt:
-                raise Damaged(f"{len(ids)} of {row.n_prompt} tokens are there")
-            return ids, [[s.start, s.end, s.kind, s.role, s.message] for s in unpack_spans(row.spans)]
-        except ValueError as error:
-            raise Damaged(str(error)) from None
+            if len(ids) == row.n_prompt:
+                return ids, [[s.start, s.end, s.kind, s.role, s.message] for s in unpack_spans(row.spans)]
+        except ValueError:
+            pass
+        self.missing.add("prompts of turns", row.id)
+        return None
 
     def _prompt(self, last: int | None) -> tuple[int, ...]:
         """The ids of all blocks up to this one."""
@@ -87,7 +89,11 @@ class Bulk:
     def steps(self, row: Any) -> tuple[Columns | None, Schedule]:
         """Raises Damaged."""
         blob = self.traces.get(row.id)
-        return (None, ()) if blob is None else decode_columns(blob)[:2]
+        try:
+            return (None, ()) if blob is None else decode_columns(blob)[:2]
+        except Damaged:
+            self.missing.add("traces of turns", row.id)
+            raise
 
     def reply_ids(self, row: Any) -> list[int]:
         """The reply's ids as its message has them, without those a branch kept."""
@@ -97,11 +103,8 @@ class Bulk:
             return []
 
 
-def bulk(connection: sa.Connection, turns: Sequence[int], *, traces: bool) -> Bulk:
-    query = RAW.add_columns(person.c.discord_id.label("requester")).outerjoin(
-        person, person.c.id == turn.c.requester_id
-    )
-    rows = {row.id: row for row in light(connection.execute(query.where(turn.c.id.in_(among(turns)))))}
+def bulk(connection: sa.Connection, turns: Sequence[int], missing: Missing, *, traces: bool) -> Bulk:
+    rows = {row.id: row for row in raw_rows(connection, turns, missing)}
     discord: dict[int, list[int]] = {}
     shown = sa.select(discord_part.c.turn_id, discord_part.c.discord_message_id)
     for id_, message in connection.execute(
@@ -112,8 +115,9 @@ def bulk(connection: sa.Connection, turns: Sequence[int], *, traces: bool) -> Bu
         rows=rows,
         traces=trace_blobs(connection, turns) if traces else {},
         models={number: asdict(identity(row)) for number, row in {r.model_id: r for r in rows.values()}.items()},
-        marks=marking.marks_of(connection, turns),
+        marks=marking.marks_of(connection, turns, missing),
         discord=discord,
+        missing=missing,
         _blocks=chains(connection, {row.block_id for row in rows.values() if row.block_id is not None}),
     )
 

@@ -14,19 +14,22 @@ import sqlalchemy as sa
 from .. import __version__
 from ..explain.visible import neutral
 from .among import among
-from .bulk import heads
+from .bulk import Head, heads
 from .clock import now_us
 from .export_process import written
 from .filters import FEW, Condition, newest_turns, turn_conditions
 from .json import line_text, snowflake
 from .jsonl import vocabularies
+from .missing import Missing
 from .records import MessageRow, SessionRow, TurnRow
+from .rows import is_damage, numbers
 from .search_syntax import Query
 from .store import Store
-from .tables import session, turn
+from .tables import message, session, turn
 from .transfer import header
-from .turns import turn_rows
+from .turns import turn_rows_of
 from .words import sessions_between, turns_with
+from .written import Needed, PageEnd
 
 Format = Literal["jsonl", "openai", "markdown", "csv"]
 Progress = Callable[[int], None]
@@ -43,14 +46,22 @@ WORDS = 5000
 
 
 async def export(
-    store: Store, format_: Format, query: Query, *, traces: bool = True, progress: Progress = lambda done: None
+    store: Store,
+    format_: Format,
+    query: Query,
+    *,
+    traces: bool = True,
+    progress: Progress = lambda done: None,
+    missing: Missing | None = None,
 ) -> AsyncGenerator[str]:
     """Text to write, piece by piece. ``query`` chooses turns by its filters (and words, in any of their messages).
 
-    A `jsonl` export takes whole sessions, all others the turns that were found.
+    A `jsonl` export takes whole sessions, all others the turns that were found. What of them cannot be read is left
+    out and is in ``missing`` when the export ends.
     """
     writer = {"jsonl": _jsonl, "openai": _openai, "markdown": _markdown, "csv": _csv}[format_]
-    async with aclosing(writer(store, query, traces, progress)) as pieces:
+    lost = Missing() if missing is None else missing
+    async with aclosing(writer(store, query, traces, progress, lost)) as pieces:
         async for piece in pieces:
             yield piece
 
@@ -128,19 +139,25 @@ async def _bits(
             return found
 
 
-async def _jsonl(store: Store, query: Query, traces: bool, progress: Progress) -> AsyncGenerator[str]:
+async def _jsonl(
+    store: Store, query: Query, traces: bool, progress: Progress, missing: Missing
+) -> AsyncGenerator[str]:
     yield line_text(header(now_us(), __version__)) + "\n"
     done = 0
     known: set[str] = set()
     wanted = grouped(_heads_and_turns(store, query), PAGE if traces else LIGHT_PAGE)
-    async with aclosing(written(store, "jsonl", wanted, traces)) as pages:
-        async for page in pages:
-            yield page.text[: page.begins]
-            if page.models:
-                yield await store.database.read(lambda c, page=page: vocabularies(c, page.models, known))  # type: ignore[misc]
-            yield page.text[page.begins :]
-            done += page.turns
-            progress(done)
+    async with aclosing(written(store, "jsonl", wanted, traces)) as pieces:
+        async for piece in pieces:
+            if isinstance(piece, str):
+                yield piece
+            elif isinstance(piece, Needed):
+                models = piece.models
+                for line in await store.database.read(lambda c, m=models: vocabularies(c, m, known, missing)):  # type: ignore[misc]
+                    yield line
+            else:
+                missing.update(piece.missing)
+                done += piece.turns
+                progress(done)
 
 
 async def _heads_and_turns(store: Store, query: Query) -> AsyncIterator[int]:
@@ -160,14 +177,19 @@ def _turn_ids(connection: sa.Connection, sessions: Collection[int]) -> dict[int,
     return made
 
 
-async def _openai(store: Store, query: Query, traces: bool, progress: Progress) -> AsyncGenerator[str]:
+async def _openai(
+    store: Store, query: Query, traces: bool, progress: Progress, missing: Missing
+) -> AsyncGenerator[str]:
     done = 0
     wanted = grouped(_turns_of_query(store, query), PAGE if traces else LIGHT_PAGE)
-    async with aclosing(written(store, "openai", wanted, traces)) as pages:
-        async for page in pages:
-            yield page.text
-            done += page.turns
-            progress(done)
+    async with aclosing(written(store, "openai", wanted, traces)) as pieces:
+        async for piece in pieces:
+            if isinstance(piece, str):
+                yield piece
+            elif isinstance(piece, PageEnd):
+                missing.update(piece.missing)
+                done += piece.turns
+                progress(done)
 
 
 async def _turns_of_query(store: Store, query: Query) -> AsyncIterator[int]:
@@ -204,18 +226,36 @@ async def sessions_found(store: Store, query: Query) -> AsyncIterator[int]:
                 yield other
         return
     while True:
-        page = sa.select(session.c.id).where(session.c.id > last).order_by(session.c.id).limit(FOUND)
-        ids = await store.database.read(lambda c, q=page: c.execute(q).scalars().all())  # type: ignore[misc]
+        ids = await store.database.read(lambda c, last=last: _sessions_after(c, last))  # type: ignore[misc]
         for last in ids:
             yield last
         if not ids:
             return
 
 
-async def _markdown(store: Store, query: Query, traces: bool, progress: Progress) -> AsyncGenerator[str]:
+def _sessions_after(connection: sa.Connection, last: int) -> list[int]:
+    """The next ones by id; of a damaged log, those in which something was said."""
+    page = sa.select(session.c.id).where(session.c.id > last).order_by(session.c.id).limit(FOUND)
+    try:
+        return numbers(connection.execute(page))
+    except sa.exc.DatabaseError as error:
+        if not is_damage(error):
+            raise
+    said = message.c.session_id
+    inside = sa.select(said).where(said > last).distinct().order_by(said).limit(FOUND)
+    return numbers(connection.execute(inside.with_hint(message, "INDEXED BY message_session", "sqlite")))
+
+
+async def _markdown(
+    store: Store, query: Query, traces: bool, progress: Progress, missing: Missing
+) -> AsyncGenerator[str]:
     done = 0
     async for ids in grouped(sessions_found(store, query), TOGETHER):
-        some, made = await store.database.read(lambda c, ids=ids: (heads(c, ids), _turns_of(c, ids)))  # type: ignore[misc]
+        some = await store.database.read(lambda c, ids=ids: heads(c, ids, missing))  # type: ignore[misc]
+        rows = await store.database.read(lambda c, some=some: turn_rows_of(c, _all_turns(some), missing))  # type: ignore[misc]
+        made: dict[int, list[TurnRow]] = {}
+        for row in rows:
+            made.setdefault(row.session, []).append(row)
         for head in some:
             turns = made.get(head.row.id, [])
             yield await asyncio.to_thread(markdown, head.row, head.messages, turns)
@@ -223,11 +263,8 @@ async def _markdown(store: Store, query: Query, traces: bool, progress: Progress
         progress(done)
 
 
-def _turns_of(connection: sa.Connection, sessions: Collection[int]) -> dict[int, list[TurnRow]]:
-    made: dict[int, list[TurnRow]] = {}
-    for row in turn_rows(connection, turn.c.session_id.in_(among(sessions))):
-        made.setdefault(row.session, []).append(row)
-    return made
+def _all_turns(heads_: Sequence[Head]) -> list[int]:
+    return [id_ for head in heads_ for id_ in head.turns]
 
 
 def markdown(row: SessionRow, messages: Sequence[MessageRow], turns: Sequence[TurnRow]) -> str:
@@ -257,10 +294,12 @@ def _inline(text: str) -> str:
 _CSV = tuple(field.name for field in fields(TurnRow))
 
 
-async def _csv(store: Store, query: Query, traces: bool, progress: Progress) -> AsyncGenerator[str]:
+async def _csv(
+    store: Store, query: Query, traces: bool, progress: Progress, missing: Missing
+) -> AsyncGenerator[str]:
     yield _row(_CSV)
     done = 0
-    async for rows in turn_rows_found(store, query):
+    async for rows in turn_rows_found(store, query, missing):
         yield await asyncio.to_thread(_rows, rows)
         done += len(rows)
         progress(done)
@@ -273,16 +312,10 @@ def _rows(rows: Sequence[TurnRow]) -> str:
     )
 
 
-async def turn_rows_found(store: Store, query: Query) -> AsyncIterator[list[TurnRow]]:
-    """Every turn found, without prompt and trace, some hundred at a time."""
-    ids: list[int] = []
-    async for _, id_ in turns_found(store, query):
-        ids.append(id_)
-        if len(ids) == PAGE:
-            yield await store.turn_rows(ids)
-            ids = []
-    if ids:
-        yield await store.turn_rows(ids)
+async def turn_rows_found(store: Store, query: Query, missing: Missing) -> AsyncIterator[list[TurnRow]]:
+    """Every turn found, without prompt and trace, some at a time."""
+    async for ids in grouped(_turns_of_query(store, query), PAGE):
+        yield await store.database.read(lambda c, ids=ids: turn_rows_of(c, ids, missing))  # type: ignore[misc]
 
 
 def _cell(value: Any) -> Any:

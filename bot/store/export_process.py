@@ -12,7 +12,7 @@ from ..pickled import packed, read
 from .export_worker import WRITERS, Kind
 from .faults import StoreError
 from .store import Store
-from .written import Written
+from .written import PageEnd, Piece
 
 HERE = 4
 """Pages written in this process: most exports are no longer, and a process takes a second to start."""
@@ -22,14 +22,13 @@ AHEAD = 2
 """Pages each process has before it: one in work, one waiting."""
 
 
-async def written(
-    store: Store, kind: Kind, pages: AsyncIterator[list[int]], traces: bool
-) -> AsyncGenerator[Written]:
-    """What the writer of a format makes of each page."""
+async def written(store: Store, kind: Kind, pages: AsyncIterator[list[int]], traces: bool) -> AsyncGenerator[Piece]:
+    """What the writer of a format makes of each page, in pieces."""
     here = 0
     cores = min(os.cpu_count() or 1, MOST)
     async for page in pages:
-        yield await store.database.read(lambda c, page=page: WRITERS[kind](c, page, traces))  # type: ignore[misc]
+        for piece in await store.database.read(lambda c, page=page: list(WRITERS[kind](c, page, traces))):  # type: ignore[misc]
+            yield piece
         here += 1
         # What is held in memory while the disk is full is seen by this process alone.
         if here >= HERE and cores > 1 and store.database.gap is None:
@@ -40,8 +39,8 @@ async def written(
     try:
         while len(processes) < cores:
             processes.append(await _start(store, kind))
-        async for each in _in_order(processes, pages, traces):
-            yield each
+        async for piece in _in_order(processes, pages, traces):
+            yield piece
     finally:
         for process in processes:
             if process.returncode is None:
@@ -57,7 +56,7 @@ async def _start(store: Store, kind: Kind) -> Process:
 
 async def _in_order(
     processes: list[Process], pages: AsyncIterator[list[int]], traces: bool
-) -> AsyncIterator[Written]:
+) -> AsyncIterator[Piece]:
     waiting: deque[Process] = deque()
     count = 0
     async for page in pages:
@@ -67,14 +66,20 @@ async def _in_order(
         waiting.append(process)
         count += 1
         if len(waiting) == AHEAD * len(processes):
-            yield await _answer(waiting.popleft())
+            async for piece in _answer(waiting.popleft()):
+                yield piece
     while waiting:
-        yield await _answer(waiting.popleft())
+        async for piece in _answer(waiting.popleft()):
+            yield piece
 
 
-async def _answer(process: Process) -> Written:
+async def _answer(process: Process) -> AsyncIterator[Piece]:
+    """The pieces of a page, up to its end."""
     assert process.stdout is not None
-    try:
-        return cast(Written, await read(process.stdout))
-    except asyncio.IncompleteReadError:
-        raise StoreError("io", "a process of the export has ended before its time: try again") from None
+    piece: Piece = ""
+    while not isinstance(piece, PageEnd):
+        try:
+            piece = cast(Piece, await read(process.stdout))
+        except asyncio.IncompleteReadError:
+            raise StoreError("io", "a process of the export has ended before its time: try again") from None
+        yield piece

@@ -4,16 +4,16 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
 import sqlalchemy as sa
 
-from ..pickled import receive, send
+from ..pickled import packed, receive
 from . import jsonl, openai
 from .database import reader_engine
-from .written import Written
+from .written import Piece
 
 POLITE = 2
 """How much less of a busy processor it asks for than the process that writes replies (see nice(2))."""
@@ -21,10 +21,12 @@ POLITE = 2
 Kind = Literal["jsonl", "openai"]
 Request = tuple[Sequence[int], bool]
 """A page, and whether with traces."""
-WRITERS: dict[Kind, Callable[[sa.Connection, Sequence[int], bool], Written]] = {
+WRITERS: dict[Kind, Callable[[sa.Connection, Sequence[int], bool], Iterator[Piece]]] = {
     "jsonl": jsonl.written,
     "openai": openai.written,
 }
+SHORT = 32_768
+"""Characters sent at once. Long texts would leave holes in the memory of who reads them, for good."""
 
 
 def main(path: Path, kind: Kind, requests: BinaryIO, answers: BinaryIO) -> None:
@@ -33,7 +35,16 @@ def main(path: Path, kind: Kind, requests: BinaryIO, answers: BinaryIO) -> None:
     while (request := receive(requests)) is not None:
         page, traces = cast(Request, request)
         with engine.connect() as connection:
-            send(answers, WRITERS[kind](connection, page, traces))
+            # The whole page before any of it is sent: others are read before it, and this one goes on meanwhile.
+            made = [packed(part) for piece in WRITERS[kind](connection, page, traces) for part in _parts(piece)]
+        answers.writelines(made)
+        answers.flush()
+
+
+def _parts(piece: Piece) -> Iterable[Piece]:
+    if not isinstance(piece, str):
+        return (piece,)
+    return (piece[at : at + SHORT] for at in range(0, len(piece), SHORT))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The lines of a `jsonl` export: everything, session by session."""
 
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -15,13 +15,17 @@ from .bulk import Bulk, bulk, heads, surprisal
 from .codec import Columns
 from .columns import Damaged
 from .json import Json, line_text, marks_json, snowflake
+from .missing import Missing
 from .models import vocabulary_blob
+from .rows import readable
 from .step_values import step_values
 from .tables import message, model, turn
-from .written import Written
+from .written import Needed, PageEnd, Piece
 
 
-def vocabularies(connection: sa.Connection, numbers: Collection[int], known: set[str]) -> str:
+def vocabularies(
+    connection: sa.Connection, numbers: Collection[int], known: set[str], missing: Missing
+) -> list[str]:
     """The lines of those that some models need and no line has given yet; ``known`` are model files."""
     lines = []
     columns = (column.label("model_" + column.name) for column in model.c if column.name != "vocabulary_id")
@@ -30,36 +34,42 @@ def vocabularies(connection: sa.Connection, numbers: Collection[int], known: set
         identity = models.identity(row)
         if identity.sha256 not in known:
             known.add(identity.sha256)
-            if row.vocabulary_id is not None:
-                lines.append(transfer.vocabulary_line(identity, vocabulary_blob(connection, row.vocabulary_id)))
-    return "".join(f"{line_text(line)}\n" for line in lines)
+            if row.vocabulary_id is None:
+                continue
+            try:
+                blob = vocabulary_blob(connection, row.vocabulary_id)
+            except Damaged:
+                missing.add("vocabularies", row.vocabulary_id)
+                continue
+            lines.append(line_text(transfer.vocabulary_line(identity, blob)) + "\n")
+    return lines
 
 
-def written(connection: sa.Connection, page: Sequence[int], traces: bool) -> Written:
+def written(connection: sa.Connection, page: Sequence[int], traces: bool) -> Iterator[Piece]:
     """Some turns, each by its id, and the heads of sessions, each by its id below zero, a line each."""
-    begun = {head.row.id: head for head in heads(connection, [-id_ for id_ in page if id_ < 0])}
-    raw = bulk(connection, [id_ for id_ in page if id_ > 0], traces=traces)
+    missing = Missing()
+    begun = {head.row.id: head for head in heads(connection, [-id_ for id_ in page if id_ < 0], missing)}
+    raw = bulk(connection, [id_ for id_ in page if id_ > 0], missing, traces=traces)
     copied = _copied(connection, begun)
-    lines: list[str] = []
-    begins: int | None = None
+    if begun:
+        yield Needed(frozenset(raw.models) | _models(connection, begun))
     for id_ in page:  # what was deleted in between is left out
         if -id_ in begun:
             head = begun[-id_]
-            begins = len(lines) if begins is None else begins
-            lines += map(line_text, transfer.session_lines(head.public_id, head.row, head.messages, copied))
+            for line in transfer.session_lines(head.public_id, head.row, head.messages, copied):
+                yield line_text(line) + "\n"
         elif id_ in raw.rows:
-            lines.append(turn_text(raw, raw.rows[id_], traces))
-    at = len(lines) if begins is None else begins
-    old, new = ("".join(f"{line}\n" for line in some) for some in (lines[:at], lines[at:]))
-    return Written(old + new, len(raw.rows), frozenset(raw.models) | _models(connection, begun), len(old))
+            yield turn_text(raw, raw.rows[id_], traces) + "\n"
+    yield PageEnd(len(raw.rows), missing)
 
 
 def _models(connection: sa.Connection, sessions: Collection[int]) -> frozenset[int]:
     """Those of all turns of some sessions."""
-    if not sessions:
-        return frozenset()
-    query = sa.select(turn.c.model_id).where(turn.c.session_id.in_(among(sessions))).distinct()
-    return frozenset(connection.execute(query).scalars())
+    inside = turn.c.session_id.in_(among(sessions))
+    ids = sa.select(turn.c.id).where(inside)
+    query = sa.select(turn.c.model_id).where(inside)
+    rows = readable(connection, query, turn.c.id, lambda: connection.execute(ids).scalars().all(), lost=_left_out)
+    return frozenset(row.model_id for row in rows)
 
 
 def _copied(connection: sa.Connection, sessions: Collection[int]) -> dict[int, list[int]]:
@@ -67,21 +77,26 @@ def _copied(connection: sa.Connection, sessions: Collection[int]) -> dict[int, l
     if not sessions:
         return {}
     made = sa.exists().where(turn.c.reply_message_id == message.c.id)
-    query = sa.select(message.c.id, message.c.ids).where(message.c.ids.is_not(None), ~made)
+    inside = message.c.session_id.in_(among(sessions))
+    ids = sa.select(message.c.id).where(inside)
+    query = sa.select(message.c.id, message.c.ids).where(inside, message.c.ids.is_not(None), ~made)
     out = {}
-    for id_, ids in connection.execute(query.where(message.c.session_id.in_(among(sessions)))):
+    rows = readable(
+        connection, query, message.c.id, lambda: connection.execute(ids).scalars().all(), lost=_left_out
+    )
+    for row in rows:
         with contextlib.suppress(Damaged, ValueError):
-            out[id_] = list(unpack_ids(ids))
+            out[row.id] = list(unpack_ids(row.ids))
     return out
+
+
+def _left_out(_: int) -> None:
+    """Turns and messages that cannot be read are named where they would stand."""
 
 
 def turn_text(raw: Bulk, row: Any, traces: bool) -> str:
     """One turn, whole; without ``traces`` its steps are left out, and a copy of it cannot be verified."""
-    verifiable = bool(row.verifiable)
-    try:
-        prompt, spans = raw.prompt(row)
-    except Damaged:
-        (prompt, spans), verifiable = ((), []), False
+    prompt = raw.prompt(row)
     columns: Columns | None = None
     schedule: Schedule = ()
     damaged = False
@@ -89,14 +104,14 @@ def turn_text(raw: Bulk, row: Any, traces: bool) -> str:
         try:
             columns, schedule = raw.steps(row)
         except Damaged:
-            damaged, verifiable = True, False
+            damaged = True
     values = {
         "type": "turn",
         "turn": row.id,
         "session": row.session_id,
         "parent_turn": row.parent_turn_id,
         "first_step": row.first_step,
-        "prompt_message": row.prompt_message_id,
+        "prompt_message": row.asked,
         "reply_message": row.reply_message_id,
         "requester": snowflake(row.requester),
         "model": raw.models[row.model_id],
@@ -106,8 +121,8 @@ def turn_text(raw: Bulk, row: Any, traces: bool) -> str:
         "status": row.status,
         "finish": row.finish,
         "error": row.error,
-        "prompt_ids": prompt,
-        "spans": spans,
+        "prompt_ids": prompt[0] if prompt else [],
+        "spans": prompt[1] if prompt else [],
         "dropped_turns": row.dropped_turns,
         "dropped_tokens": row.dropped_tokens,
         "budget": row.budget,
@@ -116,7 +131,7 @@ def turn_text(raw: Bulk, row: Any, traces: bool) -> str:
         "n_cached": row.n_cached,
         "timings": _timings(row),
         "surprisal": surprisal(row, columns),
-        "verifiable": verifiable,
+        "verifiable": bool(row.verifiable) and prompt is not None and not damaged,
         "app_version": row.app_version,
         "created_us": row.created_us,
         "discord_messages": [str(id_) for id_ in raw.discord.get(row.id, ())],

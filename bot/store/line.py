@@ -68,13 +68,18 @@ def _one_by_one(connection: sa.Connection, leaf: int) -> tuple[list[sa.Row[Any]]
                 if not is_damage(error):
                     raise
                 unread += 1
-                at = connection.execute(_PARENT, {"id": at}).scalar()
+                at = above(connection, at)
                 continue
             if row is None:
                 break
             rows.append(row)
             at = row.parent_id
     return rows[::-1], unread
+
+
+def above(connection: sa.Connection, message_id: int) -> int | None:
+    """The message before another one, which may be one that cannot be read."""
+    return connection.execute(_PARENT, {"id": message_id}).scalar()
 
 
 def _message(row: sa.Row[Any]) -> Message:

@@ -3,7 +3,7 @@
 A reviewer is a name, "" too. Each has one rating a turn; a tag is on a turn once, whoever gives it again.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
@@ -14,6 +14,8 @@ from sqlalchemy.dialects.sqlite import insert
 from ..errors import UserError
 from .among import among
 from .clock import now_us
+from .missing import Missing
+from .rows import numbers, readable
 from .sessions import person_id
 from .statistics import add
 from .tables import annotation, feedback, person, tag, turn
@@ -180,31 +182,37 @@ def require_turn(connection: sa.Connection, turn_id: int) -> int:
 
 def marks(connection: sa.Connection, session_id: int) -> dict[int, Marks]:
     """The marks on a session's turns, by turn; unmarked turns are left out."""
-    return _marks(connection, turn.c.session_id == session_id)
+    turns = sa.select(turn.c.id).where(turn.c.session_id == session_id)
+    return _marks(connection, turns, lambda: numbers(connection.execute(turns)))
 
 
-def marks_of(connection: sa.Connection, turns: Collection[int]) -> dict[int, Marks]:
+def marks_of(connection: sa.Connection, turns: Collection[int], missing: Missing) -> dict[int, Marks]:
     """The same of some turns."""
-    return _marks(connection, turn.c.id.in_(among(turns)))
+    return _marks(connection, among(turns), lambda: turns, missing.of("marks of turns"))
 
 
-def _marks(connection: sa.Connection, which: sa.ColumnElement[bool]) -> dict[int, Marks]:
-    def rows(query: Any) -> Any:
-        return connection.execute(query.where(which)).all()
+def _marks(
+    connection: sa.Connection,
+    turns: sa.Select[Any],
+    ids: Callable[[], Collection[int]],
+    lost: Callable[[int], None] | None = None,
+) -> dict[int, Marks]:
+    def rows(query: sa.Select[Any], of: sa.ColumnElement[int]) -> list[Any]:
+        return readable(connection, query.where(of.in_(turns)), of, ids, lost=lost)
 
     ratings: dict[int, list[Rating]] = {}
     thumbs: dict[int, list[Any]] = {}
-    given = sa.select(feedback, person.c.discord_id).join(turn, turn.c.id == feedback.c.turn_id)
-    for row in rows(given.outerjoin(person, person.c.id == feedback.c.person_id).order_by(feedback.c.id)):
+    given = sa.select(feedback, person.c.discord_id).outerjoin(person, person.c.id == feedback.c.person_id)
+    for row in rows(given.order_by(feedback.c.id), feedback.c.turn_id):
         if row.source == STARS:
             ratings.setdefault(row.turn_id, []).append(Rating(row.value, row.author, row.created_us))
         else:
             thumbs.setdefault(row.turn_id, []).append(row)
     tags: dict[int, list[Tag]] = {}
-    for row in rows(sa.select(tag).join(turn, turn.c.id == tag.c.turn_id).order_by(tag.c.name)):
+    for row in rows(sa.select(tag).order_by(tag.c.name), tag.c.turn_id):
         tags.setdefault(row.turn_id, []).append(Tag(row.name, row.author, row.created_us))
     notes: dict[int, list[Note]] = {}
-    for row in rows(sa.select(annotation).join(turn, turn.c.id == annotation.c.turn_id).order_by(annotation.c.id)):
+    for row in rows(sa.select(annotation).order_by(annotation.c.id), annotation.c.turn_id):
         note = Note(row.id, row.turn_id, row.first, row.last, row.note, row.author, row.created_us)
         notes.setdefault(row.turn_id, []).append(note)
     return {

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from operator import add
 from typing import Any
@@ -13,12 +13,13 @@ from .bulk import bulk
 from .codec import Columns
 from .columns import Damaged
 from .json import Json, line_text
+from .missing import Missing
 from .models import unpack_pieces, vocabulary_blob
 from .records import MessageRow
 from .sessions import messages_of
 from .step_values import nats, rests
 from .tables import vocabulary
-from .written import Written
+from .written import PageEnd, Piece
 
 LOG_0 = -9999.0
 """What OpenAI writes where a log-probability is minus infinity."""
@@ -26,21 +27,25 @@ VOCABULARIES = 4
 """Kept as text at once."""
 
 
-def written(connection: sa.Connection, turns: Sequence[int], traces: bool) -> Written:
+def written(connection: sa.Connection, turns: Sequence[int], traces: bool) -> Iterator[Piece]:
     """Some turns, a line each."""
-    raw = bulk(connection, turns, traces=traces)
-    said = {
-        message.id: message for message in messages_of(connection, {row.session_id for row in raw.rows.values()})
+    missing = Missing()
+    raw = bulk(connection, turns, missing, traces=traces)
+    sessions = {row.session_id for row in raw.rows.values()}
+    said = {message.id: message for message in messages_of(connection, sessions, missing)}
+    known = {
+        number: _pieces(connection, number, missing)
+        for number in ({row.vocabulary_id for row in raw.rows.values()} if traces else ())
     }
-    known = {number: _pieces(connection, number) for number in {row.vocabulary_id for row in raw.rows.values()}}
-    rows = [raw.rows[id_] for id_ in turns if id_ in raw.rows]  # not deleted in between
-    lines = []
-    for row in rows:
+    for id_ in turns:
+        if id_ not in raw.rows:  # deleted in between
+            continue
+        row = raw.rows[id_]
         columns = None
         with contextlib.suppress(Damaged):  # what was said is there all the same
             columns = raw.steps(row)[0] if traces else None
-        lines.append(_turn(row, _asked(row, said), columns, known[row.vocabulary_id]))
-    return Written("".join(lines), len(rows), frozenset(row.model_id for row in rows))
+        yield _turn(row, _asked(row, said), columns, known.get(row.vocabulary_id))
+    yield PageEnd(len(raw.rows), missing)
 
 
 class Pieces(dict[int, str]):
@@ -60,15 +65,17 @@ _opened: dict[bytes, Pieces] = {}
 """By the vocabulary's hash."""
 
 
-def _pieces(connection: sa.Connection, number: int | None) -> Pieces:
+def _pieces(connection: sa.Connection, number: int | None, missing: Missing) -> Pieces | None:
+    """None where they are lost."""
     if number is None:
         return Pieces([])
-    digest = connection.execute(sa.select(vocabulary.c.sha256).where(vocabulary.c.id == number)).scalar_one()
+    try:
+        digest = connection.execute(sa.select(vocabulary.c.sha256).where(vocabulary.c.id == number)).scalar_one()
+        pieces = [] if digest in _opened else unpack_pieces(vocabulary_blob(connection, number))
+    except (Damaged, sa.exc.DatabaseError):
+        missing.add("vocabularies", number)
+        return None
     if digest not in _opened:
-        try:
-            pieces = unpack_pieces(vocabulary_blob(connection, number))
-        except Damaged:
-            return Pieces([])
         if len(_opened) >= VOCABULARIES:
             _opened.pop(next(iter(_opened)))
         _opened[digest] = Pieces(pieces)
@@ -87,7 +94,7 @@ def _asked(row: Any, said: Mapping[int, MessageRow]) -> list[Json]:
     return out[::-1]
 
 
-def _turn(row: Any, asked: list[Json], columns: Columns | None, pieces: Pieces) -> str:
+def _turn(row: Any, asked: list[Json], columns: Columns | None, pieces: Pieces | None) -> str:
     finish = {"stop": "stop", "end": "stop", "length": "length", "stopped": "stop"}.get(row.finish or "")
     choice = {"index": 0, "message": {"role": "assistant", "content": row.text or ""}, "finish_reason": finish}
     response = {
@@ -101,7 +108,7 @@ def _turn(row: Any, asked: list[Json], columns: Columns | None, pieces: Pieces) 
             "total_tokens": row.n_prompt + row.n_out,
         },
     }
-    content = "null" if columns is None else f'{{"content":[{_tokens(columns, pieces)}]}}'
+    content = "null" if columns is None or pieces is None else f'{{"content":[{_tokens(columns, pieces)}]}}'
     return (
         f'{{"messages":{line_text(asked)},"response":{line_text(response)[:-1]},"choices":'
         f'[{line_text(choice)[:-1]},"logprobs":{content}}}]}}}}\n'

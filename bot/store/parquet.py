@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import UserError
 from .export import turn_rows_found
 from .json import snowflake
+from .missing import Missing
 from .new_file import new_file
 from .search_syntax import Query
 from .store import Store
@@ -19,9 +20,15 @@ _TEXTS = ("requester", "model", "status", "finish", "error", "app_version", "pro
 
 
 async def write_parquet(
-    store: Store, query: Query, path: Path, *, progress: Callable[[int], None] = lambda done: None
+    store: Store,
+    query: Query,
+    path: Path,
+    *,
+    missing: Missing | None = None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Write the turns that ``query`` finds, in row groups of some hundred, into a new file for its owner alone.
+    """Write the turns that ``query`` finds, in row groups, into a new file for its owner alone. What of them
+    cannot be read is in ``missing``.
 
     Raises UserError without pyarrow, and as new_file() does.
     """
@@ -34,7 +41,7 @@ async def write_parquet(
     schema = pa.schema([*columns, ("perplexity", pa.float64()), ("verifiable", pa.bool_())])
     done = 0
     with new_file(path) as file, pq.ParquetWriter(file, schema) as writer:
-        async for rows in turn_rows_found(store, query):
+        async for rows in turn_rows_found(store, query, Missing() if missing is None else missing):
             values = [asdict(row) | {"requester": snowflake(row.requester)} for row in rows]
             writer.write_table(pa.Table.from_pylist(values, schema=schema))
             done += len(rows)

@@ -25,22 +25,44 @@ def readable(
     id_: sa.ColumnElement[int],
     ids: Callable[[], Iterable[int]],
     given: Mapping[str, Any] | None = None,
+    *,
+    spare: Callable[[int], list[Any]] | None = None,
+    lost: Callable[[int], object] | None = None,
 ) -> list[Any]:
-    """All rows of a query; where a page of the file is damaged, those that can be read, one id after another."""
+    """All rows of a query; where a page of the file is damaged, those that can be read, one id after another.
+
+    ``spare`` reads less of one that the query cannot read; ``lost`` is told of each that is not to be had, else
+    they are counted in the program's own log.
+    """
     try:
         return light(connection.execute(query, given))
     except sa.exc.DatabaseError as error:
         if not is_damage(error):
             raise
-    out, lost = [], 0
+
+    def read(one: int) -> list[Any]:
+        try:
+            return light(connection.execute(query.where(id_ == one), given))
+        except sa.exc.DatabaseError:
+            if spare is None:
+                raise
+            return spare(one)
+
+    out: list[Any] = []
+    missing: list[int] = []
     with forgiving(connection):
         for each in ids():
             try:
-                out += light(connection.execute(query.where(id_ == each), given))
+                out += read(each)
             except sa.exc.DatabaseError:
-                lost += 1
-    if lost:
-        log.warning("the log is damaged, %d of what was asked for cannot be read: run `glasshead log check`", lost)
+                missing.append(each)
+    if lost is not None:
+        for each in missing:
+            lost(each)
+    elif missing:
+        log.warning(
+            "the log is damaged, %d of what was asked for cannot be read: run `glasshead log check`", len(missing)
+        )
     return out
 
 

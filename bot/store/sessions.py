@@ -11,18 +11,23 @@ from ..errors import UserError
 from ..predict.message import Role
 from .among import among
 from .clock import now_us
+from .missing import Missing
 from .prepared import inserted, run
 from .records import MessageRow, SessionRow
-from .rows import forgiving, is_damage, light, readable
+from .rows import forgiving, is_damage, light, numbers, readable
 from .storable import beginning
-from .tables import message, person, session
+from .tables import message, person, session, turn
 
 # Statements of the path of every reply, built once: building one costs as much as running it.
 INSERT_MESSAGE = message.insert()
 _INSERT_SESSION = session.insert()
 _INSERT_PERSON = person.insert()
 _HAS_SESSION = sa.select(session.c.id).where(session.c.id == sa.bindparam("id"))
-_SESSION_OF = sa.select(message.c.session_id).where(message.c.id == sa.bindparam("id"))
+_SESSION_OF = (  # from an index: of a message that cannot be read, too
+    sa.select(message.c.session_id)
+    .where(message.c.id == sa.bindparam("id"))
+    .with_hint(message, "INDEXED BY message_place", "sqlite")
+)
 _KEY = sa.select(session.c.key).where(session.c.id == sa.bindparam("id"))
 _PERSON = sa.select(person.c.id, person.c.name).where(person.c.discord_id == sa.bindparam("discord_id"))
 
@@ -172,17 +177,61 @@ def messages(connection: sa.Connection, session_id: int) -> list[MessageRow]:
     return list(map(_message_row, rows))
 
 
-def messages_of(connection: sa.Connection, session_ids: Collection[int]) -> list[MessageRow]:
-    """All messages of some sessions, session by session."""
-    query = _messages().where(message.c.session_id.in_(among(session_ids)))
-    rows = connection.execute(query.order_by(message.c.session_id, message.c.id))
-    return list(map(_message_row, light(rows)))
+def messages_of(connection: sa.Connection, session_ids: Collection[int], missing: Missing) -> list[MessageRow]:
+    """All messages of some sessions, session by session, that can be read."""
+    inside = message.c.session_id.in_(among(session_ids))
+    order = message.c.session_id, message.c.id
+    ids = sa.select(message.c.id).where(inside).order_by(*order)
+
+    def nameless(id_: int) -> list[Any]:
+        """Whoever's, where it is not known any more."""
+        (row,) = light(connection.execute(_NAMELESS, {"id": id_}))
+        missing.add("persons", row.person_id)
+        return [row]
+
+    rows = readable(
+        connection,
+        _messages().where(inside).order_by(*order),
+        message.c.id,
+        lambda: connection.execute(ids).scalars().all(),
+        spare=nameless,
+        lost=missing.of("messages"),
+    )
+    return list(map(_message_row, rows))
 
 
-def sessions_of(connection: sa.Connection, ids: Collection[int]) -> list[tuple[str, SessionRow]]:
-    """Some sessions with their public ids, by id."""
-    query = _sessions().where(session.c.id.in_(among(ids))).order_by(session.c.id)
-    return [(row.public_id, session_row(row)) for row in light(connection.execute(query))]
+_NAMELESS = sa.select(message, sa.null().label("discord_id")).where(message.c.id == sa.bindparam("id"))
+
+
+def sessions_of(connection: sa.Connection, ids: Collection[int], missing: Missing) -> list[tuple[str, SessionRow]]:
+    """Some sessions with their public ids, by id. Of one that is lost, there is what was said in it."""
+    lost: list[int] = []
+
+    def without_preview(id_: int) -> list[Any]:
+        return light(connection.execute(_sessions(with_preview=False).where(session.c.id == id_)))
+
+    rows = readable(
+        connection,
+        _sessions().where(session.c.id.in_(among(ids))).order_by(session.c.id),
+        session.c.id,
+        lambda: sorted(ids),
+        spare=without_preview,
+        lost=lost.append,
+    )
+    found = [(row.public_id, session_row(row)) for row in rows]
+    for id_ in lost:
+        missing.add("sessions", id_)
+        found.append((secrets.token_hex(8), _anew(connection, id_)))
+    return sorted(found, key=lambda each: each[1].id)
+
+
+def _anew(connection: sa.Connection, id_: int) -> SessionRow:
+    """A session of which all is lost but what lies in it."""
+    turns = numbers(connection.execute(sa.select(turn.c.id).where(turn.c.session_id == id_).order_by(turn.c.id)))
+    return SessionRow(
+        id=id_, kind="import", title="", preview="", guild_id=None, channel_id=None, person=None,
+        n_turns=len(turns), last_turn=turns[-1] if turns else None, created_us=now_us(), ended_us=None,
+    )  # fmt: skip
 
 
 def message_of_discord(connection: sa.Connection, discord_message_id: int) -> int | None:

@@ -22,10 +22,11 @@ from .columns import Damaged
 from .database import Database
 from .eraser import Eraser, Receipt
 from .faults import StoreError
-from .line import Line, line
+from .line import Line, above, line
 from .lock import OwnerLock
 from .marks import Marks
 from .migrate import check_folder, migrate, require_version
+from .missing import Missing
 from .order import keep_order
 from .records import MessageRow, SessionRow, TurnRow
 from .search import Order, Page
@@ -169,6 +170,14 @@ class Store:
 
     async def message(self, message_id: int) -> MessageRow:
         return await self.database.read(lambda c: sessions.require_message(c, message_id))
+
+    async def above(self, message_id: int) -> int | None:
+        """The message before one that may be lost to damage; None: it was the first."""
+        return await self.database.read(lambda c: above(c, message_id))
+
+    async def session_of(self, message_id: int) -> int:
+        """The session of a message that may be lost to damage."""
+        return await self.database.read(lambda c: sessions.session_of(c, message_id))
 
     async def messages(self, session: int) -> list[MessageRow]:
         return await self.database.read(lambda c: sessions.messages(c, session))
@@ -314,8 +323,8 @@ class Store:
             return []
         kept = self.database.swaps, vocabulary
         if kept not in self._pieces:
-            blob = await self.database.read(lambda c: models.vocabulary_blob(c, vocabulary))
             try:
+                blob = await self.database.read(lambda c: models.vocabulary_blob(c, vocabulary))
                 pieces = await asyncio.to_thread(models.unpack_pieces, blob)
             except Damaged:
                 return []
@@ -335,7 +344,7 @@ class Store:
 
     async def turn_rows(self, ids: Sequence[int]) -> list[TurnRow]:
         """Some turns, oldest first, without prompts and traces."""
-        return await self.database.read(lambda c: turns.turn_rows(c, turn_table.c.id.in_(ids)))
+        return await self.database.read(lambda c: turns.turn_rows_of(c, ids, Missing()))
 
     async def latest_turn(self, *, session: int | None = None, channel_id: int | None = None) -> int | None:
         """The newest turn that has a reply: of a session, of a channel, or of all."""

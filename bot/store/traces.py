@@ -10,11 +10,13 @@ import sqlalchemy as sa
 
 from .among import among
 from .prepared import run
+from .rows import is_damage, readable
 from .tables import trace, trace_draft, trace_part
 
 PART = 4056
 """The longest value that fits a 4 KiB page with its row's header."""
-
+LOST = b""
+"""Stands for a trace of which nothing can be read: no trace is so short, and to decode it raises Damaged."""
 
 _DROP_DRAFT = trace_draft.delete().where(trace_draft.c.turn_id == sa.bindparam("turn"))
 _DROP = trace.delete().where(trace.c.turn_id == sa.bindparam("turn"))
@@ -59,28 +61,46 @@ def draft(connection: sa.Connection, turn_id: int) -> bytes | None:
 
 
 def trace_blob(connection: sa.Connection, turn_id: int) -> bytes | None:
-    """The encoded trace, or the draft of an unfinished one; None if the turn has neither."""
-    row = connection.execute(_TRACE, {"turn": turn_id}).first()
-    if row is None:
-        return draft(connection, turn_id)
-    parts = connection.execute(_PARTS, _of(row))
+    """The encoded trace, or the draft of an unfinished one; None if the turn has neither, LOST where the file is
+    damaged."""
+    try:
+        row = connection.execute(_TRACE, {"turn": turn_id}).first()
+        if row is None:
+            return draft(connection, turn_id)
+        parts = connection.execute(_PARTS, _of(row)).all()
+    except sa.exc.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return LOST
     return b"".join(part.data for part in parts)[row.start : row.start + row.size]
 
 
 def trace_blobs(connection: sa.Connection, turns: Collection[int]) -> dict[int, bytes]:
     """The same of some turns, by turn."""
-    found = connection.execute(sa.select(trace).where(trace.c.turn_id.in_(among(turns)))).all()
+    out: dict[int, bytes] = {}
+
+    def lose(turn_id: int) -> None:
+        out[turn_id] = LOST
+
+    query = sa.select(trace).where(trace.c.turn_id.in_(among(turns)))
+    found = readable(connection, query, trace.c.turn_id, lambda: turns, lost=lose)
     places = {row.turn_id: _of(row) for row in found}
     needed = {part for place in places.values() for part in range(place["first"], place["last"] + 1)}
     wanted = sa.select(trace_part).where(trace_part.c.id.in_(among(needed)))
-    parts = {row.id: row.data for row in connection.execute(wanted)}
-    out = {}
+    lost: set[int] = set()
+    parts = {
+        row.id: row.data for row in readable(connection, wanted, trace_part.c.id, lambda: needed, lost=lost.add)
+    }
     for row in found:
         place = places[row.turn_id]
-        data = b"".join(parts.get(part, b"") for part in range(place["first"], place["last"] + 1))
-        out[row.turn_id] = data[row.start : row.start + row.size]
-    drafts = sa.select(trace_draft).where(trace_draft.c.turn_id.in_(among(set(turns) - out.keys())))
-    return out | {row.turn_id: row.data for row in connection.execute(drafts)}
+        lie_in = range(place["first"], place["last"] + 1)
+        data = b"".join(parts.get(part, b"") for part in lie_in)
+        out[row.turn_id] = data[row.start : row.start + row.size] if lost.isdisjoint(lie_in) else LOST
+    rest = set(turns) - out.keys()
+    drafts = sa.select(trace_draft).where(trace_draft.c.turn_id.in_(among(rest)))
+    for row in readable(connection, drafts, trace_draft.c.turn_id, lambda: rest, lost=lose):
+        out[row.turn_id] = row.data
+    return out
 
 
 def delete_trace(connection: sa.Connection, turn_id: int) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,15 +17,16 @@ from ..predict.prompt import Prompt
 from ..predict.sampling import Sampling
 from ..predict.schedule import Schedule
 from ..predict.step import Step
-from .among import given_ids
+from .among import among, given_ids
 from .blocks import PackedPrompt, pack_ids, save_blocks
 from .clock import now_us
 from .codec import encode
+from .missing import Missing
 from .models import model_id, sampling_id
 from .order import EVERY, keep_order
 from .prepared import inserted, run
 from .records import TurnRow
-from .rows import readable
+from .rows import light, readable
 from .sessions import INSERT_MESSAGE, person_id, session_of, unspaced
 from .statistics import count_turn
 from .tables import discord_part, message, model, person, session, turn
@@ -268,15 +269,58 @@ _ROWS = (
     .outerjoin(_said, _said.c.id == turn.c.reply_message_id)
     .order_by(turn.c.id.desc())
 )
+_BARE = (
+    sa.select(turn, person.c.discord_id, model.c.name, sa.null().label("asked"), sa.null().label("said"))
+    .join(model, model.c.id == turn.c.model_id)
+    .outerjoin(person, person.c.id == turn.c.requester_id)
+    .where(turn.c.id == sa.bindparam("id"))
+)
+_TEXT = sa.select(message.c.text).where(message.c.id == sa.bindparam("id"))
 
 
 def turn_rows(
     connection: sa.Connection, *conditions: sa.ColumnElement[bool], limit: int | None = None
 ) -> list[TurnRow]:
     """Turns without prompt and trace, oldest first; the newest ``limit`` of them if given."""
-    query = _ROWS.where(*conditions).limit(limit)
     chosen = sa.select(turn.c.id).where(*conditions).order_by(turn.c.id.desc()).limit(limit)
-    rows = readable(connection, query, turn.c.id, lambda: connection.execute(chosen).scalars().all())
+    return _turn_rows(
+        connection,
+        _ROWS.where(*conditions).limit(limit),
+        lambda: connection.execute(chosen).scalars().all(),
+        Missing(),
+        None,
+    )
+
+
+def turn_rows_of(connection: sa.Connection, ids: Collection[int], missing: Missing) -> list[TurnRow]:
+    """The same of some turns; without the texts, where it is those that cannot be read."""
+    query = _ROWS.where(turn.c.id.in_(among(ids)))
+    return _turn_rows(connection, query, lambda: sorted(ids, reverse=True), missing, missing.of("turns"))
+
+
+def _turn_rows(
+    connection: sa.Connection,
+    query: sa.Select[Any],
+    ids: Callable[[], Collection[int]],
+    missing: Missing,
+    lost: Callable[[int], None] | None,
+) -> list[TurnRow]:
+    def text(message_id: int | None) -> str | None:
+        if message_id is None:
+            return None
+        try:
+            return connection.execute(_TEXT, {"id": message_id}).scalar()
+        except sa.exc.DatabaseError:
+            missing.add("messages", message_id)
+            return None
+
+    def bare(id_: int) -> list[Any]:
+        return [
+            row._replace(asked=text(row.prompt_message_id), said=text(row.reply_message_id))
+            for row in light(connection.execute(_BARE, {"id": id_}))
+        ]
+
+    rows = readable(connection, query, turn.c.id, ids, spare=bare, lost=lost)
     return [_turn_row(row) for row in reversed(rows)]
 
 

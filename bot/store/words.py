@@ -6,7 +6,7 @@ resolved, and the words are looked for in those alone.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -246,7 +246,7 @@ def _plain(terms: tuple[Term, ...]) -> Callable[[str], bool] | None:
 
 def _texts(
     connection: sa.Connection,
-    index: sa.TableClause,
+    index: sa.TableClause | None,
     matched: tuple[Term, ...],
     terms: tuple[Term, ...],
     messages: list[int],
@@ -268,7 +268,22 @@ def turns_with(
     index, matched = index_of(terms)
     messages = _newest(connection, index, matched, terms, [], limit, below)
     place = sa.select(message.c.turn_id).where(message.c.id.in_(among(messages)), message.c.turn_id.is_not(None))
+    place = place.with_hint(message, "INDEXED BY message_place", "sqlite")
     return list(connection.execute(place).scalars()), messages[-1] if len(messages) == limit else None
+
+
+def turns_from(connection: sa.Connection, terms: tuple[Term, ...], turns: Collection[int], first: int) -> set[int]:
+    """Those of some turns that have the words in a message from ``first`` on."""
+    newer = sa.select(message.c.id, message.c.turn_id).where(
+        message.c.turn_id.in_(among(turns)), message.c.id >= first
+    )
+    of = {id_: turn_id for id_, turn_id in connection.execute(newer)}
+    index, matched = index_of(terms)
+    if index is None:
+        having = [id_ for id_, _ in _texts(connection, None, (), terms, list(of))]
+    else:
+        having = _having(connection, index, matched, terms, list(of))
+    return {of[id_] for id_ in having}
 
 
 def sessions_between(
@@ -282,6 +297,7 @@ def sessions_between(
         index, matched = index_of(query.terms)
         messages = _newest(connection, index, matched, query.terms, [], limit, below)
     place = sa.select(message.c.session_id).where(message.c.id.in_(among(messages)), message.c.turn_id.is_(None))
+    place = place.with_hint(message, "INDEXED BY message_place", "sqlite")
     return numbers(connection.execute(place.distinct())), messages[-1] if len(messages) == limit else None
 
 

@@ -1,14 +1,23 @@
-"""A page of an export: what some sessions and turns are as text."""
+"""A page of an export, some sessions and turns as text: in pieces, so that nobody has to hold all of it twice."""
 
 from dataclasses import dataclass
 
+from .missing import Missing
+
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """``turns``: how many there are in it; ``models``: the rows of the models that made them, or will make those of
-    the sessions that begin here. The first of these begins ``begins`` characters into the text."""
+class Needed:
+    """Before what follows stand the vocabularies of these models (rows of `model`), unless they stood before."""
 
-    text: str
-    turns: int
     models: frozenset[int]
-    begins: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PageEnd:
+    """How many turns were in it, and what would have been, could it be read."""
+
+    turns: int
+    missing: Missing
+
+
+Piece = str | Needed | PageEnd

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from glasshead.store import Store
 
-from .making import MODEL, PIECES
+from .making import MODEL, PIECES, ask
 
 
 @pytest.fixture
@@ -44,3 +44,26 @@ async def copy_of(log: Path, path: Path) -> AsyncIterator[Store]:
 async def store(path: Path, empty_log: Path) -> AsyncIterator[Store]:
     async with copy_of(empty_log, path) as store:
         yield store
+
+
+@pytest.fixture(scope="session")
+def long_log(empty_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log whose tables have some pages each."""
+    path = tmp_path_factory.mktemp("long") / "log.db"
+
+    async def fill() -> None:
+        async with copy_of(empty_log, path) as store:
+            for number in range(4):
+                session = await store.start_session(title="t" * 500, guild_id=number, person=5)
+                for each in range(12):
+                    said = f"question {number}x{each} " + "w " * 60
+                    await ask(store, session, said, "answer " * 20, n=2, person=5)
+
+    asyncio.run(fill())
+    return path
+
+
+@pytest.fixture
+def long(long_log: Path, path: Path) -> Path:
+    shutil.copy2(long_log, path)
+    return path

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from glasshead.cli.log_files import _groups
 from glasshead.errors import UserError
 from glasshead.predict.prompt import Prompt, Span
-from glasshead.store import Store, export_process, marks
+from glasshead.store import Store, export_process, export_worker, marks
 from glasshead.store import export as exporting
 from glasshead.store.backup import check
 from glasshead.store.export import export
@@ -143,6 +143,20 @@ async def test_other_processes_write_the_same(filled: Store, request: pytest.Fix
     done: list[int] = []
     there = (await text(filled, format_, progress=done.append)).splitlines()
     assert there[1:] == here[1:] and done[-1] == 4  # the first says when
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "openai"])
+async def test_what_other_processes_write_comes_in_short_pieces(
+    store: Store, beside: None, monkeypatch: pytest.MonkeyPatch, format_: str
+):
+    """Texts of megabytes would leave holes in the memory of who reads them: it would grow with the log."""
+    session = await store.start_session()
+    for _ in range(8):
+        await ask(store, session, "\U0001f98a " * 20_000, "well", n=40)
+    pieces = [piece async for piece in export(store, format_, Query())]
+    of_others = pieces[-12:]
+    assert max(map(len, of_others)) <= export_worker.SHORT < len("".join(of_others)) / 4
+    assert all(json.loads(line) for line in "".join(pieces).splitlines())
 
 
 async def test_an_export_that_is_broken_off_leaves_no_process(filled: Store, beside: None, monkeypatch):

@@ -7,7 +7,7 @@ from glasshead.review import almost
 from glasshead.store import Store, marks
 from glasshead.store.search_syntax import parse
 
-from .making import MODEL, SAMPLING, ask, prompt, steps
+from .making import MODEL, PIECES, SAMPLING, ask, prompt, steps
 
 
 @pytest.fixture
@@ -174,6 +174,28 @@ async def test_a_word_that_is_no_token_is_told_from_one_never_almost_said(
     filled: Store, word: str, begins: str | None
 ):
     assert (await almost.look(filled, word, "", None)).begins == begins
+
+
+@pytest.mark.parametrize("typed", ["word", "東京", "京都府", "word 京都府"])
+async def test_a_turn_is_on_one_page_of_where_a_word_was_almost_said(
+    store: Store, monkeypatch: pytest.MonkeyPatch, typed: str
+):
+    """Its reply has the words, and so has what it answers."""
+    session = await store.start_session()
+    for _ in range(3):
+        await ask(store, session, "a word 東京 京都府", "word 東京 京都府", n=4)
+    likely = [(c.id, step.id) for step in (await store.turn(1)).trace.steps for c in step.top if c.logprob > -2]
+    word = next(PIECES[token].decode() for token, said in likely if token != said)
+    at_once = [(near.turn, near.step) for near in (await almost.look(store, word, typed, None)).nears]
+    monkeypatch.setattr(almost, "_BATCH", 1)
+    monkeypatch.setattr(almost, "PATIENCE", 0.0)
+    before, listed = None, []
+    while True:
+        found = await almost.look(store, word, typed, before)
+        listed += [(near.turn, near.step) for near in found.nears]
+        if (before := found.older) is None:
+            break
+    assert listed == at_once and {turn for turn, _ in listed} == {1, 2, 3}
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from ..predict.message import Conversation, Message
 from ..store import Store
 from ..store.continuing import end_of, left_open
 from ..store.records import MessageRow
+from .damaged import around_damage, readable
 from .hearing import typed
 from .interaction_surface import is_member
 from .names import speaker
@@ -31,17 +32,21 @@ MOST_HISTORY = 300
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """Where a message stands in the log; ``cut``: older ones, not in the log, were too many to be read."""
+    """Where a message stands in the log; ``cut``: older ones, not in the log, were too many to be read; ``lost``:
+    how many before it lie where the log is damaged."""
 
     session: int
     message: int
     cut: bool = False
+    lost: int = 0
 
     @property
     def notes(self) -> list[str]:
         """For small print."""
         unread = f"What was said here before the last {MOST_HISTORY} messages was not read."
-        return [unread] if self.cut else []
+        messages = "the message before this one" if self.lost == 1 else f"the {self.lost} messages before this one"
+        damaged = f"I cannot read {messages}: my log is damaged there; my operator can mend it."
+        return [unread] * self.cut + [damaged] * (self.lost > 0)
 
 
 Before = tuple[int, int | None]
@@ -68,6 +73,7 @@ class History:
         self._store: Store = service.chat.store
         self._us = us
         self._cut = False
+        self._lost = 0
 
     async def add(self, message: discord.Message, text: str) -> Logged:
         """Log a message meant for the bot, as ``text``, behind what it continues."""
@@ -75,7 +81,7 @@ class History:
         if waiting is not None:
             return waiting
         session, parent = await self._behind(await self._before(message), self._opening(message))
-        return Logged(session, await self._append(session, parent, message, text), self._cut)
+        return Logged(session, await self._append(session, parent, message, text), self._cut, self._lost)
 
     async def _waiting(self, message: discord.Message, text: str) -> Logged | None:
         """The message itself, where the log has it as the last word: read as context, or before a crash."""
@@ -93,6 +99,9 @@ class History:
         session, leaf = before
         if leaf is None:
             return before
+        leaf = await self._around_damage(leaf)
+        if leaf is None:
+            return session, await self._root(session, opening.channel)
         system = system_prompt(self._service, opening.channel)
         return session, await Rereading(self._service).as_it_now_reads(session, leaf, system)
 
@@ -110,7 +119,7 @@ class History:
         added = await self._store.append_message(
             session, "user", text, parent=parent, author=author, person=user.id
         )
-        return Logged(session, added, self._cut)
+        return Logged(session, added, self._cut, self._lost)
 
     async def latest_of(self, interaction: discord.Interaction[Any], text: str) -> Before | None:
         """What something said in a command follows: where a whole place is one conversation, the end of that; else
@@ -213,6 +222,8 @@ class History:
             session = await self._start(opening)
             latest = session, await self._above_thread(session, opening.channel)
         session, parent = latest
+        if parent is not None:
+            parent = await self._around_damage(parent) or await self._root(session, opening.channel)
         after = await self._last_read(parent)
         reading = opening.channel.history(limit=MOST_HISTORY, before=until, after=after, oldest_first=False)
         try:
@@ -250,11 +261,17 @@ class History:
     async def _last_read(self, message: int | None) -> discord.Object | None:
         """The newest Discord message of a line of the log."""
         while message is not None:
-            row = await self._store.message(message)
-            if row.discord_message_id is not None:
+            row = await readable(self._store, message)
+            if row is not None and row.discord_message_id is not None:
                 return discord.Object(row.discord_message_id)
-            message = row.parent
+            message = await self._store.above(message) if row is None else row.parent
         return None
+
+    async def _around_damage(self, leaf: int) -> int | None:
+        """``leaf``, or what can be followed instead."""
+        at, lost = await around_damage(self._store, leaf)
+        self._lost += lost
+        return at
 
     async def _latest(self, channel: int | None, since: timedelta | None = None) -> Before | None:
         """The end of the channel's current session."""
@@ -284,7 +301,9 @@ class History:
         found = await self._store.message_of_discord(discord_id)
         if found is None:
             return None
-        row = await self._store.message(found)
+        row = await readable(self._store, found)
+        if row is None:
+            return await self._store.session_of(found), found
         return None if row.erased else (row.session, row.id)
 
     def _counts(self, message: discord.Message) -> bool:

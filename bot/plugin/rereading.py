@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..predict.message import Role
+from ..store import StoreError
 from ..store.continuing import shown_instead
 from ..store.records import MessageRow
 from .service import Service
@@ -69,7 +70,16 @@ class Rereading:
         return parent
 
     async def _newest(self, row: MessageRow) -> Said:
-        """A message in its newest version, a reply in the one that is shown."""
+        """A message in its newest version, a reply in the one that is shown; as it stands, where the log is damaged
+        and cannot tell."""
+        try:
+            return await self._version(row)
+        except StoreError as error:
+            if error.reason != "damaged":
+                raise
+            return Said(row.role, row.text, row.id)
+
+    async def _version(self, row: MessageRow) -> Said:
         if row.role == "user" and row.discord_message_id is not None:
             newest = await self._store.message_of_discord(row.discord_message_id)
             if newest is not None and newest != row.id:

@@ -4,10 +4,12 @@ import asyncio
 import re
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from damage import spoil
 from discord_double import Double, Message, Permission, Person
 from discord_double.double import CUT
 from glasshead.plugin import interaction_surface, presenter, surface
@@ -338,6 +340,33 @@ async def test_who_finds_the_queue_full_is_told_and_loses_nothing(
         await people[3].press(refused, "Retry")
         await double.until(lambda: "⚠" not in refused.content and finished(refused), timeout=60)
         assert len(double.said()) == 4
+
+
+async def test_a_thread_goes_on_past_the_messages_of_a_damaged_page(
+    double: Double, started: Any, tmp_path: Path
+) -> None:
+    alice = double.person("alice")
+    thread = double.thread(double.general, "talk", alice)
+
+    async def tell(text: str) -> Message:
+        return await double.reply_to(await alice.mention_bot(thread, text), finished, timeout=40)
+
+    async with started(**SHORT) as bot:
+        store = bot.service.chat.store
+        elsewhere = await store.start_session()
+        for text in ("I have a green kite.", "And a blue boat."):
+            await tell(text)
+            for _ in range(3):  # so that its pages are no others'
+                await store.append_message(elsewhere, "user", "w " * 1000)
+    spoil(tmp_path / "log.db", "message", 0, holding=b"And a blue boat.")
+    async with started(**SHORT) as bot:
+        reply = await tell("What do I have?")
+        assert "I cannot read the 2 messages before this one: my log is damaged there" in reply.content
+        store = bot.service.chat.store
+        full = await store.turn(await store.turn_of_discord_message(reply.id) or 0)
+        said = [m.text for m in await store.conversation(full.prompt_message) if m.role == "user"]
+        assert said == ["I have a green kite.", "What do I have?"]
+        assert "damaged" not in (await tell("And now?")).content
 
 
 async def test_what_was_left_out_is_said(double: Double, started: Any) -> None:

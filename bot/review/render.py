@@ -19,11 +19,19 @@ from .markup import parts
 
 HERE = Path(__file__).parent
 LONG = 20_000
-"""Characters of a message shown at once; the rest opens on demand."""
+TALL = 200
+"""Characters and lines of a message shown at once; the rest opens on demand."""
 
 
 def _disarm(value: Any) -> Any:
     return neutral(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _fold(text: str) -> tuple[str, str]:
+    """A message's beginning, and the rest of a long one."""
+    lines = text.split("\n", TALL)
+    end = LONG if len(lines) <= TALL else min(LONG, len(text) - len(lines[-1]))
+    return text[:end], text[end:]
 
 
 def _iso(us: int) -> str:
@@ -61,7 +69,8 @@ def environment() -> Environment:
     )
     env.filters |= {"when": when, "iso": _iso, "percent": _percent, "ms": _ms, "number": _number}
     env.filters["model"] = model_name
-    env.globals |= {"BLURRED": BLURRED, "LAYERS": LAYERS, "LONG": LONG, "parts": parts, "visible": visible}
+    env.globals |= {"BLURRED": BLURRED, "LAYERS": LAYERS, "parts": parts, "visible": visible}
+    env.globals |= {"fold": _fold}
     env.globals |= {"chosen": chosen, "toggled": toggled, "SYNTAX": SYNTAX}
     env.globals |= {"title": title, "said": said, "met": met, "continuation": continuation}
     return env

@@ -328,6 +328,31 @@ def test_enter_opens_no_reply_but_the_one_in_the_highlighted_row(tab: Tab, log: 
         assert page.evaluate(inside)
 
 
+def test_a_message_of_empty_lines_hides_no_others(log: Log, site: Site, tab: Tab) -> None:
+    with sqlite3.connect(log.settings.store.path) as database:
+        (kept,) = database.execute("SELECT text FROM message WHERE id = 2").fetchone()
+        database.execute("UPDATE message SET text = ? WHERE id = 2", ("above" + "\n" * 1900 + "below",))
+        database.commit()
+        try:
+            page = tab.go(f"/session/{log.first}")
+            message = page.locator("#m2")
+            assert message.bounding_box()["height"] < 6000  # type: ignore[index]
+            expect(message.locator(".text").first).to_contain_text("above")
+            message.get_by_text("1,705 more characters").click()
+            expect(message.locator(".text").last).to_contain_text("below")
+        finally:
+            database.execute("UPDATE message SET text = ? WHERE id = 2", (kept,))
+
+
+def test_any_two_replies_are_compared_from_one(tab: Tab, log: Log) -> None:
+    page = tab.go(f"/turn/{log.turns[0]}")
+    page.get_by_role("link", name="compare with another reply").click()
+    expect(page.get_by_label("with turn")).to_be_focused()
+    page.keyboard.type(str(log.turns[4]))
+    page.keyboard.press("Enter")
+    expect(page.locator(".pair section")).to_have_count(2)
+
+
 def test_words_marked_to_be_copied_stay_marked_while_a_session_grows(tab: Tab, log: Log) -> None:
     page = tab.go(f"/session/{log.first}")
     page.locator(".message .text").first.select_text()
@@ -337,6 +362,21 @@ def test_words_marked_to_be_copied_stay_marked_while_a_session_grows(tab: Tab, l
     page.evaluate("getSelection().empty()")
     page.evaluate("look()")
     expect(page.locator("#status")).to_have_text("Updated.")
+
+
+def test_a_page_says_that_it_is_no_longer_live(tab: Tab, log: Log) -> None:
+    page = tab.go("/")
+    page.route("**/pulse", lambda route: route.abort())
+    expect(page.get_by_text("No longer live")).to_be_visible(timeout=15_000)
+    page.unroute("**/pulse")
+    expect(page.get_by_text("No longer live")).to_be_hidden(timeout=15_000)
+
+
+def test_the_number_of_turns_grows_with_the_session(tab: Tab, log: Log) -> None:
+    page = tab.go(f"/session/{log.first}")
+    page.evaluate("document.querySelector('.meta').replaceChildren()")
+    page.evaluate("document.querySelector('#live').dataset.latest = '0'")
+    expect(page.locator(".meta").first).to_contain_text(re.compile(r"\d turns"), timeout=15_000)
 
 
 def test_a_session_is_read_again_for_its_own_replies_only(site: Site, log: Log) -> None:

@@ -227,6 +227,8 @@ async function look() {
   try {
     const answer = await fetch(live.dataset.pulse, { credentials: "same-origin" });
     const { latest } = await answer.json();
+    missed = 0;
+    $("#gone").hidden = true;
     if (String(latest) === live.dataset.latest) return;
     const chosen = current;
     const place = scope && `?layer=${scope.dataset.layer}` + (chosen >= 0 ? `&step=${chosen}` : "");
@@ -253,6 +255,10 @@ async function look() {
     for (const [place, was] of open) found(place)?.toggleAttribute("open", was);
     if (focused) found(focused)?.focus({ preventScroll: true });
     say("Updated.");
-  } catch { /* the page may be closed already; the next look tells */ }
+  } catch {  // once may be the page closing
+    missed += 1;
+    $("#gone").hidden = missed < 2;
+  }
 }
+let missed = 0;
 if (live) setInterval(look, 2000);

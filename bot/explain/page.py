@@ -17,6 +17,7 @@ from typing import Any
 from jinja2 import Environment, Template
 from markupsafe import Markup
 
+from ..predict.engine import short_name
 from ..predict.sampling import StageName
 from .branches import ReplyToken, compare
 from .contrast import facts
@@ -68,7 +69,7 @@ def page(explanation: Explanation, step: int | None = None, extras: Extras = _NO
     steps = data.pop("steps")
     return _template().render(
         turn=turn.id,
-        subtitle=f"{neutral(turn.model.name)} · {outcome(explanation)}",
+        subtitle=f"{neutral(short_name(turn.model.name))} · {outcome(explanation)}",
         settings=settings,
         warnings=warnings,
         style=Markup(style),  # noqa: S704 - our own file

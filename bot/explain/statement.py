@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
+from ..predict.engine import short_name
 from .certificate import Certificate, Distance, LevelResult, cross_entropy_difference, meaning
 
 FORMAT = 1
@@ -28,8 +29,8 @@ def certificate_lines(certificate: Certificate) -> list[str]:
         lines.append(f"Noise floor, the other kernel on the same input here: {_distance(floor)}.")
     env = certificate.environment
     lines.append(
-        f"Replayed with {env.model} ({env.quantization}, sha256 {env.model_sha256[:16]}…), {env.build}, "
-        f"{env.threads} thread{'s' if env.threads != 1 else ''}, {machine(env.cpu, env.gpu_layers)}."
+        f"Replayed with {short_name(env.model)} ({env.quantization}, sha256 {env.model_sha256[:16]}…), "
+        f"{env.build}, {env.threads} thread{'s' if env.threads != 1 else ''}, {machine(env.cpu, env.gpu_layers)}."
     )
     if env.build != env.recorded_build:
         lines.append(

@@ -8,12 +8,14 @@ import logging
 from contextlib import AsyncExitStack
 from functools import partial
 
+import discord
 from discord.ext import commands
 
 from ..config import Settings, load_settings
 from ..errors import UserError
 from ..wiring import open_chat
 from .asking import Asking
+from .cog import ServiceCog
 from .explaining import Explaining
 from .governing import Governing
 from .keeping import Keeping
@@ -32,6 +34,10 @@ from .tuning import Tuning
 __all__ = ["Languages", "Service", "load", "setup", "sync_if_changed", "teardown", "unload"]
 
 log = logging.getLogger(__name__)
+
+BRINGS_ONE = "Glasshead brings one, too"
+MOST_MENUS = 5
+"""Menus on messages that Discord takes of one application."""
 
 _loaded: dict[int, tuple[Service, AsyncExitStack]] = {}
 """By the id() of the bot that loaded the plugin, until it unloads it."""
@@ -54,6 +60,7 @@ async def load(bot: commands.Bot, settings: Settings) -> Service:
     async with AsyncExitStack() as stack:
         chat = await stack.enter_async_context(open_chat(settings))
         service = Service(chat, settings, await Preferences.load(chat.store), partial(edits_left, bot))
+        stack.push_async_callback(service.close)
         every = cogs(bot, service)
         _refuse_doubles(bot, every)
         if bot.tree.translator is None:
@@ -72,13 +79,25 @@ async def unload(bot: commands.Bot) -> None:
         await teardown(bot)
 
 
-def _refuse_doubles(bot: commands.Bot, every: list[commands.Cog]) -> None:
-    """Raise UserError if the bot has a command of a name that one of ours has: Discord knows a name once."""
+def _refuse_doubles(bot: commands.Bot, every: list[ServiceCog]) -> None:
+    """Raise UserError if the bot has a command, a menu or a cog of a name that one of ours has, or too many menus:
+    Discord knows a name once."""
     for command in (command for cog in every for command in cog.get_app_commands()):
         if bot.tree.get_command(command.name) is not None:
-            raise UserError(
-                f"this bot has a command /{command.name} of its own: rename it, Glasshead brings one, too"
-            )
+            raise UserError(f"this bot has a command /{command.name} of its own: rename it, {BRINGS_ONE}")
+    menus = [menu for cog in every for menu in cog.menus]
+    theirs = bot.tree.get_commands(type=discord.AppCommandType.message)
+    for menu in menus:
+        if bot.tree.get_command(menu.name, type=menu.type) is not None:
+            raise UserError(f'this bot has a message menu "{menu.name}" of its own: rename it, {BRINGS_ONE}')
+    if len(theirs) + len(menus) > MOST_MENUS:
+        raise UserError(
+            f"this bot has {len(theirs)} message menus of its own, Glasshead brings {len(menus)}, and Discord "
+            f"takes {MOST_MENUS}: remove some"
+        )
+    for cog in every:
+        if bot.get_cog(cog.qualified_name) is not None:
+            raise UserError(f'this bot has a cog "{cog.qualified_name}" of its own: rename it, {BRINGS_ONE}')
 
 
 async def _leave_translating(bot: commands.Bot) -> None:
@@ -86,6 +105,17 @@ async def _leave_translating(bot: commands.Bot) -> None:
         await bot.tree.set_translator(None)
 
 
-def cogs(bot: commands.Bot, service: Service) -> list[commands.Cog]:
-    kinds = (Talk, ReplyButtons, Explaining, Asking, Tuning, Keeping, Governing, Touring, Presence, Mending)
+def cogs(bot: commands.Bot, service: Service) -> list[ServiceCog]:
+    kinds: tuple[type[ServiceCog], ...] = (
+        Talk,
+        ReplyButtons,
+        Explaining,
+        Asking,
+        Tuning,
+        Keeping,
+        Governing,
+        Touring,
+        Presence,
+        Mending,
+    )
     return [kind(bot, service) for kind in kinds]

@@ -20,13 +20,14 @@ from .history import Before, History
 from .interaction_surface import InteractionSurface, is_member
 from .line import turn_of
 from .presenter import present
+from .reading import spelled
 from .rights import manages
 from .service import NOBODY, Running, Service, Waiting
 from .surface import Surface
 from .waiting import STARTED_AGAIN, STOPPED
 
-Follows = Callable[[History], Awaitable[Before | None]]
-"""Finds what in the log something said in a command follows."""
+Follows = Callable[[History, str], Awaitable[Before | None]]
+"""Finds what in the log something said in a command follows, from that."""
 
 MENU = "Continue from here"
 HELP = """\
@@ -40,8 +41,17 @@ written (so does `/stop`). Right-click → *Continue from here* takes up any ear
 **Yours**: `/privacy` what is kept · `/forget` erase it · `/export-my-data` have it"""
 
 
-async def _nothing(_: History) -> None:
+async def _nothing(_: History, __: str) -> None:
     """It begins a conversation."""
+
+
+def _check_threads(interaction: discord.Interaction[Any]) -> None:
+    """Raise UserError where no thread can be opened."""
+    has = interaction.app_permissions
+    if not isinstance(interaction.channel, discord.TextChannel) or not is_member(interaction):
+        raise UserError("a thread can only be opened in a text channel of a server I am a member of")
+    if not (has.create_public_threads and has.send_messages_in_threads):
+        raise UserError("I lack **Create Public Threads** or **Send Messages in Threads** in this channel")
 
 
 class Asking(ServiceCog, name="Glasshead asking"):
@@ -49,14 +59,15 @@ class Asking(ServiceCog, name="Glasshead asking"):
 
     def __init__(self, bot: commands.Bot, service: Service) -> None:
         super().__init__(bot, service)
-        self._menu = app_commands.ContextMenu(name=MENU, callback=self._continue)
-        self._menu.allowed_contexts, self._menu.allowed_installs = EVERYWHERE, INSTALLS
+        menu = app_commands.ContextMenu(name=MENU, callback=self._continue)
+        menu.allowed_contexts, menu.allowed_installs = EVERYWHERE, INSTALLS
+        self.menus = (menu,)
 
     async def cog_load(self) -> None:
-        self.bot.tree.add_command(self._menu)
+        self.add_menus()
 
     async def cog_unload(self) -> None:
-        self.bot.tree.remove_command(self._menu.name, type=self._menu.type)
+        self.remove_menus()
 
     @property
     def history(self) -> History:
@@ -76,14 +87,16 @@ class Asking(ServiceCog, name="Glasshead asking"):
         fresh: bool = False,
         thread: bool = False,
     ) -> None:
-        await interaction.response.defer(thinking=True)
+        if thread:
+            _check_threads(interaction)
         self.service.check(interaction)
+        await interaction.response.defer(thinking=True)
         if thread:
             await self.answer(interaction, text, _nothing, await self._thread(interaction, text))
         elif fresh:
             await self.answer(interaction, text, _nothing)
         else:
-            await self.answer(interaction, text, lambda history: history.latest_of(interaction, text))
+            await self.answer(interaction, text, lambda history, said: history.latest_of(interaction, said))
 
     @app_commands.command(description="Stop what I am writing for you here.")
     async def stop(self, interaction: discord.Interaction[Any]) -> None:
@@ -114,11 +127,8 @@ class Asking(ServiceCog, name="Glasshead asking"):
 
     async def _thread(self, interaction: discord.Interaction[Any], text: str) -> discord.Thread:
         """A thread of ours, below what was said. In it nobody needs to mention the bot."""
-        channel, has = interaction.channel, interaction.app_permissions
-        if not isinstance(channel, discord.TextChannel) or not is_member(interaction):
-            raise UserError("a thread can only be opened in a text channel of a server I am a member of")
-        if not (has.create_public_threads and has.send_messages_in_threads):
-            raise UserError("I lack **Create Public Threads** or **Send Messages in Threads** in this channel")
+        channel = interaction.channel
+        assert isinstance(channel, discord.TextChannel), "that was checked"
         said = await interaction.edit_original_response(content=quoted(text), allowed_mentions=NOBODY)
         try:
             return await channel.create_thread(name=" ".join(text.split())[:90], message=discord.Object(said.id))
@@ -157,6 +167,7 @@ class Asking(ServiceCog, name="Glasshead asking"):
         surface: Surface,
     ) -> None:
         await self.service.changed()
+        said = await spelled(text, interaction)
         request = ReplyRequest(
             session=0,
             message=0,
@@ -168,14 +179,14 @@ class Asking(ServiceCog, name="Glasshead asking"):
         )
         notes: list[str] = []
         if self.service.private(interaction.user.id, interaction.channel):
-            reply = self.service.chat.unlogged(self.history.single(text, interaction.channel), request)
+            reply = self.service.chat.unlogged(self.history.single(said, interaction.channel), request)
         else:
             history = self.history
             try:
-                logged = await history.add_text(interaction, text, await follows(history), thread)
+                logged = await history.add_text(interaction, said, await follows(history, said), thread)
                 notes += await self.service.welcome(interaction.guild_id)
             except StoreError as gap:
-                reply = self.service.chat.unlogged(self.history.single(text, interaction.channel), request, gap)
+                reply = self.service.chat.unlogged(self.history.single(said, interaction.channel), request, gap)
             else:
                 notes += logged.notes
                 reply = self.service.chat.reply(replace(request, session=logged.session, message=logged.message))
@@ -198,8 +209,8 @@ class Continue(discord.ui.Modal, title=MENU):
 
     async def on_submit(self, interaction: discord.Interaction[Any]) -> None:
         async with answering(interaction):
-            await interaction.response.defer(thinking=True)
             self._asking.service.check(interaction)
+            await interaction.response.defer(thinking=True)
             await self._asking.answer(
-                interaction, self._text.value, lambda history: history.end_of_turn(self._turn)
+                interaction, self._text.value, lambda history, _: history.end_of_turn(self._turn)
             )

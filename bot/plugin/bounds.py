@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 from ..errors import UserError
-from ..predict.sampling import Sampling
+from ..predict.sampling import COLDEST, Sampling
 
 Setting = Literal["temperature", "top_p", "top_k", "min_p", "max_tokens", "seed"]
 SETTINGS: tuple[Setting, ...] = get_args(Setting)
@@ -39,10 +39,20 @@ def check(name: str, bound: Range) -> None:
         if not least <= each <= most or (name in WHOLE and each != int(each)):
             whole = " and a whole number" if name in WHOLE else ""
             raise UserError(f"{name} is from {least:g} to {most:g}{whole}: {each:g} bounds nothing")
+        if too_cold(name, each):
+            raise UserError(f"{too_cold(name, each)} {each:g} bounds nothing")
+
+
+def too_cold(name: str, value: float) -> str:
+    """What a temperature may be, if it is one that none is."""
+    cold = name == "temperature" and 0 < value < COLDEST
+    return f"temperature is 0 (always the likeliest token) or at least {COLDEST:g}:" if cold else ""
 
 
 def refusal(bounds: Bounds, name: str, value: float) -> str:
     """Why ``value`` may not be set; empty if it may."""
+    if cold := too_cold(name, value):
+        return f"{cold} {value:g} is neither."
     if name not in bounds:
         return ""
     bound = bounds[name]

@@ -35,6 +35,16 @@ class ServiceCog(commands.Cog):
     def __init__(self, bot: commands.Bot, service: Service) -> None:
         self.bot = bot
         self.service = service
+        self.menus: tuple[app_commands.ContextMenu, ...] = ()
+        """What it offers besides its commands, while it is loaded."""
+
+    def add_menus(self) -> None:
+        for menu in self.menus:
+            self.bot.tree.add_command(menu)
+
+    def remove_menus(self) -> None:
+        for menu in self.menus:
+            self.bot.tree.remove_command(menu.name, type=menu.type)
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         """Nobody is refused here; what takes its time (the log may be busy) is acknowledged meanwhile."""

@@ -45,8 +45,3 @@ def sentence(text: str) -> str:
 def counted(number: int, one: str, many: str = "") -> str:
     """``1 reply``, ``2 replies``; ``many`` where it is not ``one`` with an s."""
     return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def short_name(model: str) -> str:
-    """A model named by the path of its file is shown by the file's name."""
-    return model.rpartition("/")[2].removesuffix(".gguf")

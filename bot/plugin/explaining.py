@@ -108,11 +108,12 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
         super().__init__(bot, service)
         self.probes = Probes(service)
         self._pictures = PictureProcess()
-        self._menu = app_commands.ContextMenu(name=MENU, callback=self._from_menu)
-        self._menu.allowed_contexts, self._menu.allowed_installs = EVERYWHERE, INSTALLS
+        menu = app_commands.ContextMenu(name=MENU, callback=self._from_menu)
+        menu.allowed_contexts, menu.allowed_installs = EVERYWHERE, INSTALLS
+        self.menus = (menu,)
 
     async def cog_load(self) -> None:
-        self.bot.tree.add_command(self._menu)
+        self.add_menus()
         self.bot.add_dynamic_items(ExplainButton, PanelButton, PanelSelect)
         self.service.spawn(self._warm_up())
 
@@ -124,7 +125,7 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
             log.warning("pictures cannot be drawn: %s", error)
 
     async def cog_unload(self) -> None:
-        self.bot.tree.remove_command(self._menu.name, type=self._menu.type)
+        self.remove_menus()
         self.bot.remove_dynamic_items(ExplainButton, PanelButton, PanelSelect)
         await self._pictures.aclose()
 

@@ -9,11 +9,13 @@ import discord
 from discord import app_commands
 
 from ..errors import UserError
+from ..predict.engine import short_name
 from .bounds import Bounds, Range, Setting, bounded, check, described
 from .cog import ServiceCog, answering, tell
 from .preferences import GuildPreferences, with_or_without
 from .rights import manages
 from .sync import sync
+from .tuning import called, offers
 
 SPEED_TURNS = 20
 
@@ -91,17 +93,18 @@ class Governing(ServiceCog, name="Glasshead administration"):
     async def model(
         self, interaction: discord.Interaction[Any], name: str, action: Literal["allow", "remove"]
     ) -> None:
-        if name not in self.service.chat.models:
-            await tell(interaction, f"There is no such model. I have: {', '.join(self.service.chat.models)}.")
+        models = self.service.chat.models
+        chosen = called(name, models)
+        if chosen is None:
+            await tell(interaction, f"There is no such model. I have: {', '.join(map(short_name, models))}.")
             return
-        now = tuple(n for n in self._guild(interaction).models if n != name)
-        changed = (*now, name) if action == "allow" else now
-        await self._set(interaction, f"Offered: {', '.join(changed) or 'all'}.", models=changed)
+        now = tuple(n for n in self._guild(interaction).models if n != chosen)
+        changed = (*now, chosen) if action == "allow" else now
+        await self._set(interaction, f"Offered: {', '.join(map(short_name, changed)) or 'all'}.", models=changed)
 
     @model.autocomplete("name")
     async def _models(self, interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
-        names = [name for name in self.service.chat.models if typed.lower() in name.lower()]
-        return [app_commands.Choice(name=name[:100], value=name[:100]) for name in names[:25]]
+        return offers(self.service.chat.models, typed)
 
     @admin.command(name="limits", description="The longest reply, and replies a minute, in this server.")
     @app_commands.describe(
@@ -170,7 +173,7 @@ class Governing(ServiceCog, name="Glasshead administration"):
         speed = f"{tokens / micros * 1e6:.1f} tokens a second each" if micros else "not measured yet"
         uptime = int(time.monotonic() - self.service.started)
         lines = [
-            f"model     {', '.join(chat.models)}",
+            f"model     {', '.join(map(short_name, chat.models))}",
             f"replies   {chat.running + len(self.service.waiting)} being made or waiting",
             f"speed     {speed} (last {len(rows)} replies)",
             f"memory    {resident_mb()} MB",

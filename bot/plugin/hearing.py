@@ -31,7 +31,6 @@ class Hearing:
             ours.add(message.guild.self_role.id)
         named = {*message.raw_mentions, *message.raw_role_mentions, *(user.id for user in mentioned_users(message))}
         replies_to = await self._answered(message)
-        always = self._service.settings.discord.always_answer
         return Heard(
             by_bot=message.author.bot or message.author.id == us.id or message.webhook_id is not None,
             by_system=not typed(message),
@@ -41,8 +40,7 @@ class Hearing:
             replies_to_us=replies_to == us.id,
             replies_to_other=replies_to not in (None, us.id),
             in_own_thread=isinstance(channel, discord.Thread) and channel.owner_id == us.id,
-            in_always=bool({channel.id, getattr(channel, "parent_id", None)} & {*always})
-            or self._service.set_here(channel).always,
+            in_always=self._service.answers_all(channel),
         )
 
     async def _locate(self, message: discord.Message) -> None:

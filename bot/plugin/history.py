@@ -13,7 +13,7 @@ import discord
 
 from ..predict.message import Conversation, Message
 from ..store import Store
-from ..store.continuing import end_of, left_open
+from ..store.continuing import end_of, has_namesake, left_open
 from ..store.records import MessageRow
 from .damaged import around_damage, readable
 from .hearing import typed
@@ -115,7 +115,7 @@ class History:
         """Log what was said in a command: behind ``before``, or as the beginning of a conversation."""
         user, opening = interaction.user, self._asked(interaction, text, thread)
         session, parent = await self._behind(before, opening)
-        author = speaker(user.display_name, user.id) if interaction.guild_id else None
+        author = await self._speaker(session, user) if interaction.guild_id else None
         added = await self._store.append_message(
             session, "user", text, parent=parent, author=author, person=user.id
         )
@@ -377,20 +377,38 @@ class History:
         author: str | None = None,
     ) -> int:
         """``author``: the name it was logged under before."""
-        name = speaker(message.author.display_name, message.author.id) if guild_of(message) else None
+        name = author or (await self._speaker(session, message.author) if guild_of(message) else None)
         return await self._store.append_message(
             session,
             "user",
             text,
             parent=parent,
-            author=author or name,
+            author=name,
             person=message.author.id,
             discord_message_id=message.id,
         )
 
+    async def _speaker(self, session: int, user: discord.abc.User) -> str:
+        """What somebody is called in a conversation: with the account's name, which is one person's, where another
+        is called the same there."""
+        name = speaker(user.display_name, user.id)
+        taken = await self._store.database.read(lambda c: has_namesake(c, session, name, user.id))
+        return f"{name} ({speaker(user.name, user.id)})" if taken else name
+
     async def text(self, message: discord.Message) -> tuple[str, tuple[str, ...]]:
-        """What a message says, and which of its files were not read."""
-        return await text_of(message, self._us.id)
+        """What a message says, and which of its files were not read. One that is nothing but a mention of the bot
+        calls it to what is said above."""
+        text, declined = await text_of(message, self._us.id)
+        return text or (self.call if message.content else ""), declined
+
+    @property
+    def call(self) -> str:
+        """The bot's name, as a mention of it reads."""
+        return f"@{self._us.display_name}"
+
+    def has_above(self, message: discord.Message) -> bool:
+        """Whether something is said above it that it can be about."""
+        return _replies(message) or self._service.scope(message.channel, guild_of(message)) == "all"
 
 
 def _replies(message: discord.Message) -> bool:

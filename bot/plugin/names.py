@@ -4,11 +4,13 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 LONGEST_NAME = 32
 
 _CODE = re.compile(
-    r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+|/(?P<command>[^:>]+):\d+)>"
+    r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+|/(?P<command>[^:>]+):\d+"
+    r"|t:(?P<moment>-?\d{1,11})(?::[a-zA-Z])?)>"
 )
 
 
@@ -33,7 +35,7 @@ def speaker(display: str, user_id: int) -> str:
 
 
 def readable(text: str, known: Known, *, us: int | None = None) -> str:
-    """``text`` with mentions, channels, emoji and commands spelled as people read them.
+    """``text`` with mentions, channels, emoji, commands and moments spelled as people read them.
 
     A mention of ``us`` at either end only addresses the message and is dropped.
     """
@@ -48,6 +50,16 @@ def readable(text: str, known: Known, *, us: int | None = None) -> str:
             return "@" + known.roles.get(int(match["role"]), "role")
         if match["channel"]:
             return "#" + known.channels.get(int(match["channel"]), "channel")
+        if match["moment"]:
+            return _moment(int(match["moment"])) or match[0]
         return f":{match['emoji']}:" if match["emoji"] else f"/{match['command']}"
 
     return _CODE.sub(spelled, text)
+
+
+def _moment(seconds: int) -> str:
+    """Everybody sees a moment in their own time; a model is told it in one. Empty where no calendar has it."""
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+    except (OverflowError, ValueError, OSError):
+        return ""

@@ -12,7 +12,7 @@ from ..explain.proof import unprovable
 from ..explain.scale import LAYERS, Layer
 from ..explain.text import absence, percent, quoted, stages_said, step_lines, whole
 from ..explain.visible import visible
-from .display import short_name
+from ..predict.engine import short_name
 
 TEMPLATE = (
     r"glasshead:panel:(?P<verb>[a-z]+):(?P<turn>\d+):(?P<step>\d+):(?P<layer>[a-z]+):(?P<opener>\d+)(?P<reveal>:s)?"

@@ -5,8 +5,8 @@ import logging
 import discord
 from discord.ext import commands, tasks
 
+from ..predict.engine import short_name
 from .cog import ServiceCog
-from .display import short_name
 from .service import Service
 
 log = logging.getLogger(__name__)
@@ -16,17 +16,20 @@ EVERY = 15.0
 
 
 class Presence(ServiceCog, name="Glasshead presence"):
-    """Looks now and then, and tells Discord only what changed."""
+    """Looks now and then, and tells Discord only what changed. A host shows what it likes."""
 
     def __init__(self, bot: commands.Bot, service: Service) -> None:
         super().__init__(bot, service)
         self._shown = ""
 
     async def cog_load(self) -> None:
-        self._look.start()
+        if self.bot.activity is None:
+            self._look.start()
 
     async def cog_unload(self) -> None:
         self._look.cancel()
+        if self._shown:
+            await self._tell(None)
 
     @tasks.loop(seconds=EVERY)
     async def _look(self) -> None:
@@ -45,14 +48,18 @@ class Presence(ServiceCog, name="Glasshead presence"):
         chat = self.service.chat
         in_line, streams = len(self.service.waiting), self.service.settings.engine.streams
         text = standing(chat.models[0], chat.running, streams, in_line)
-        if text == self._shown or self.bot.is_closed():
-            return
+        if text != self._shown and await self._tell(discord.CustomActivity(text)):
+            self._shown = text
+
+    async def _tell(self, activity: discord.CustomActivity | None) -> bool:
+        if self.bot.is_closed():
+            return False
         try:
-            await self.bot.change_presence(activity=discord.CustomActivity(text))
+            await self.bot.change_presence(activity=activity, status=self.bot.status)
         except (discord.DiscordException, ConnectionError):
             log.debug("the presence was not shown")
-        else:
-            self._shown = text
+            return False
+        return True
 
 
 def standing(model: str, running: int, streams: int, in_line: int) -> str:

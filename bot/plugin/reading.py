@@ -1,10 +1,13 @@
 """What a message says in words, and what is above it: the one it replies to, the one its thread began with."""
 
 import asyncio
+import contextlib
+import re
+from typing import Any
 
 import discord
 
-from .attachments import MOST_FILES, Offered, decoded, mentioned, plain, quoted, why_not
+from .attachments import MOST_FILES, NOT_UTF8, decoded, mentioned, plain, quoted, why_not
 from .besides import besides
 from .hearing import mentioned_users
 from .names import Known, readable
@@ -12,30 +15,43 @@ from .transient import TROUBLE, UNREADABLE
 
 LONGEST_FETCH = 20.0
 """Seconds for one file."""
+MOST_LOOKED_UP = 5
+"""People whom one command names."""
 
 
 async def text_of(message: discord.Message, us: int) -> tuple[str, tuple[str, ...]]:
     """What it says, readable files and what it forwards included, and which files were not read."""
     forwarded = message.message_snapshots
-    parts = [words_of(message, us), *besides(message), *map(_forwarded, forwarded)]
+    parts = [_title(message), words_of(message, us), *besides(message), *map(_forwarded, forwarded)]
     declined: list[str] = []
     files = [*message.attachments, *(file for each in forwarded for file in each.attachments)]
-    for place, file in enumerate(files):
-        reason = why_not(Offered(file.filename, file.size, file.content_type))
-        reason = "too many files" if place >= MOST_FILES else reason
+    read = 0
+    for file in files:
+        reason = why_not(file.size, file.content_type)
+        if reason is None and read == MOST_FILES:
+            reason = f"after {MOST_FILES} others"
         text = None
         if reason is None:
             try:
                 async with asyncio.timeout(LONGEST_FETCH):
-                    text = decoded(await file.read())
+                    text = decoded(await file.read(), file.content_type)
             except (discord.DiscordException, *TROUBLE):
                 reason = "could not be fetched"
         if text is not None:
+            read += 1
             parts.append(quoted(file.filename, text))
         else:
-            declined.append(f"{plain(file.filename)} ({reason or 'not a text file'})")
+            declined.append(f"{plain(file.filename)} ({reason or NOT_UTF8})")
             parts.append(mentioned(file.filename))
     return "\n\n".join(part for part in parts if part), tuple(declined)
+
+
+def _title(message: discord.Message) -> str:
+    """Of the post that a message opens in a forum: often half of the question."""
+    thread = message.channel
+    if not isinstance(thread, discord.Thread) or not isinstance(thread.parent, discord.ForumChannel):
+        return ""
+    return f"[post: {plain(thread.name)}]" if message.id == thread.id else ""
 
 
 def words_of(message: discord.Message, us: int) -> str:
@@ -46,6 +62,20 @@ def words_of(message: discord.Message, us: int) -> str:
         channels={c.id: getattr(c, "name", "channel") for c in message.channel_mentions},
     )
     return readable(message.content, known, us=us).strip()
+
+
+async def spelled(text: str, interaction: discord.Interaction[Any]) -> str:
+    """What was typed in a command, likewise. Discord does not say whom it names there: they are looked up."""
+    guild, client = interaction.guild, interaction.client
+    ids = {int(number) for number in re.findall(r"<(?:@[!&]?|#)(\d{1,20})>", text)}
+    roles = {role.id: role.name for role in guild.roles if role.id in ids} if guild else {}
+    channels = {id: each.name for id in ids if guild and (each := guild.get_channel_or_thread(id))}
+    users: dict[int, str] = {}
+    for id in [*(ids - {*roles, *channels})][:MOST_LOOKED_UP]:
+        user = (guild and guild.get_member(id)) or client.get_user(id)
+        with contextlib.suppress(discord.DiscordException, *TROUBLE):
+            users[id] = (user or await client.fetch_user(id)).display_name
+    return readable(text, Known(users, roles, channels))
 
 
 def _forwarded(snapshot: discord.MessageSnapshot) -> str:

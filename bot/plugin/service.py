@@ -275,7 +275,15 @@ class Service:
         section = self.settings.discord
         if isinstance(channel, discord.Thread):
             return section.in_threads
-        return section.in_channels if guild is not None else section.in_direct
+        if guild is None:
+            return section.in_direct
+        alone = section.in_channels == "replies" and self.answers_all(channel)
+        return "recent" if alone else section.in_channels  # nobody replies where nobody has to
+
+    def answers_all(self, channel: object) -> bool:
+        """Whether it is set to always answer, itself or the channel that a thread belongs to."""
+        ids = {getattr(channel, "id", None), getattr(channel, "parent_id", None)}
+        return bool(ids & {*self.settings.discord.always_answer}) or self.set_here(channel).always
 
     def wait(self, user: int, guild: int | None) -> float:
         """0 if this person may ask once more (and has), else the seconds until then."""

@@ -325,7 +325,7 @@ class Talk(ServiceCog, name="Glasshead"):
             requester=message.author.id,
             model=self.service.model(message.channel, guild),
         )
-        notes = [f"I read text files only. Not read: {', '.join(declined)}."] if declined else []
+        notes = [f"Not read: {', '.join(declined)}."] if declined else []
         question.read = text
         if self.service.private(message.author.id, message.channel):
             reply = self.service.chat.unlogged(self.history.single(text, message.channel), request)
@@ -367,8 +367,9 @@ class Talk(ServiceCog, name="Glasshead"):
         if len(message.content) > limit:
             raise UserError(f"the message has {len(message.content)} characters, and {limit} is the most I read")
         text, declined = await self.history.text(message)
-        if not text:
+        if not text or (text == self.history.call and not self.history.has_above(message)):
             await self._say(message, "Hello! Mention me with a question, or reply to what I said.")
+            return "", ()
         return text, declined
 
     async def _say(self, message: discord.Message, text: str) -> None:

@@ -1,11 +1,13 @@
 """`/system`, `/settings`, `/model`: how the bot answers in one channel or thread."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import discord
 from discord import app_commands
 
 from ..chat.request import SEED_LIMIT
+from ..predict.engine import short_name
 from .bounds import SETTINGS, described, refusal
 from .cog import ServiceCog, tell
 from .rights import manages
@@ -28,6 +30,17 @@ async def refused(interaction: discord.Interaction[Any]) -> bool:
         return False
     await tell(interaction, "Changing that here needs **Manage Messages** (or a thread of your own).")
     return True
+
+
+def called(name: str, models: Sequence[str]) -> str | None:
+    """The model that somebody means."""
+    return next((model for model in models if name in (model, short_name(model))), None)
+
+
+def offers(models: Sequence[str], typed: str) -> list[app_commands.Choice[str]]:
+    """Models to choose from while somebody types a name."""
+    names = [name for name in map(short_name, models) if typed.lower() in name.lower()]
+    return [app_commands.Choice(name=name[:100], value=name[:100]) for name in names[:25]]
 
 
 class Tuning(ServiceCog, name="Glasshead tuning"):
@@ -113,20 +126,20 @@ class Tuning(ServiceCog, name="Glasshead tuning"):
     @app_commands.command(description="Which model answers in this channel or thread.")
     @app_commands.describe(use="The model that is to answer; without it, show which one does.")
     async def model(self, interaction: discord.Interaction[Any], use: str | None = None) -> None:
-        offered = self.service.models(interaction.guild_id)
+        models = self.service.models(interaction.guild_id)
+        offered = ", ".join(map(short_name, models))
         if use is None:
             now = self.service.model(interaction.channel, interaction.guild_id) or self.service.chat.models[0]
-            await tell(interaction, f"**{now}** answers here. Offered: {', '.join(offered)}.")
-        elif use not in offered:
-            await tell(interaction, f"No model of that name can be chosen here. Offered: {', '.join(offered)}.")
+            await tell(interaction, f"**{short_name(now)}** answers here. Offered: {offered}.")
+        elif (chosen := called(use, models)) is None:
+            await tell(interaction, f"No model of that name can be chosen here. Offered: {offered}.")
         elif not await refused(interaction):
-            await self._set(interaction, model=use)
-            await tell(interaction, f"**{use}** answers here from the next message on.")
+            await self._set(interaction, model=chosen)
+            await tell(interaction, f"**{short_name(chosen)}** answers here from the next message on.")
 
     @model.autocomplete("use")
     async def _models(self, interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
-        names = [name for name in self.service.models(interaction.guild_id) if typed.lower() in name.lower()]
-        return [app_commands.Choice(name=name[:100], value=name[:100]) for name in names[:25]]
+        return offers(self.service.models(interaction.guild_id), typed)
 
     async def _set(self, interaction: discord.Interaction[Any], **values: Any) -> None:
         assert interaction.channel_id is not None

@@ -33,6 +33,11 @@ class QueueFull(EngineError):
         super().__init__("queue_full", message)
 
 
+def short_name(model: str) -> str:
+    """A model named by the path of its file is shown by the file's name: where it lies is nobody's business."""
+    return model.rpartition("/")[2].removesuffix(".gguf")
+
+
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
     """Everything that decides the numbers besides the input: recorded with each turn."""

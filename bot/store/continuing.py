@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from .rows import is_damage
-from .tables import discord_part, message, turn
+from .tables import discord_part, message, person, turn
 
 _first, _later, _reply = message.alias("first"), message.alias("later"), message.alias("reply")
 _shown = sa.select(discord_part.c.turn_id).where(discord_part.c.turn_id == turn.c.id).exists()
@@ -68,6 +68,13 @@ def left_open(connection: sa.Connection, discord_message_id: int) -> tuple[int, 
     )
     row = connection.execute(query).first()
     return None if row is None else (row[0], row[1])
+
+
+def has_namesake(connection: sa.Connection, session_id: int, name: str, discord_id: int) -> bool:
+    """Whether somebody else has spoken in a session under this name."""
+    other = sa.select(message.c.id).join(person, person.c.id == message.c.person_id)
+    called = other.where(message.c.session_id == session_id, message.c.author == name)
+    return connection.execute(called.where(person.c.discord_id != discord_id).limit(1)).first() is not None
 
 
 def versions(connection: sa.Connection, message_id: int) -> list[int]:

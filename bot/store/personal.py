@@ -4,6 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ..predict.engine import short_name
 from .json import snowflake
 from .tables import feedback, message, person, turn
 from .turns import turn_rows
@@ -44,7 +45,7 @@ def of_person(connection: sa.Connection, discord_id: int) -> dict[str, Any]:
                 "turn": row.id,
                 "session": row.session,
                 "created_us": row.created_us,
-                "model": row.model,
+                "model": short_name(row.model),
                 "asked": row.prompt if row.prompt_message in own else None,
                 "answered": row.reply,
                 "status": row.status,

@@ -288,8 +288,8 @@ class Double:
         self.world.add_member(self.guild, user)
         return Person(self, user)
 
-    def channel(self, name: str, guild: Guild | None = None) -> Channel:
-        channel = self.world.add_channel(guild or self.guild, name)
+    def channel(self, name: str, guild: Guild | None = None, kind: ChannelType = ChannelType.TEXT) -> Channel:
+        channel = self.world.add_channel(guild or self.guild, name, kind)
         self.gateway.dispatch("CHANNEL_CREATE", self.world.channel_json(channel), GUILDS)
         return channel
 

@@ -48,6 +48,7 @@ def create(
     loading: bool = False,
     announce: bool = True,
     more: dict[str, Any] | None = None,
+    id: int | None = None,
 ) -> Message:
     """A message exists from here on, and everybody concerned hears of it (ephemeral ones aside)."""
     world = double.world
@@ -81,7 +82,7 @@ def create(
             reference, reference_id = None, None
     now = double.clock.now()
     message = Message(
-        double.clock.snowflake(),
+        double.clock.snowflake() if id is None else id,
         channel,
         author,
         content,

@@ -58,6 +58,11 @@ class Person:
     async def mention_bot(self, channel: Channel, text: str, **more: Any) -> Message:
         return await self.say(channel, f"<@{self.double.world.bot.id}> {text}", **more)
 
+    async def post(self, forum: Channel, title: str, text: str) -> Message:
+        """Open a post: a thread whose first message has its id."""
+        thread = self.double.thread(forum, title, self)
+        return messages.create(self.double, self.user, thread, {"content": text}, {}, id=thread.id)
+
     async def edit(self, message: Message, text: str) -> None:
         messages.edit(self.double, self.user, message, {"content": text}, {})
 

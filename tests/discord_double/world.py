@@ -35,8 +35,8 @@ class World:
         guild.members[user.id] = member = Member(user, nick)
         return member
 
-    def add_channel(self, guild: Guild, name: str) -> Channel:
-        channel = Channel(self.clock.snowflake(), ChannelType.TEXT, name, guild)
+    def add_channel(self, guild: Guild, name: str, kind: ChannelType = ChannelType.TEXT) -> Channel:
+        channel = Channel(self.clock.snowflake(), kind, name, guild)
         self.channels[channel.id] = guild.channels[channel.id] = channel
         return channel
 

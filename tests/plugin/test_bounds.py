@@ -38,11 +38,20 @@ async def test_each_setting_can_be_bounded_or_forbidden(place: Place) -> None:
     assert "0.5" in await place.tell(place.carol, "settings show")
 
 
+async def test_a_temperature_that_no_reply_can_be_made_with_is_refused(place: Place) -> None:
+    before = await place.tell(place.carol, "settings show")
+    refused = await place.tell(place.carol, "settings set", temperature=0.0005, top_k=3)
+    assert refused.startswith("Nothing is changed. temperature is 0 ") and "at least 0.001" in refused
+    assert await place.tell(place.carol, "settings show") == before
+    assert "0.001" in await place.tell(place.carol, "settings set", temperature=0.001)
+
+
 @pytest.mark.parametrize(
     ("bounds", "why"),
     [
         ({"setting": "seed", "most": 5.0}, "no more and less"),
         ({"setting": "top_p", "least": 2.0}, "from 0 to 1"),
+        ({"setting": "temperature", "most": 0.0005}, "at least 0.001"),
         ({"setting": "max_tokens", "most": 0.0}, "from 1 to"),
         ({"setting": "top_k", "most": 2.5}, "whole number"),
         ({"setting": "min_p", "least": 0.5, "most": 0.1}, "is more than the most"),

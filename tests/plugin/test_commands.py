@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from discord_double import Channel, Message, Permission
@@ -26,6 +27,28 @@ async def test_chat_answers_and_goes_on(room: Room) -> None:
     fresh = await room.alice.slash("chat", room.channel, text="Anew.", fresh=True)
     third = await fresh.shows(finished, timeout=40)
     assert [text for _, text in await room.read_by_model(third)][1:] == ["Anew."]
+
+
+async def test_whom_a_command_names_is_spelled(room: Room) -> None:
+    named = f"Ask {room.bob.mention} in {room.channel.mention} <@&{room.double.guild.id}> <:fish:{room.bob.id}>"
+    reply = await (await room.alice.slash("chat", room.channel, text=named)).shows(finished, timeout=40)
+    spelled = f"Ask @{room.bob.user.display} in #{room.channel.name} @@everyone :fish:"
+    assert (await room.read_by_model(reply))[-1] == ("user", spelled)
+    menu = await room.bob.menu("Continue from here", reply)
+    more = await room.bob.submit(menu, **{"What do you say after this reply?": f"And {room.alice.mention}?"})
+    further = await more.shows(finished, timeout=40)
+    assert (await room.read_by_model(further))[-1] == ("user", f"And @{room.alice.user.display}?")
+
+
+async def test_a_refusal_is_seen_by_whoever_asked_alone(room: Room) -> None:
+    owner = room.double.person("owner")
+    await owner.slash("admin user", room.channel, user=room.alice, action="block")
+    refused = await (await room.alice.slash("chat", room.channel, text="Hello?")).answer()
+    await owner.slash("admin user", room.channel, user=room.alice, action="allow")
+    assert refused.ephemeral and refused.content.startswith("The people who run this server")
+    thread = room.double.thread(room.channel, "talk", room.bob)
+    refused = await (await room.alice.slash("chat", thread, text="Hello?", thread=True)).answer()
+    assert refused.ephemeral and refused.content.startswith("A thread can only be opened")
 
 
 async def test_chat_opens_a_thread_and_answers_everything_in_it(room: Room) -> None:
@@ -259,7 +282,21 @@ async def test_settings_are_bounded_by_the_server(room: Room) -> None:
 async def test_model_shows_and_completes(room: Room) -> None:
     assert "answers here" in (await room.alice.slash("model", room.channel)).text
     names = [c["value"] for c in await room.alice.complete("model", "use", "", room.channel)]
-    assert names == list(room.service.chat.models)
+    (path,) = room.service.chat.models
+    assert names == [Path(path).stem]  # where its file lies is nobody's business
+    owner = room.double.person("owner")
+    said = [
+        await room.alice.slash("model", room.channel),
+        await room.alice.slash("model", room.channel, use="none"),
+        await owner.slash("model", room.channel, use=names[0]),
+        await owner.slash("admin model", room.channel, name=names[0], action="allow"),
+        await owner.slash("admin model", room.channel, name=names[0], action="remove"),
+        await owner.slash("admin status", room.channel),
+    ]
+    for each in said:
+        text = (await each.answer()).text
+        assert names[0] in text or "all" in text
+        assert str(Path(path).parent) not in text
 
 
 async def test_sessions_are_shown_renamed_exported_and_ended(room: Room) -> None:

@@ -131,7 +131,7 @@ async def test_models_are_those_the_server_offers(place: Place) -> None:
 
     assert await offered("") == [MODEL.name, OTHER] and await offered("ANO") == [OTHER]
     await place.tell(place.dave, "admin model", name=OTHER, action="allow")
-    assert "no model of that name" in await place.tell(place.carol, "model", use=MODEL.name)
+    assert "No model of that name" in await place.tell(place.carol, "model", use=MODEL.name)
     await place.tell(place.carol, "model", use=OTHER)
     await place.ask(place.alice)
     assert place.chat.requests[-1].model == OTHER

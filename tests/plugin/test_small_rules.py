@@ -18,7 +18,7 @@ from glasshead.chat.one_token import one_token
 from glasshead.errors import UserError
 from glasshead.explain.explanation import Explanation, explain
 from glasshead.explain.turn import Trace, Turn
-from glasshead.plugin.attachments import MOST_BYTES, Offered, decoded, mentioned, quoted, why_not
+from glasshead.plugin.attachments import MOST_BYTES, decoded, mentioned, quoted, why_not
 from glasshead.plugin.bounds import bounded
 from glasshead.plugin.display import spoiler
 from glasshead.plugin.fitting import packed
@@ -38,35 +38,43 @@ from glasshead.wiring import endings
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "kind", "reason"),
+    ("size", "kind", "reason"),
     [
-        ("a.txt", 10, "text/plain; charset=utf-8", None),
-        ("a.py", 10, None, None),
-        ("DATA.JSON", 10, "application/json", None),
-        ("noext", 10, "text/x-log", None),
-        ("a.png", 10, "image/png", "not a text file"),
-        ("a.bin", 10, None, "not a text file"),
-        ("a.txt", MOST_BYTES + 1, "text/plain", "larger than 64 KiB"),
+        (10, "text/plain; charset=utf-8", None),
+        (10, None, None),
+        (10, "application/json", None),
+        (10, "image/png", "not a text file"),
+        (10, "image/svg+xml", None),
+        (MOST_BYTES + 1, "video/mp4", "not a text file"),
+        (MOST_BYTES + 1, "text/plain", "larger than 64 KiB"),
     ],
 )
-def test_which_files_are_read(name: str, size: int, kind: str | None, reason: str | None) -> None:
-    assert why_not(Offered(name, size, kind)) == reason
+def test_which_files_are_fetched(size: int, kind: str | None, reason: str | None) -> None:
+    assert why_not(size, kind) == reason
 
 
 @pytest.mark.parametrize(
-    ("data", "text"),
+    ("data", "kind", "text"),
     [
-        (b"plain", "plain"),
-        ("ünï".encode(), "ünï"),
-        (b"\xef\xbb\xbfmarked", "marked"),
-        ("wide".encode("utf-16"), "wide"),
-        (b"\xff\xfe\x00", None),
-        (b"\x80\x81", None),
-        (b"zero\0byte", None),
+        (b"plain", None, "plain"),
+        (b"", "text/plain", ""),
+        ("ünï".encode(), None, "ünï"),
+        (b"\xef\xbb\xbfmarked", None, "marked"),
+        ("wide".encode("utf-16"), None, "wide"),
+        ("wider".encode("utf-32"), None, "wider"),
+        (b"\xff\xfe\x00", None, None),
+        (b"\x80\x81", None, None),
+        (b"zero\0byte", None, None),
+        ("Grüße aus Köln".encode("latin-1"), "text/plain", "Grüße aus Köln"),
+        ("Preis: 5 €".encode("cp1252"), None, "Preis: 5 €"),
+        ("日本語".encode("shift_jis"), "text/plain; charset=Shift_JIS", "日本語"),
+        ("日本語".encode("shift_jis"), "text/plain; charset=none-such", None),
+        ("Привет, как дела?".encode("koi8-r"), None, None),
+        (b"\x89PNG\r\n\x1a\n and so on and on and on", None, None),
     ],
 )
-def test_decoded(data: bytes, text: str | None) -> None:
-    assert decoded(data) == text
+def test_decoded(data: bytes, kind: str | None, text: str | None) -> None:
+    assert decoded(data, kind) == text
 
 
 def test_a_file_name_cannot_end_its_own_quotation() -> None:

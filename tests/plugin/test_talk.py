@@ -4,7 +4,7 @@ import asyncio
 
 import discord
 import pytest
-from discord_double import Message, Permission
+from discord_double import ChannelType, Message, Permission
 from house import Room, finished, labels, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -151,11 +151,19 @@ async def test_a_deleted_reply_goes_from_the_log_in_every_version(room: Room) ->
 
 
 async def test_text_files_are_read_and_others_declined(room: Room) -> None:
-    files = {"list.txt": b"milk and eggs", "cat.png": b"\x89PNG"}
+    files = {"list.txt": b"milk and eggs", "cat.png": b"\x89PNG\r\n\x1a\n\0"}
     reply = await room.ask(room.alice, "What is on my list?", files=files)
     text = (await room.read_by_model(reply))[-1][1]
     assert "milk and eggs" in text and "[file list.txt]" in text and "cat.png" in text
-    assert "cat.png" in reply.content and "text files only" in reply.content
+    assert "Not read: cat.png (not text in UTF-8)." in reply.content
+
+
+async def test_a_few_files_are_read_whatever_stands_between_them(room: Room) -> None:
+    files = {f"{n}.png": b"\x89PNG\r\n\x1a\n\0" for n in range(5)} | {f"{n}.txt": b"words" for n in range(5)}
+    reply = await room.ask(room.alice, "Read.", files=files)
+    text = (await room.read_by_model(reply))[-1][1]
+    assert [n for n in range(5) if f"[file {n}.txt]" in text] == [0, 1, 2, 3]
+    assert "4.txt (after 4 others)" in reply.content
 
 
 async def test_nothing_pings(room: Room) -> None:
@@ -217,6 +225,44 @@ async def test_too_much_at_once_is_answered_kindly(room: Room) -> None:
 async def test_an_empty_mention_gets_a_hint(room: Room) -> None:
     told = await room.double.reply_to(await room.alice.mention_bot(room.channel, ""))
     assert "Mention me with a question" in told.content
+
+
+async def test_a_mention_alone_calls_it_to_what_is_replied_to(room: Room) -> None:
+    asked = await room.alice.say(room.channel, "What is the capital of France?")
+    reply = await room.ask(room.bob, "", reply_to=asked)
+    read = (await room.read_by_model(reply))[1:]
+    assert read == [("user", "What is the capital of France?"), ("user", "@glasshead")]
+
+
+async def test_where_it_always_answers_the_exchange_goes_on_without_replies(room: Room) -> None:
+    owner = room.double.person("owner")
+    await owner.slash("admin channel", room.channel, channel=room.channel, action="always answer")
+    for text in ("My name is Alice.", "What is my name?"):
+        asked = await room.alice.say(room.channel, text)
+        reply = await room.double.reply_to(asked, finished, timeout=40)
+    read = [text for role, text in await room.read_by_model(reply) if role == "user"]
+    assert read == ["My name is Alice.", "What is my name?"]
+
+
+async def test_the_title_of_a_post_is_read(room: Room) -> None:
+    forum = room.double.channel(f"{room.channel.name}-forum", kind=ChannelType.FORUM)
+    post = await room.alice.post(forum, "How long do eggs boil?", "See above.")
+    asked = await room.bob.mention_bot(post.channel, "Do you know?")
+    reply = await room.double.reply_to(asked, finished, timeout=40)
+    said = [text for role, text in await room.read_by_model(reply) if role == "user"]
+    assert said == ["[post: How long do eggs boil?]\n\nSee above.", "Do you know?"]
+
+
+async def test_two_of_one_name_are_told_apart(room: Room) -> None:
+    one, other = (room.double.person(f"{name}-{room.channel.name}", nick="Alex") for name in ("cat", "dog"))
+    reply = await room.follow(other, "I like dogs.", await room.ask(one, "I like cats."))
+    reply = await room.follow(one, "Who am I?", reply)
+    await room.read_by_model(reply)
+    store = room.service.chat.store
+    turn = await store.turn(await store.turn_of_discord_message(reply.id) or 0)
+    prompt = b"".join(turn.prompt_pieces).decode()
+    assert "Alex: I like cats." in prompt and f"Alex ({other.user.name}): I like dogs." in prompt
+    assert "Alex: Who am I?" in prompt
 
 
 async def test_people_are_named_once_there_are_several(room: Room) -> None:

@@ -56,6 +56,8 @@ KNOWN = Known(users={1: "Alice", 9: "Glasshead"}, roles={2: "staff"}, channels={
         ("<@&2> and <@77>", "@staff and @somebody"),
         ("<:fish:123> <a:wave:5> </explain:44>", ":fish: :wave: /explain"),
         ("a < b > c, <@x>", "a < b > c, <@x>"),
+        ("at <t:1700000000:R>, <t:0>", "at 2023-11-14 22:13 UTC, 1970-01-01 00:00 UTC"),
+        ("<t:-99999999999:F>", "<t:-99999999999:F>"),
         ("<@9>", ""),
     ],
 )

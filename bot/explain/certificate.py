@@ -90,6 +90,8 @@ class Environment:
     recorded_cpu: str
     """"" where the record does not say."""
     recorded_gpu_layers: int
+    tells_routes: bool = False
+    """Whether kernels of the model's experts tell how many rows of a batch they get, which no schedule says."""
 
 
 @dataclass(frozen=True, slots=True)

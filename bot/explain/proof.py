@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from ..errors import UserError
 from ..predict import replay
+from ..predict.batch import tells_routes
 from ..predict.engine import EngineError, ModelIdentity
 from ..predict.governor import available_cores
 from ..predict.halt import Halt
@@ -108,6 +109,7 @@ def prove(
             gpu_layers=identity.gpu_layers,
             recorded_cpu=turn.model.cpu,
             recorded_gpu_layers=turn.model.gpu_layers,
+            tells_routes=tells_routes(model.header),
         ),
     )
 

@@ -41,6 +41,11 @@ def certificate_lines(certificate: Certificate) -> list[str]:
         lines.append(f"The reply was made on another machine, {made_on}: it may round differently.")
     if env.gpu_layers or env.recorded_gpu_layers:
         lines.append("On a GPU equal bits are not promised: what counts is how far off they are.")
+    if env.tells_routes:
+        lines.append(
+            "In this quantization the model's experts do not keep equal bits beside other tokens of a batch: what "
+            "counts is how far off they are."
+        )
     lines.append(conclusion(certificate))
     return lines
 

@@ -23,6 +23,7 @@ SPLIT_CELLS = 512
 """From so many cells on, the attention of a row alone is split over the threads."""
 
 _BLIND_TYPES = {2, 3, 6, 7, 8}
+_BLIND_EXPERTS = {0, 1, 30, 20, 39, *_BLIND_TYPES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,19 @@ def tells_rows(header: Header) -> bool:
     Those of Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 do not (measured on AVX-512 processors of two makers).
     """
     return any(len(tensor.shape) > 1 and tensor.type not in _BLIND_TYPES for tensor in header.tensors)
+
+
+def tells_routes(header: Header) -> bool:
+    """Whether some expert's kernel tells how many rows of a batch fall to it. No schedule says that: what else
+    is in the batch decides how a reply's numbers are rounded, then.
+
+    Those of F32, F16, BF16, IQ4_NL, MXFP4 and the quantizations above do not (measured likewise); Q4_K does not
+    where its weights are repacked.
+    """
+    return any(
+        "_exps" in tensor.name and len(tensor.shape) > 2 and tensor.type not in _BLIND_EXPERTS
+        for tensor in header.tensors
+    )
 
 
 def decode_classes(places: Sequence[tuple[int, int]], *, tells: bool, threads: int) -> list[Run]:

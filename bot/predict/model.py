@@ -13,10 +13,12 @@ import llama_cpp
 
 from ..errors import UserError
 from . import gguf, library
+from .batch import tells_routes
 from .engine import ModelIdentity
 from .vocabulary import Vocabulary
 
 _RACY_NS = 2_000_000_000
+_NEAR = "glasshead verify says how near a replay comes"
 
 
 class Model:
@@ -103,12 +105,14 @@ class Model:
 def _limits(model: Model, n_gpu_layers: int) -> Iterator[str]:
     if model.is_recurrent:
         yield "its state cannot be taken back: after a retry or an edit the whole conversation is computed again"
+    if tells_routes(model.header):
+        yield f"its experts' {model.identity.quantization} weights do not keep equal bits beside others: {_NEAR}"
     if model.template is None:
         yield "it brings no chat template: it is given a plain transcript, and may write on as the other side"
     if n_gpu_layers and not llama_cpp.llama_supports_gpu_offload():
         yield "gpu_layers is set, but this llama.cpp was built without a GPU: all of it runs on the processor"
     elif n_gpu_layers:
-        yield "on a GPU equal bits are not promised: glasshead verify says how near a replay comes"
+        yield f"on a GPU equal bits are not promised: {_NEAR}"
 
 
 def file_sha256(path: Path) -> str:

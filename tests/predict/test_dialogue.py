@@ -113,6 +113,13 @@ def test_settings_without_effect_are_told(tmp_path: Path):
     assert "GPU" in limit
 
 
+def test_a_model_whose_experts_do_not_keep_the_bits_says_so(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("glasshead.predict.model.tells_routes", lambda header: header.architecture == "qwen2moe")
+    for architecture, told in (("llama", 0), ("qwen2moe", 1)):
+        with Model.load(tiny(tmp_path / "tiny.gguf", architecture, template=TURNS)) as model:
+            assert len([limit for limit in model.limits if "do not keep equal bits" in limit]) == told
+
+
 @pytest.mark.soak
 async def test_a_vocabulary_of_262_thousand(start, tmp_path: Path):
     path = tiny(tmp_path / "tiny.gguf", words=Words(filler=262_144), template=TURNS)

@@ -2,7 +2,9 @@
 
 from itertools import pairwise
 
-from glasshead.predict.batch import BLOCK, LEAST_CHUNK, TILE, chunk, decode_classes
+import pytest
+from glasshead.predict.batch import BLOCK, LEAST_CHUNK, TILE, chunk, decode_classes, tells_routes
+from glasshead.predict.gguf import Header, TensorInfo
 from glasshead.predict.reply import Reply
 from glasshead.predict.sampling import Sampling
 from glasshead.predict.schedule import Run, cut, join, length
@@ -63,6 +65,15 @@ def test_rows_are_classed_by_the_company_they_keep():
     assert named(range(9), tells=True) == ["wide"] * 8 + ["tail"]
     assert named([0, 1, 3, 5, 6, 7, 8], tells=True) == ["few", "few", "one", *["block"] * 4]
     assert named(range(9), tells=False) == ["one"] * 9
+
+
+@pytest.mark.parametrize(("name", "type", "tells"), [
+    ("ffn_down_exps", 14, True), ("ffn_down_exps", 23, True), ("ffn_down_exps", 12, True),
+    ("ffn_down_exps", 2, False), ("ffn_down_exps", 8, False), ("ffn_down_exps", 39, False), ("ffn_down", 14, False),
+])  # fmt: skip
+def test_some_quantizations_of_experts_tell_how_many_rows_fall_to_one(name, type, tells):
+    shape = (256, 256, 4) if "exps" in name else (256, 256)
+    assert tells_routes(Header(3, {}, (TensorInfo(f"blk.0.{name}.weight", shape, type, 0, 0),), 0)) == tells
 
 
 def test_a_row_alone_is_split_over_the_threads_from_512_cells_on():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import discord
+from discord.backoff import ExponentialBackoff
 from discord.ext import commands
 
 from ..config import Settings
@@ -23,9 +24,11 @@ CLOSED = {
     4004: REFUSED,
     4010: "Discord refuses the shard: this bot runs on one",
     4011: "Discord wants this bot sharded: it is in too many servers for one connection",
+    4012: "Discord does not speak this version of its gateway any more: a newer discord.py may know the next",
     4013: "Discord does not know an intent this bot asks for: a newer version may",
 }
 """Close codes after which there is no coming back."""
+NOT_GRANTED = "Discord refuses the intents of this bot, message content not asked for: see its developer portal"
 LOGIN_AGAIN = 5.0, 60.0
 """Seconds before the second try to log in, and at most before any."""
 
@@ -77,6 +80,22 @@ class Client(commands.Bot):
 
     async def on_message(self, message: discord.Message) -> None:
         """Messages are the plugin's business; there are no prefix commands."""
+
+    async def connect(self, *, reconnect: bool = True) -> None:
+        """Through a frame that is no JSON, or does not decompress, too: discord.py would end at it."""
+        backoff = ExponentialBackoff()
+        while True:
+            try:
+                return await super().connect(reconnect=reconnect)
+            except (discord.DiscordException, *TROUBLE):
+                raise
+            except Exception as error:
+                if self.ws is not None:
+                    await self.ws.close()
+                wait = backoff.delay()
+                why = f"{type(error).__name__}: {error}"
+                log.warning("Discord sent what cannot be read, connecting anew in %.0f s: %s", wait, why)
+                await asyncio.sleep(wait)
 
     async def close(self) -> None:
         self.service = None
@@ -132,6 +151,8 @@ async def _serve_on(settings: Settings, asked_to_end: asyncio.Event) -> None:
         try:
             return await _serve(settings, asked_to_end, message_content=message_content)
         except discord.PrivilegedIntentsRequired:
+            if not message_content:  # nothing is left that could be done without
+                raise UserError(NOT_GRANTED) from None
             log.warning(
                 "The message-content intent is off in Discord's developer portal: I answer where I am mentioned "
                 "and in direct messages; threads, always-answer channels and replies without a mention stay unread."

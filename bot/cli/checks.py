@@ -83,7 +83,7 @@ def database(settings: Settings) -> Finding:
     except UserError as error:
         return Finding("fail", "database", str(error), "see above, or set [store] path to another file")
     owner = current_owner(path)
-    used = f", in use by process {owner.pid} ({owner.program})" if owner else ""
+    used = f", in use by {owner}" if owner else ""
     return Finding("ok", "database", f"{path}, {path.stat().st_size / 1e6:,.1f} MB{used}")
 
 

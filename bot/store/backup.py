@@ -105,7 +105,7 @@ def restore(path: Path, source: Path) -> Path | None:
     with plain_words(source):
         _verify(source)
     path = path.resolve()  # a link stays one
-    lock = OwnerLock(path)
+    lock = OwnerLock(path, passing=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock.acquire()
     try:
@@ -283,7 +283,7 @@ def mend(path: Path) -> Mended:
     Raises UserError if too little can be read, if a process owns the log, and for a file that is no log of ours.
     """
     _require_ours(path)
-    lock = OwnerLock(path)
+    lock = OwnerLock(path, passing=True)
     lock.acquire()
     try:
         return _mended(path.resolve())

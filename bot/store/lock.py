@@ -6,9 +6,11 @@ import json
 import os
 import sys
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 from ..errors import UserError
+from .clock import now_us
 
 SIZE = 512
 """Bytes of a lock file: an owner with the longest path a socket may have."""
@@ -16,27 +18,40 @@ SIZE = 512
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The process that writes. ``socket`` is where it takes writes from others, empty if it takes none."""
+    """The process that writes. ``socket`` is where it takes writes from others, empty if it takes none. A command,
+    which ends by itself, is ``passing``."""
 
     pid: int
     program: str
     socket: str = ""
+    since_us: int = 0
+    passing: bool = False
+
+    def __str__(self) -> str:
+        since = f" since {datetime.fromtimestamp(self.since_us / 1e6):%Y-%m-%d %H:%M}" if self.since_us else ""
+        return f"process {self.pid} ({self.program}){since}"
 
 
 class Owned(UserError):
     """Another process owns the database."""
 
     def __init__(self, database: Path, owner: Owner | None) -> None:
-        who = f"process {owner.pid} ({owner.program})" if owner else "another process"
-        super().__init__(f"{database} is in use by {who}: stop it first, or use another database")
+        who = str(owner or "another process")
+        end = "wait for its end or stop it" if owner and owner.passing else "stop it first"
+        super().__init__(f"{database} is in use by {who}: {end}, or use another database")
         self.owner = owner
 
 
 class OwnerLock:
-    """Held until closed or until the process dies, however it dies: the kernel lets go, the file may stay."""
+    """Held until closed or until the process dies, however it dies: the kernel lets go, the file may stay.
 
-    def __init__(self, database: Path) -> None:
+    ``passing``: held for no longer than something takes that ends by itself.
+    """
+
+    def __init__(self, database: Path, *, passing: bool = False) -> None:
         self.database = database
+        self.passing = passing
+        self._since_us = 0
         real = database.resolve()  # one log has one owner, whatever it is called
         self.path = real.with_name(f"{real.name}.lock")
         self._file: int | None = None
@@ -53,12 +68,14 @@ class OwnerLock:
             os.close(file)
             raise Owned(self.database, read_owner(self.path)) from None
         self._file = file
+        self._since_us = now_us()
         self.announce()
 
     def announce(self, socket: str = "") -> None:
         """Write who we are into the file."""
         assert self._file is not None
-        owner = Owner(os.getpid(), " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]]).strip(), socket)
+        words = [Path(sys.argv[0]).name, *(word for word in sys.argv[1:3] if not word.startswith("-"))]
+        owner = Owner(os.getpid(), " ".join(words)[:100], socket, self._since_us, self.passing)
         self._write(json.dumps(asdict(owner)))
 
     def release(self) -> None:
@@ -85,7 +102,7 @@ def read_owner(path: Path) -> Owner | None:
 
 def current_owner(database: Path) -> Owner | None:
     """The living owner of a database, if any."""
-    lock = OwnerLock(database)
+    lock = OwnerLock(database, passing=True)
     if not lock.path.exists():
         return None
     try:

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 WAIT_S = 3.0
 """For an owner that takes no requests: most write a mark and are done, or have just begun."""
+PATIENCE_S = 3600.0
+"""For a command that takes long: an import of a large log, say."""
 LINE = 256 * 1024 * 1024
 """Longest request: an imported session with its traces is one line."""
 Write = Callable[..., Awaitable[Any]]
@@ -90,25 +92,32 @@ async def _answer(calls: Mapping[str, Write], line: bytes) -> dict[str, Any]:
         return {"error": "the running program does not know this request: is it of another version?"}
 
 
-async def own(path: Path, caches: tuple[Path, ...] = ()) -> Store:
-    """A store that owns the log, after one that has it for a moment. Raises Owned where another goes on."""
-    until = time.monotonic() + WAIT_S
+async def own(path: Path, caches: tuple[Path, ...] = (), *, passing: bool = False) -> Store:
+    """A store that owns the log, after one that has it for a moment; if not ``passing``, after a command that takes
+    long, too, and says so meanwhile. Raises Owned where another goes on."""
+    started = time.monotonic()
+    told = False
     while True:
         try:
-            return await Store.open(path, caches=caches)
+            return await Store.open(path, caches=caches, passing=passing)
         except Owned as owned:
             owner = owned.owner
             ours = owner is not None and owner.pid == os.getpid()
-            if ours or (owner is not None and owner.socket) or time.monotonic() > until:
+            waited = time.monotonic() - started
+            if owner is not None and owner.passing and not ours and not passing and waited < PATIENCE_S:
+                if waited > WAIT_S and not told:
+                    log.warning("%s is in use by %s: waiting for its end", path, owner)
+                    told = True
+            elif ours or (owner is not None and owner.socket) or waited > WAIT_S:
                 raise
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5 if told else 0.05)
 
 
 @asynccontextmanager
 async def writer(path: Path, caches: tuple[Path, ...] = (), *, long: bool = False) -> AsyncIterator[Write]:
     """Write to a log: as its owner (if ``long``, others may write, too), or through the process that owns it."""
     try:
-        store = await own(path, caches)
+        store = await own(path, caches, passing=True)
     except Owned as owned:
         async with asking(path, owned.owner) as write:
             yield write

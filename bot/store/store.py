@@ -59,16 +59,19 @@ class Store:
         """Turns a crash had left open, found at start."""
 
     @classmethod
-    async def open(cls, path: Path, *, writable: bool = True, caches: Sequence[Path] = ()) -> "Store":
+    async def open(
+        cls, path: Path, *, writable: bool = True, caches: Sequence[Path] = (), passing: bool = False
+    ) -> "Store":
         """Open, creating or upgrading as needed; ``writable=False`` only reads, beside the owner if there is one.
 
-        ``caches`` are folders of saved KV caches: every erasure deletes what was saved there.
+        ``caches`` are folders of saved KV caches: every erasure deletes what was saved there. ``passing``: for a
+        command, which ends by itself; a bot waits for it.
         Raises UserError: another process owns it, it is newer than the program, it cannot be written.
         """
         if not writable:
             await asyncio.to_thread(require_version, path)
             return cls(await Database.open(path, writable=False), None)
-        lock = OwnerLock(path)
+        lock = OwnerLock(path, passing=passing)
         await asyncio.to_thread(_own, lock, path)
         try:
             store = cls(await Database.open(path), lock, caches)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from glasshead.errors import UserError
-from glasshead.store import Store
+from glasshead.store import Store, owner
 from glasshead.store.lock import Owner, current_owner
-from glasshead.store.owner import asking, take_writes, writer
+from glasshead.store.owner import asking, own, take_writes, writer
 
 from .making import ask
 
@@ -90,6 +90,42 @@ async def test_a_writer_waits_for_one_that_is_soon_done(store: Store, path: Path
     assert not done
     process.stdin.write(b"\n")
     await rating
+    assert await process.wait() == 0
+
+
+LONG = """
+import asyncio, sys
+from pathlib import Path
+from glasshead.store.owner import writer
+async def main():
+    async with writer(Path(sys.argv[1]), long=True):
+        print("owned", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+asyncio.run(main())
+"""
+
+
+async def test_a_bot_waits_for_a_long_command_and_says_for_whom(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    await store.close()
+    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", LONG, str(path), **pipes)
+    assert await process.stdout.readline() == b"owned\n"
+    monkeypatch.setattr(owner, "PATIENCE_S", 0.0)
+    with pytest.raises(
+        UserError, match=rf"in use by process {process.pid} .* since 20.*: wait for its end or stop it"
+    ):
+        await own(path)
+    monkeypatch.setattr(owner, "PATIENCE_S", 60.0)
+    monkeypatch.setattr(owner, "WAIT_S", 0.0)
+    waiting = asyncio.create_task(own(path))
+    while not caplog.records:
+        await asyncio.sleep(0)
+    assert f"{path} is in use by process {process.pid} (" in caplog.text and "waiting for its end" in caplog.text
+    assert not waiting.done()
+    process.stdin.write(b"\n")
+    await (await waiting).close()
     assert await process.wait() == 0
 
 

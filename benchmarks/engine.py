@@ -33,9 +33,9 @@ BARE = ("bare", "bare, unified", "bare, no flash")
 class Peer:
     """A system in a process of its own."""
 
-    def __init__(self, name: str, model: Path) -> None:
+    def __init__(self, name: str, model: Path, *server: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.peers", name, str(model)],
+            [sys.executable, "-m", "benchmarks.peers", name, str(model), *map(str, server)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -52,8 +52,14 @@ class Peer:
         return self._answer()
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        """Let it end what it has started; one that does not end by itself is ended."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def _answer(self) -> Any:
         assert self._process.stdout
@@ -125,7 +131,7 @@ def measure(
     curve: dict[str, dict[int, float]] = {"glasshead": {}, "bare": {}, "server": {}}
 
     say("one reply")
-    one = speed(peers, ["glasshead", "glasshead, logged", *BARE, "llama", "server"], 1, 96, rounds)
+    one = speed(peers, ["glasshead", "glasshead, logged", *BARE, "llama", "server"], 1, 192, rounds)
     mid = {name: statistics.median(values) for name, values in one.items()}
     rows.append(
         row(
@@ -169,7 +175,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         wide = widen(model, Path(folder) / "wide.gguf")
         broad = {f"{name}, wide": Peer(name, wide) for name in ("glasshead", "bare")}
-        wide_speeds = speed(broad, list(broad), 1, 96, rounds)
+        wide_speeds = speed(broad, list(broad), 1, 192, rounds)
         for peer in broad.values():
             peer.close()
     mine, other = wide_speeds.values()
@@ -392,10 +398,14 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--turns", type=int, default=20)
+    parser.add_argument(
+        "--llama-server", type=Path, help="measure this program, not the wheel with the same server"
+    )
     settings = parser.parse_args()
     os.sched_setaffinity(0, two_cores())
     before = os.getloadavg()[0]
-    peers = {name: Peer(name, settings.model) for name in SYSTEMS}
+    built = [settings.llama_server] if settings.llama_server else []
+    peers = {name: Peer(name, settings.model, *built) for name in SYSTEMS}
     try:
         rows, curve = measure(
             peers, settings.model, settings.rounds, settings.turns, lambda what: print(f"… {what}", flush=True)

@@ -1,18 +1,22 @@
 """The systems measured, each in a process of its own that idles between requests.
 
-``python -m benchmarks.peers SYSTEM MODEL`` reads one JSON request a line and answers with one JSON line. A request
-names a workload: ``together`` (n replies at once), ``channels`` (conversations with full resend), and for some
-``prefill`` and ``restart``.
+``python -m benchmarks.peers SYSTEM MODEL [LLAMA-SERVER]`` reads one JSON request a line and answers with one JSON
+line. A request names a workload: ``together`` (n replies at once), ``channels`` (conversations with full resend),
+and for some ``prefill`` and ``restart``.
 """
 
 import asyncio
+import atexit
 import json
 import math
 import random
 import resource
+import socket
+import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +298,31 @@ class Server(Streaming):
         return ids, times, computed
 
 
+class BuiltServer(Server):
+    """The same server as a program of its own, built by whoever measures."""
+
+    def __init__(self, model: Path, program: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        options = {"--model": model, "--port": port, "--ctx-size": 16 * 2560, "--parallel": 16}
+        options |= {"--threads": 2, "--threads-batch": 2}
+        self.process = subprocess.Popen(
+            [program, *(str(word) for option in options.items() for word in option)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        atexit.register(self.process.kill)
+        self.address = f"http://127.0.0.1:{port}"
+        while True:
+            if self.process.poll() is not None:
+                raise SystemExit(f"{program} ended with code {self.process.returncode}: run it by hand to see why")
+            try:
+                urllib.request.urlopen(f"{self.address}/health").close()
+                break
+            except OSError:  # it loads its model still
+                time.sleep(0.1)
+
+
 class Logged:
     """The whole bot but its front end: replies are rendered, streamed as text, and in a log when they end."""
 
@@ -346,8 +375,8 @@ SYSTEMS = {
 }
 
 
-async def serve(name: str, model: Path) -> None:
-    system = SYSTEMS[name](model)
+async def serve(name: str, model: Path, server: Path | None = None) -> None:
+    system = BuiltServer(model, server) if server and name == "server" else SYSTEMS[name](model)
     loop = asyncio.get_running_loop()
     print(json.dumps("ready"), flush=True)
     while line := await loop.run_in_executor(None, sys.stdin.readline):
@@ -357,4 +386,4 @@ async def serve(name: str, model: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], Path(sys.argv[2])))
+    asyncio.run(serve(sys.argv[1], *map(Path, sys.argv[2:])))

@@ -190,6 +190,22 @@ def test_a_reply_is_proven_from_the_page(tab: Tab, log: Log) -> None:
     expect(page.locator("h1")).to_have_text("Proven")
 
 
+def test_a_proof_comes_without_script_too(plain_tab: Tab, log: Log) -> None:
+    page = plain_tab.go(f"/turn/{log.turns[0]}")
+    page.get_by_role("button", name="Prove it").click()
+    expect(page.locator(".certificate")).to_contain_text("bitwise", timeout=120_000)
+
+
+def test_the_page_of_what_is_being_computed_stays_as_it_is_until_then(tab: Tab, log: Log) -> None:
+    """Somebody may be reading it out."""
+    page = tab.go(f"/turn/{log.turns[0]}")
+    page.get_by_role("button", name="Score it").click()
+    page.wait_for_url("**/job/*")
+    expect(page.locator("meta[http-equiv]")).to_have_count(0)
+    expect(page.locator("h1")).to_have_text("In one pass", timeout=120_000)
+    assert tab.alarms == []
+
+
 def test_prompt_and_reply_are_scored_in_one_pass(tab: Tab, log: Log) -> None:
     page = tab.go(f"/turn/{log.turns[0]}")
     count = int(page.locator("#scope").get_attribute("data-count") or 0)

@@ -208,6 +208,20 @@ document.addEventListener("keydown", (event) => {
 });
 if (location.hash === "#q") $("#q")?.focus();
 
+// What takes the model a while: asked after until it is done, and then shown. Without script the page loads itself again.
+async function ready() {
+  try {
+    const answer = await fetch(location.href, { credentials: "same-origin" });
+    if (answer.redirected) location.replace(answer.url);
+    else if (!(await answer.text()).includes('id="working"')) location.reload();
+    else setTimeout(ready, 1000);
+  } catch {
+    $("#gone").hidden = false;
+    setTimeout(ready, 1000);
+  }
+}
+if ($("#working")) setTimeout(ready, 1000);
+
 // Live: when the log has grown, the list, or the reply still being written, is read again, quietly.
 let live = $("#live");
 const nameOf = (row) => row.id || $("a.main", row)?.getAttribute("href");

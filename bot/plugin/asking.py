@@ -13,7 +13,7 @@ from ..chat import ReplyRequest
 from ..errors import UserError
 from ..store import StoreError
 from .again import quoted
-from .cog import ServiceCog, answering, in_time, tell
+from .cog import ServiceCog, acknowledge, answering, in_time, tell
 from .display import small
 from .explaining import EVERYWHERE, INSTALLS
 from .history import Before, History
@@ -90,7 +90,7 @@ class Asking(ServiceCog, name="Glasshead asking"):
         if thread:
             _check_threads(interaction)
         self.service.check(interaction)
-        await interaction.response.defer(thinking=True)
+        await acknowledge(interaction, thinking=True)
         if thread:
             await self.answer(interaction, text, _nothing, await self._thread(interaction, text))
         elif fresh:
@@ -106,11 +106,9 @@ class Asking(ServiceCog, name="Glasshead asking"):
             for each in self.service.unfinished
             if each.channel == interaction.channel_id and (everybody or each.requester == interaction.user.id)
         ]
-        await interaction.response.send_message(
-            "Stopped." if mine else "I am not writing anything for you here.", ephemeral=True
-        )
         for each in mine:
             await each.stop()
+        await tell(interaction, "Stopped." if mine else "I am not writing anything for you here.")
 
     @app_commands.command(description="What I can do, in short.")
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
@@ -210,7 +208,7 @@ class Continue(discord.ui.Modal, title=MENU):
     async def on_submit(self, interaction: discord.Interaction[Any]) -> None:
         async with answering(interaction):
             self._asking.service.check(interaction)
-            await interaction.response.defer(thinking=True)
+            await acknowledge(interaction, thinking=True)
             await self._asking.answer(
                 interaction, self._text.value, lambda history, _: history.end_of_turn(self._turn)
             )

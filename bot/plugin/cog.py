@@ -12,9 +12,10 @@ from discord.ext import commands
 
 from ..errors import UserError
 from ..store import StoreError
+from .addressing import Once
 from .display import sentence
 from .service import NOBODY, Service
-from .transient import TROUBLE
+from .transient import TROUBLE, passing
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -22,6 +23,7 @@ T = TypeVar("T")
 PATIENCE = 1.8
 """Seconds a command may take before it is acknowledged; Discord gives three."""
 ALREADY_ACKNOWLEDGED = 40060
+_acknowledging = Once()
 _EXPIRED = (10015, 50027)
 """What Discord says of an interaction that was acknowledged and is over: unknown webhook, invalid token."""
 _OVER = (401, 404)
@@ -80,9 +82,32 @@ async def answering(interaction: discord.Interaction[Any]) -> AsyncIterator[None
             await tell(interaction, "Something went wrong here; it is in my operator's log.")
     except (discord.HTTPException, *TROUBLE) as error:
         log.warning("%s could not be answered: %s", _named(interaction), error)
-        if not isinstance(error, discord.HTTPException) or error.status not in _OVER:
+        if not (
+            isinstance(error, discord.HTTPException)
+            and (error.status in _OVER or error.code == ALREADY_ACKNOWLEDGED)
+        ):
             with contextlib.suppress(discord.HTTPException, *TROUBLE):  # lest it go on to say that I am thinking
                 await tell(interaction, "Discord did not take my answer; please try again.")
+
+
+async def acknowledge(
+    interaction: discord.Interaction[Any], *, ephemeral: bool = False, thinking: bool = False
+) -> None:
+    """`defer`, once more where no answer came: if Discord had taken it all the same, it says so then. That it was
+    acknowledged is an error only of an interaction that the gateway tells of again."""
+    first = _acknowledging.first(interaction.id)
+    for again in (True, True, False):
+        if interaction.response.is_done():
+            return
+        try:
+            await interaction.response.defer(ephemeral=ephemeral, thinking=thinking)
+        except (discord.HTTPException, *TROUBLE) as error:
+            if first and isinstance(error, discord.HTTPException) and error.code == ALREADY_ACKNOWLEDGED:
+                return
+            if not (again and passing(error)):
+                raise
+        else:
+            return
 
 
 async def in_time(work: Awaitable[T]) -> T:

@@ -18,7 +18,7 @@ from ..explain.picture_process import PictureProcess
 from ..explain.scale import LAYERS, Layer
 from ..explain.sheet import sheet
 from ..explain.turn import Turn
-from .cog import ServiceCog, answering
+from .cog import ServiceCog, acknowledge, answering
 from .panel import FOR_OPENER, PICTURE, REVEAL, TEMPLATE, Panel, Place, PlainPanel, Verb, moved, within
 from .probes import Probes
 from .rights import surely_may_read
@@ -141,7 +141,7 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
         message: str | None = None,
         step: app_commands.Range[int, 0, 1_000_000] | None = None,
     ) -> None:
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await acknowledge(interaction, ephemeral=True, thinking=True)
         await self._show_first(interaction, await self._named(interaction, message), step)
 
     @explain.autocomplete("message")
@@ -160,7 +160,7 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
 
     async def _from_menu(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
         async with answering(interaction):
-            await interaction.response.defer(ephemeral=True, thinking=True)
+            await acknowledge(interaction, ephemeral=True, thinking=True)
             turn = await self.service.turn_shown(message.id, message.channel.id)
             if turn is None:
                 mine = self.bot.user is not None and message.author.id == self.bot.user.id
@@ -174,7 +174,7 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
     async def open(self, interaction: discord.Interaction[Any], turn: int) -> None:
         """From the button under a reply."""
         async with answering(interaction):
-            await interaction.response.defer(ephemeral=True, thinking=True)
+            await acknowledge(interaction, ephemeral=True, thinking=True)
             await self._show_first(interaction, turn, None)
 
     async def pressed(self, interaction: discord.Interaction[Any], verb: Verb, place: Place) -> None:
@@ -190,13 +190,13 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
             elif verb in ("saw", "loss", "prove", "whatif", "tree", "numbers", "file", "thought"):
                 await self.probes.run(interaction, verb, place, self.show)
             else:
-                await interaction.response.defer()
+                await acknowledge(interaction)
                 explanation = await self._explanation(place.turn)
                 await self.show(interaction, explanation, moved(place, verb, explanation))
 
     async def go(self, interaction: discord.Interaction[Any], place: Place) -> None:
         async with answering(interaction):
-            await interaction.response.defer()
+            await acknowledge(interaction)
             await self.show(interaction, await self._explanation(place.turn), place)
 
     async def show(
@@ -232,7 +232,7 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
         await self.show(interaction, explanation, Place(turn, step, LAYERS[0], interaction.user.id))
 
     async def _share(self, interaction: discord.Interaction[Any], place: Place) -> None:
-        await interaction.response.defer(thinking=True)
+        await acknowledge(interaction, thinking=True)
         explanation = await self._explanation(place.turn)
         await self.show(interaction, explanation, place, f"-# Shared by {interaction.user.mention}")
 

@@ -11,7 +11,7 @@ from discord import app_commands
 from ..errors import UserError
 from ..predict.engine import short_name
 from .bounds import Bounds, Range, Setting, bounded, check, described
-from .cog import ServiceCog, answering, tell
+from .cog import ServiceCog, acknowledge, answering, tell
 from .preferences import GuildPreferences, with_or_without
 from .rights import manages
 from .sync import sync
@@ -165,7 +165,7 @@ class Governing(ServiceCog, name="Glasshead administration"):
 
     @admin.command(name="status", description="Queue, speed, memory, model, uptime.")
     async def status(self, interaction: discord.Interaction[Any]) -> None:
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await acknowledge(interaction, ephemeral=True, thinking=True)
         chat = self.service.chat
         rows = await chat.store.turn_rows(await self._newest())
         tokens = sum(row.n_out - 1 for row in rows if row.gen_us and row.n_out > 1)
@@ -193,7 +193,7 @@ class Governing(ServiceCog, name="Glasshead administration"):
         if not await self.bot.is_owner(interaction.user):
             await tell(interaction, "Only the bot's owner can do that.")
             return
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await acknowledge(interaction, ephemeral=True, thinking=True)
         try:
             count, changed = await sync(self.bot)
         except discord.HTTPException as error:

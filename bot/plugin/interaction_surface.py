@@ -31,6 +31,7 @@ class InteractionSurface(Surface):
         self._pressed = bool(messages)
         self._expires = time.monotonic() + TOKEN_SECONDS - MARGIN
         self._moved = False
+        self._writes = may_write(interaction)
         self.only_here = not is_member(interaction)
         """The bot is not a member there: it has the interaction and nothing else."""
         if self.only_here:
@@ -71,8 +72,13 @@ class InteractionSurface(Surface):
         self._moved = True
 
     async def _send(self, place: int, text: str, view: discord.ui.View | None, file: Attached | None) -> bool:
-        if self._moved:
-            return await super()._send(place, text, view, file)
+        if self._moved or (place and self._writes):  # of what a token sends, Discord cannot know it again
+            try:
+                return await super()._send(place, text, view, file)
+            except Gone:
+                if self._moved:
+                    raise
+                self._writes = False
         sent: discord.InteractionMessage | discord.WebhookMessage
         more: dict[str, Any] = {"view": view} if view is not None else {}
         if place == 0:
@@ -98,6 +104,16 @@ class InteractionSurface(Surface):
         await self._guarded(
             self._interaction.edit_original_response(content=text, view=view, allowed_mentions=NOBODY, **more), file
         )
+
+
+def may_write(interaction: discord.Interaction[Any]) -> bool:
+    """Whether it has surely the right to send messages there, besides answering."""
+    if not is_member(interaction):
+        return False
+    has, channel = interaction.app_permissions, interaction.channel
+    in_thread = isinstance(channel, discord.Thread)
+    may_send = has.send_messages_in_threads if in_thread else has.send_messages
+    return interaction.guild_id is None or (has.view_channel and may_send)
 
 
 def _dead(error: Gone | discord.HTTPException) -> bool:

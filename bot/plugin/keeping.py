@@ -15,7 +15,7 @@ from ..store.export import markdown
 from ..store.personal import of_person
 from ..store.records import SessionRow
 from ..store.sessions import update_session
-from .cog import ServiceCog, answering, tell
+from .cog import ServiceCog, acknowledge, answering, tell
 from .display import counted
 from .fitting import as_file
 from .service import Running
@@ -128,7 +128,7 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
 
     async def _latest(self, interaction: discord.Interaction[Any]) -> SessionRow | None:
         """The conversation here, told about if there is none. Acknowledges."""
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await acknowledge(interaction, ephemeral=True, thinking=True)
         rows = await self.service.chat.store.sessions(channel_id=interaction.channel_id, limit=1)
         if not rows:
             await tell(interaction, "Nothing has been said to me here yet.")
@@ -210,7 +210,7 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
     @app_commands.allowed_installs(guilds=True, users=True)
     async def export_my_data(self, interaction: discord.Interaction[Any]) -> None:
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await acknowledge(interaction, ephemeral=True, thinking=True)
         user = interaction.user.id
         data = await self.service.chat.store.database.read(lambda c: of_person(c, user))
         remedy = f"Whoever runs me can hand it to you: `glasshead log export user:{user}`."

@@ -52,11 +52,14 @@ class Seen:
         return sorted(id for id in self.logged if id > self.since and id not in here)
 
 
-async def lately(bot: commands.Bot, service: Service, fresh: datetime) -> AsyncIterator[Seen]:
-    """Places with messages newer than ``fresh``, and those in which the log knows some of lately."""
+async def lately(
+    bot: commands.Bot, service: Service, fresh: datetime, server: discord.Guild | None = None
+) -> AsyncIterator[Seen]:
+    """Places with messages newer than ``fresh``, and those in which the log knows some of lately; of one
+    ``server``, or everywhere."""
     since = discord.utils.time_snowflake(discord.utils.utcnow() - LATELY)
     logged = await service.chat.store.database.read(lambda c: standing(c, since))
-    async for place, channel in _places(bot, service, discord.utils.time_snowflake(fresh), logged):
+    async for place, channel in _places(bot, service, discord.utils.time_snowflake(fresh), logged, server):
         said = await _said(place, discord.Object(since))
         if said is not None:
             whole = said[-1].id if len(said) == MOST_MESSAGES else since
@@ -81,11 +84,13 @@ Place = tuple[discord.abc.Messageable, int]
 """With its id, which not all that can be written to tell."""
 
 
-async def _places(bot: commands.Bot, service: Service, fresh: int, logged: Collection[int]) -> AsyncIterator[Place]:
+async def _places(
+    bot: commands.Bot, service: Service, fresh: int, logged: Collection[int], server: discord.Guild | None
+) -> AsyncIterator[Place]:
     """Those in which nothing was said come last: nobody waits for an answer there."""
     spoken: list[Place] = []
     quiet: list[Place] = []
-    for guild in bot.guilds:
+    for guild in bot.guilds if server is None else (server,):
         for channel in (*guild.channels, *guild.threads):
             if not isinstance(channel, discord.abc.Messageable):
                 continue
@@ -96,8 +101,9 @@ async def _places(bot: commands.Bot, service: Service, fresh: int, logged: Colle
                 (spoken if new else quiet).append((channel, channel.id))
     for place in spoken[:MOST_PLACES]:
         yield place
-    async for place in _unseen(bot, service):
-        yield place
+    if server is None:
+        async for place in _unseen(bot, service):
+            yield place
     for place in quiet[: max(0, MOST_PLACES - len(spoken))]:
         yield place
 

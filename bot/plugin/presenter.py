@@ -262,13 +262,21 @@ class Typing(Protocol):
 
 
 async def keep_typing(place: Typing, as_long_as: Callable[[], bool] = lambda: True) -> None:
-    """Until it is cancelled, or there is something to see."""
+    """Until it is cancelled, or there is something to see.
+
+    A request that is under way then ends by itself: one that is cancelled while discord.py waits out a rate limit
+    of the whole bot leaves all others waiting for ever.
+    """
     while as_long_as():
-        try:
-            await place.typing()
-        except (discord.DiscordException, *TROUBLE):
-            log.debug("typing was not shown")
+        await asyncio.shield(asyncio.ensure_future(_typing(place)))
         await asyncio.sleep(TYPING_EVERY)
+
+
+async def _typing(place: Typing) -> None:
+    try:
+        await place.typing()
+    except (discord.DiscordException, *TROUBLE):
+        log.debug("typing was not shown")
 
 
 @dataclass(frozen=True, slots=True)

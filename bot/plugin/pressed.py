@@ -12,7 +12,7 @@ from ..chat.unlogged import NO_TURN
 from ..errors import UserError
 from ..store.continuing import end_of, versions
 from .again import heading, texts_again
-from .cog import ServiceCog, answering, tell
+from .cog import ServiceCog, acknowledge, answering, tell
 from .interaction_surface import InteractionSurface, is_member, place_of
 from .presenter import present
 from .rereading import Rereading, system_prompt
@@ -66,7 +66,7 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
 
     async def pressed(self, interaction: discord.Interaction[Any], action: str, turn: int) -> None:
         async with answering(interaction):
-            await interaction.response.defer()
+            await acknowledge(interaction)
             if action in ("up", "down"):
                 await self._thumb(interaction, turn, 1 if action == "up" else -1)
             elif action == "stop":

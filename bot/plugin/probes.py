@@ -22,7 +22,7 @@ from ..explain.text import absence, percent, prompt_lines, step_lines
 from ..explain.turn import Turn
 from ..explain.visible import visible
 from ..store.relatives import relatives
-from .cog import answering, expired, in_time, tell
+from .cog import acknowledge, answering, expired, in_time, tell
 from .display import open_links
 from .fitting import as_file
 from .panel import COLUMNS, Place, Verb, within
@@ -48,7 +48,7 @@ class Probes:
         if verb == "whatif":
             await self._ask_what_if(interaction, place, show)
             return
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await acknowledge(interaction, ephemeral=True, thinking=True)
         if verb in ("loss", "prove"):  # they make the model work
             self._service.check(interaction)
         explanation = await self._explanation(place.turn)
@@ -124,7 +124,7 @@ class Probes:
         self, interaction: discord.Interaction[Any], place: Place, choice: int | str, *, fresh: bool, show: Show
     ) -> None:
         """Write the reply on from another token (or the text of one), and open what came of it."""
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await acknowledge(interaction, ephemeral=True, thinking=True)
         self._service.check_kept(interaction)
         self._service.check(interaction)
         explanation = await self._explanation(place.turn)

@@ -218,8 +218,10 @@ class Surface:
             change["attachments"] = [file.file()]
         try:
             await self._guarded(message.edit(**change), file)
-        except discord.Forbidden as error:
-            if error.code != THREAD_ARCHIVED or not isinstance(self.channel, discord.Thread):
+        except discord.HTTPException as error:
+            if error.code != THREAD_ARCHIVED:
+                raise
+            if not isinstance(self.channel, discord.Thread):
                 raise Gone(str(error)) from error
             await self._guarded(self.channel.edit(archived=False))
             await self._guarded(message.edit(**change), file)

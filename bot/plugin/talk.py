@@ -71,9 +71,14 @@ class Talk(ServiceCog, name="Glasshead"):
         """The gateway's session began, or began anew: it repeats nothing of what happened before."""
         self.service.later(self._catch_up())
 
-    async def _catch_up(self) -> None:
+    @commands.Cog.listener()
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        """A server that was not there yet when the session began, or was away: nothing of it was told till now."""
+        self.service.later(self._catch_up(guild))
+
+    async def _catch_up(self, server: discord.Guild | None = None) -> None:
         fresh = discord.utils.utcnow() - MISSED
-        async for seen in lately(self.bot, self.service, fresh):
+        async for seen in lately(self.bot, self.service, fresh, server):
             for message in seen.edited:
                 self.service.change(self._edited(message, told=False))
             self.service.change(self._deleted_meanwhile(seen))

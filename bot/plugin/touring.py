@@ -17,7 +17,7 @@ from ..explain.tour import TOUR, Bench, report_lines, visit
 from ..explain.turn import Turn
 from ..predict.pool import load_model
 from ..wiring import model_choice
-from .cog import ServiceCog, answering, tell
+from .cog import ServiceCog, acknowledge, answering, tell
 from .interaction_surface import is_member
 from .service import NOBODY, Service
 
@@ -56,7 +56,7 @@ class Touring(ServiceCog, name="Glasshead tour"):
         if self._one.locked():
             await tell(interaction, "Somebody else is on the tour right now; please try again in a minute.")
             return
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await acknowledge(interaction, ephemeral=True, thinking=True)
         with self.service.waited_for():
             async with answering(interaction):
                 self.service.check(interaction)

@@ -47,6 +47,8 @@ class Fault:
     times: int = 1
     delay: float = 0.0
     retry_after: float | None = None
+    everywhere: bool = False
+    """The rate limit is that of the whole bot."""
     after: bool = False
     code: int = 0
 
@@ -144,7 +146,7 @@ class Double:
         if fault is not None:
             await asyncio.sleep(fault.delay)
             if fault.retry_after is not None:
-                return self._too_many(fault.retry_after, {})
+                return self._too_many(fault.retry_after, {}, everywhere=fault.everywhere)
             if fault.status == CUT and not fault.after:
                 return _cut(request)
             if fault.status is not None and not fault.after:
@@ -177,14 +179,14 @@ class Double:
             response.headers["Content-Type"] = "application/json"  # discord.py compares the header as a whole
         return response
 
-    def _too_many(self, seconds: float, headers: dict[str, str]) -> web.Response:
+    def _too_many(self, seconds: float, headers: dict[str, str], *, everywhere: bool = False) -> web.Response:
         if self.bare:
             return web.json_response({"message": "You are being rate limited."}, status=429)
-        body = {"message": "You are being rate limited.", "retry_after": round(seconds, 3), "global": False}
+        body = {"message": "You are being rate limited.", "retry_after": round(seconds, 3), "global": everywhere}
         response = web.json_response(body, status=429, headers={"Via": "1.1 loopback", **headers})
         response.headers["Content-Type"] = "application/json"
         response.headers["Retry-After"] = f"{seconds:.3f}"
-        response.headers["X-RateLimit-Scope"] = "shared"
+        response.headers["X-RateLimit-Scope"] = "global" if everywhere else "shared"
         return response
 
     def _fault(self, request: web.Request) -> Fault | None:
@@ -206,9 +208,11 @@ class Double:
     def slow(self, method: str, path: str, seconds: float, *, times: int = 1) -> Fault:
         return self._add(Fault(method, path, times=times, delay=seconds))
 
-    def too_many(self, method: str, path: str, retry_after: float, *, times: int = 1) -> Fault:
+    def too_many(
+        self, method: str, path: str, retry_after: float, *, times: int = 1, everywhere: bool = False
+    ) -> Fault:
         """A real 429, Via header and JSON included."""
-        return self._add(Fault(method, path, times=times, retry_after=retry_after))
+        return self._add(Fault(method, path, times=times, retry_after=retry_after, everywhere=everywhere))
 
     def _add(self, fault: Fault) -> Fault:
         self.faults.append(fault)

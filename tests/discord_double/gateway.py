@@ -60,6 +60,8 @@ class Gateway:
         self.content_intent_granted = True
         """Whether the developer portal allows the message-content intent."""
         self.refusing = False
+        self.closing_with = 0
+        """The code that every IDENTIFY is answered with, if any is."""
         self.sessions: dict[str, Session] = {}
         self.presence: dict[str, Any] = {}
         self.identified = 0
@@ -119,6 +121,9 @@ class Gateway:
         await connection.send({"op": 11, "d": None, "s": None, "t": None})
 
     async def _identify(self, connection: Connection, data: dict[str, Any]) -> Session | None:
+        if self.closing_with:
+            await connection.socket.close(code=self.closing_with)
+            return None
         if data["token"] != self.token:
             await connection.socket.close(code=4004, message=b"Authentication failed.")
             return None
@@ -255,6 +260,12 @@ class Gateway:
         """Drop every connection; sessions stay and can be resumed."""
         for socket in list(self._sockets):
             await socket.close(code=code, message=b"dropped", drain=False)
+
+    async def send_garbage(self) -> None:
+        """What is neither JSON nor compressed."""
+        for session in self.sessions.values():
+            if session.connection is not None:
+                await session.connection.socket.send_bytes(b"\xff\x00\x00\xff\xff")
 
     async def ask_reconnect(self) -> None:
         for session in self.sessions.values():

@@ -254,7 +254,7 @@ class Rest:
         if replies and Permission.READ_MESSAGE_HISTORY not in granted:
             raise ApiError(400, 160002, "You cannot reply to a message without permission to read message history.")
         if channel.locked and Permission.MANAGE_THREADS not in granted:
-            raise forbidden(50083, "Thread is archived")
+            raise ApiError(400, 50083, "Thread is archived")
         if channel.archived:
             channel.archived = False
 
@@ -292,7 +292,7 @@ class Rest:
         payload, uploads = await body(request)
         channel = message.channel
         if channel.archived or channel.locked:
-            raise forbidden(50083, "Thread is archived")
+            raise ApiError(400, 50083, "Thread is archived")
         if uploads and Permission.ATTACH_FILES not in self.world.permissions(self.world.bot, channel):
             raise forbidden()
         if self.double.clock.now() - message.created_at > 3600 and not self.double.take_old_edit(message):

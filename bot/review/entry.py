@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS = {
@@ -27,6 +27,18 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 OPEN_PATHS = ("/enter", "/static/")
+CLOSED = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Glasshead</title>
+<link rel="stylesheet" href="/static/style.css">
+<main><h1>Closed</h1>
+<p>This page is open to one browser only. If it is this one, and a link on another site brought you here,
+<a href="">go on</a>. Otherwise run <code>glasshead review</code> again and use the address it prints.</p></main>
+</html>
+"""
+"""A strict cookie does not come along from another site's link; from this page's it does."""
 
 
 class Entry:
@@ -87,5 +99,4 @@ class Guard:
             return PlainTextResponse("Only GET and POST are understood.", 405)
         if request.url.path.startswith(OPEN_PATHS) or self._entry.knows(request):
             return None
-        words = "This page is open to one browser only. Run `glasshead review` again and use the address it prints."
-        return PlainTextResponse(words, 403)
+        return HTMLResponse(CLOSED, 403)

@@ -402,6 +402,17 @@ def test_a_session_is_read_again_for_its_own_replies_only(site: Site, log: Log) 
         assert f'data-latest="{state}"' in site.ask(f"/session/{session}").text
 
 
+def test_a_link_on_another_site_leads_in_by_one_more_click(tab: Tab, log: Log, site: Site) -> None:
+    page = tab.page
+    page.goto(f"http://localhost:{site.port}/turn/{log.turns[0]}")
+    expect(page.locator("h1")).to_have_text("Closed")
+    page.evaluate("path => location.assign(path)", f"{site.url}/turn/{log.turns[0]}?step=1")
+    page.wait_for_url(f"{site.url}/**")
+    expect(page.locator("h1")).to_have_text("Closed")
+    page.get_by_role("link", name="go on").click()
+    expect(page.locator("#step .walk")).to_contain_text("1 /")
+
+
 def test_statistics_and_health(tab: Tab, log: Log) -> None:
     page = tab.go("/statistics")
     expect(page.locator(".plot")).to_have_count(7)

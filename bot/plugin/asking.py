@@ -87,6 +87,7 @@ class Asking(ServiceCog, name="Glasshead asking"):
         fresh: bool = False,
         thread: bool = False,
     ) -> None:
+        _check_words(text)
         if thread:
             _check_threads(interaction)
         self.service.check(interaction)
@@ -194,6 +195,12 @@ class Asking(ServiceCog, name="Glasshead asking"):
         await self.service.spawn(present(self.service, running, surface, tuple(notes)))
 
 
+def _check_words(text: str) -> None:
+    """Raise UserError where nothing is said."""
+    if not text.strip():
+        raise UserError("I see an empty message")
+
+
 class Continue(discord.ui.Modal, title=MENU):
     """What to say after an earlier reply."""
 
@@ -207,6 +214,7 @@ class Continue(discord.ui.Modal, title=MENU):
 
     async def on_submit(self, interaction: discord.Interaction[Any]) -> None:
         async with answering(interaction):
+            _check_words(self._text.value)
             self._asking.service.check(interaction)
             await acknowledge(interaction, thinking=True)
             await self._asking.answer(

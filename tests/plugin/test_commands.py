@@ -29,6 +29,13 @@ async def test_chat_answers_and_goes_on(room: Room) -> None:
     assert [text for _, text in await room.read_by_model(third)][1:] == ["Anew."]
 
 
+async def test_a_command_without_a_word_opens_nothing(room: Room) -> None:
+    refused = len(room.double.rejected)
+    asked = await room.alice.slash("chat", room.channel, text=" \n", thread=True)
+    assert (await asked.answer()).content == "I see an empty message."
+    assert len(room.double.rejected) == refused and not room.double.said(room.channel)
+
+
 async def test_whom_a_command_names_is_spelled(room: Room) -> None:
     named = f"Ask {room.bob.mention} in {room.channel.mention} <@&{room.double.guild.id}> <:fish:{room.bob.id}>"
     reply = await (await room.alice.slash("chat", room.channel, text=named)).shows(finished, timeout=40)

@@ -5,7 +5,6 @@ does not hold yet (the one replied to, what was said in a thread meanwhile) are 
 """
 
 import logging
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +17,7 @@ from ..store.records import MessageRow
 from .damaged import around_damage, readable
 from .hearing import typed
 from .interaction_surface import is_member
+from .logged import BLANK, MOST_HISTORY, UNKEPT, Logged, Opening
 from .names import speaker
 from .reading import beginning, replied_to, says_something, text_of, words_of
 from .rereading import Rereading, system_prompt
@@ -26,43 +26,8 @@ from .transient import UNREADABLE
 
 log = logging.getLogger(__name__)
 
-MOST_HISTORY = 300
-"""Messages read that were not addressed to the bot, and steps up a chain of replies."""
-
-
-@dataclass(frozen=True, slots=True)
-class Logged:
-    """Where a message stands in the log; ``cut``: older ones, not in the log, were too many to be read; ``lost``:
-    how many before it lie where the log is damaged."""
-
-    session: int
-    message: int
-    cut: bool = False
-    lost: int = 0
-
-    @property
-    def notes(self) -> list[str]:
-        """For small print."""
-        unread = f"What was said here before the last {MOST_HISTORY} messages was not read."
-        messages = "the message before this one" if self.lost == 1 else f"the {self.lost} messages before this one"
-        damaged = f"I cannot read {messages}: my log is damaged there; my operator can mend it."
-        return [unread] * self.cut + [damaged] * (self.lost > 0)
-
-
 Before = tuple[int, int | None]
 """A session, and the message in it that the next one follows (None: none)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """What a session is logged under that begins with something said: where, by whom, in which words."""
-
-    channel: Any
-    channel_id: int | None
-    guild_id: int | None
-    kind: str
-    person: int
-    words: str
 
 
 class History:
@@ -74,6 +39,7 @@ class History:
         self._us = us
         self._cut = False
         self._lost = 0
+        self._unread = ""
 
     async def add(self, message: discord.Message, text: str) -> Logged:
         """Log a message meant for the bot, as ``text``, behind what it continues."""
@@ -81,7 +47,10 @@ class History:
         if waiting is not None:
             return waiting
         session, parent = await self._behind(await self._before(message), self._opening(message))
-        return Logged(session, await self._append(session, parent, message, text), self._cut, self._lost)
+        return self._placed(session, await self._append(session, parent, message, text))
+
+    def _placed(self, session: int, message: int) -> Logged:
+        return Logged(session, message, self._cut, self._lost, self._unread)
 
     async def _waiting(self, message: discord.Message, text: str) -> Logged | None:
         """The message itself, where the log has it as the last word: read as context, or before a crash."""
@@ -119,7 +88,7 @@ class History:
         added = await self._store.append_message(
             session, "user", text, parent=parent, author=author, person=user.id
         )
-        return Logged(session, added, self._cut, self._lost)
+        return self._placed(session, added)
 
     async def latest_of(self, interaction: discord.Interaction[Any], text: str) -> Before | None:
         """What something said in a command follows: where a whole place is one conversation, the end of that; else
@@ -207,7 +176,7 @@ class History:
         current = message
         while len(chain) < MOST_HISTORY and current.reference is not None:
             above = await replied_to(current)
-            if above is None or not self._counts(above) or await self._logged(above.id) is not None:
+            if above is None or not self._counts(above, quoted=True) or await self._logged(above.id) is not None:
                 break
             chain.append(above)
             current = above
@@ -306,10 +275,21 @@ class History:
             return await self._store.session_of(found), found
         return None if row.erased else (row.session, row.id)
 
-    def _counts(self, message: discord.Message) -> bool:
-        """Whether what somebody else said may be read as part of a conversation."""
-        person = not message.author.bot and typed(message) and message.webhook_id is None
-        return person and says_something(message) and not self.private(message)
+    def _counts(self, message: discord.Message, *, quoted: bool = False) -> bool:
+        """Whether what somebody else said may be read as part of a conversation; what is ``quoted`` (replied to),
+        also if another bot said it."""
+        if message.author.bot or message.webhook_id is not None:
+            ours = message.author.id == self._us.id
+            if ours and quoted and not message.content.startswith("-# "):  # what is no small print is a reply
+                self._unread = UNKEPT
+            return quoted and not ours and says_something(message) and not self.private(message)
+        if not typed(message):
+            return False
+        if self.private(message):
+            self._unread = UNKEPT if quoted else self._unread
+            return False
+        self._unread = self._unread if says_something(message) else BLANK
+        return says_something(message)
 
     def private(self, message: discord.Message) -> bool:
         """Of a person or in a channel that wants nothing kept."""

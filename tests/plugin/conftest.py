@@ -78,7 +78,9 @@ async def house(
     async with Double() as server:
         point(server.url)
         server.limits.rules.clear()
-        bot = Client(made_settings(tmp_path_factory.mktemp("house"), shallow_path), message_content=True)
+        shared = {"server_per_minute": 0}  # by all tests of a module
+        settings = made_settings(tmp_path_factory.mktemp("house"), shallow_path, discord=shared)
+        bot = Client(settings, message_content=True)
         async with logged_in(bot, server):
             yield House(server, bot)
     Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY, Asset.BASE = before

@@ -148,6 +148,11 @@ async def test_without_the_content_intent_it_works_by_mention(double: Double, st
         assert await double.reply_to(again, finished, timeout=40)
         silent = await alice.say(double.general, "Without a ping.", reply_to=reply, ping=False)
         assert "message-content intent" in (await double.reply_to(silent)).content
+        unseen = await alice.say(double.general, "The sea is deep.")
+        asked = await alice.mention_bot(double.general, "How deep?", reply_to=unseen)
+        blind = await double.reply_to(asked, finished, timeout=40)
+        assert "Not all that was said above can I read" in blind.content
+        assert "can I read" not in (await double.reply_to(again, finished)).content
 
 
 async def test_a_long_reply_is_split_and_every_part_explained(double: Double, started: Any) -> None:

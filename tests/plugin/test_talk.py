@@ -234,6 +234,27 @@ async def test_a_mention_alone_calls_it_to_what_is_replied_to(room: Room) -> Non
     assert read == [("user", "What is the capital of France?"), ("user", "@glasshead")]
 
 
+async def test_what_another_bot_said_is_read_where_it_is_replied_to(room: Room) -> None:
+    news = room.double.other_bot(f"news-{room.channel.name}")
+    said = await news.say(room.channel, "Rain tomorrow.")
+    reply = await room.ask(room.alice, "Do I need a coat?", reply_to=said)
+    read = await room.read_by_model(reply)
+    assert [text for role, text in read if role == "user"] == ["Rain tomorrow.", "Do I need a coat?"]
+
+
+async def test_what_is_not_kept_is_not_read_and_that_is_said(room: Room) -> None:
+    await room.bob.slash("privacy", room.channel, mine="keep nothing")
+    hidden = await room.bob.mention_bot(room.channel, "A secret.")
+    shown = await room.double.reply_to(hidden, lambda m: bool(m.content) and not m.components, timeout=40)
+    for above in (hidden, shown):
+        reply = await room.ask(room.alice, "What was that?", reply_to=above)
+        assert "What you reply to was not read" in reply.content
+        assert [text for _, text in (await room.read_by_model(reply))[1:]] == ["What was that?"]
+    await room.bob.slash("privacy", room.channel, mine="keep")
+    hint = await room.double.reply_to(await room.alice.mention_bot(room.channel, ""))
+    assert "was not read" not in (await room.follow(room.alice, "Well?", hint)).content
+
+
 async def test_where_it_always_answers_the_exchange_goes_on_without_replies(room: Room) -> None:
     owner = room.double.person("owner")
     await owner.slash("admin channel", room.channel, channel=room.channel, action="always answer")

@@ -65,7 +65,7 @@ def _copy(source: sqlite3.Connection, copy: sqlite3.Connection) -> list[str]:
         copy.executemany("INSERT INTO sqlite_sequence VALUES (?, ?)", used)
     lost += _sessions_anew(copy)
     named = {table.name for table in tables}
-    for kind in ("table", "index", "trigger"):
+    for kind in ("table", "index", "view", "trigger"):
         for this, name, sql in made:
             if this == kind and (kind != "table" or is_virtual(sql)) and name not in named:
                 copy.execute(sql)

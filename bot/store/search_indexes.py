@@ -1,5 +1,6 @@
 """The full-text indexes as a whole: built anew, and merged so that nothing of what was deleted is left in them."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,9 +24,10 @@ def rebuild_search_index(connection: sa.Connection, index: str) -> None:
             for row in empty.execute(f"SELECT * FROM {table}"):  # noqa: S608
                 connection.exec_driver_sql(f"INSERT INTO {table} VALUES ({','.join('?' * len(row))})", row)  # noqa: S608
     connection.exec_driver_sql(f"INSERT INTO {index} ({index}) VALUES ('delete-all')")  # noqa: S608
+    source = re.findall(r"content = '(\w+)'", made)[0]  # older logs have another than newer ones
     which = "unspaced" if index == "message_trigrams" else "1"
     connection.exec_driver_sql(
-        f"INSERT INTO {index} (rowid, text) SELECT id, text FROM message WHERE {which}"  # noqa: S608
+        f"INSERT INTO {index} (rowid, text) SELECT id, text FROM {source} WHERE {which}"  # noqa: S608
     )
 
 

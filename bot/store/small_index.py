@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 
+from .points import bare, pointed
+
 TOKENIZERS = {
     "message_words": "unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc' separators '\ufe0e\ufe0f'",
     "message_trigrams": "trigram",
@@ -36,7 +38,7 @@ def snippets(
                 first.setdefault(pieces[row][0], row)
             rows = json.dumps([row for id_, row in first.items() if id_ not in out])
             shown = few.execute(_SHOWN, (before, after, expression, rows))
-            out |= {pieces[row][0]: _in_whole(text, row, pieces) for row, text in shown}
+            out |= {pieces[row][0]: _in_whole(text, row, pieces, before + after) for row, text in shown}
     return out
 
 
@@ -57,9 +59,10 @@ def _pieces(text: str) -> Iterator[str]:
     yield text[start:]
 
 
-def _in_whole(snippet: str, row: int, pieces: Sequence[tuple[int, str]]) -> str:
-    """Dots also where only the piece begins or ends."""
-    id_ = pieces[row][0]
+def _in_whole(snippet: str, row: int, pieces: Sequence[tuple[int, str]], marks: str) -> str:
+    """As it was written, and with dots also where only the piece begins or ends."""
+    id_, piece = pieces[row]
+    snippet = pointed(snippet, piece, marks)
     if row and pieces[row - 1][0] == id_ and not snippet.startswith("…"):
         snippet = "…" + snippet
     if row + 1 < len(pieces) and pieces[row + 1][0] == id_ and not snippet.endswith("…"):
@@ -72,5 +75,8 @@ def _few(index: str, texts: Iterable[tuple[int, str]]) -> Iterator[sqlite3.Conne
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as memory:
         memory.execute(f'CREATE VIRTUAL TABLE few USING fts5(text, tokenize = "{TOKENIZERS[index]}")')
         memory.execute("BEGIN")
-        memory.executemany("INSERT INTO few (rowid, text) VALUES (?, ?)", texts)
+        read = bare if index == "message_words" else str
+        memory.executemany(
+            "INSERT INTO few (rowid, text) VALUES (?, ?)", ((id_, read(text)) for id_, text in texts)
+        )
         yield memory

@@ -16,6 +16,7 @@ from . import filters
 from .among import among
 from .between import Between, between, few_between
 from .filters import Condition, newest_turns, turn_conditions
+from .points import bare
 from .rows import numbers, readable
 from .search_syntax import Query, Term
 from .sessions import unspaced
@@ -366,7 +367,8 @@ def match_expression(terms: tuple[Term, ...]) -> str:
     """FTS5's own syntax, with everything a person typed inside quotes."""
 
     def quoted(term: Term) -> str:
-        return '"' + term.phrase.replace('"', '""').replace("\0", " ") + '"' + ("*" if term.prefix else "")
+        phrase = term.phrase if unspaced(term.phrase) else bare(term.phrase)  # as the index has it
+        return '"' + phrase.replace('"', '""').replace("\0", " ") + '"' + ("*" if term.prefix else "")
 
     wanted = " AND ".join(quoted(term) for term in terms if not term.exclude)
     return " NOT ".join([f"({wanted})", *(quoted(term) for term in terms if term.exclude)])

@@ -1,11 +1,15 @@
 """What a search finds."""
 
 import math
+from pathlib import Path
 
 import pytest
 from glasshead.review import almost
 from glasshead.store import Store, marks
+from glasshead.store.backup import search_index_findings
+from glasshead.store.points import bare, pointed
 from glasshead.store.search_syntax import parse
+from glasshead.store.tables import message as message_table
 
 from .making import MODEL, PIECES, SAMPLING, ask, prompt, steps
 
@@ -272,6 +276,84 @@ async def test_vowel_signs_are_parts_of_a_word(store: Store, typed: str, found: 
         hit.message for order in ("newest", "best") for hit in (await store.search(parse(typed), order=order)).hits
     ]
     assert [said[id_ - 1] for id_ in hits] == found * 2
+
+
+HEBREW, ARABIC = "שָׁלוֹם לך", "سَلَامٌ عليكم"
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("שלום", [1, 2, 3]),
+        ("שָׁלוֹם", [1, 2, 3]),
+        ("שלו*", [1, 2, 3]),
+        ('"שלום לך"', [1, 2]),
+        ("لك -שלום", []),
+        ("سلام", [4, 5]),
+        ("سَلَام*", [4, 5]),
+        ("سلام -عليكم", [5]),
+        ("أب", [6]),
+        ("اب", [7]),
+        ("कि", [8]),
+        ("क", []),
+    ],
+)
+async def test_words_are_found_with_points_and_without(store: Store, typed: str, found: list[int]):
+    """Those of Hebrew and Arabic, which most leave out; what makes another letter counts, and so do Indic signs."""
+    here, there = await store.start_session(kind="channel", channel_id=3), await store.start_session()
+    said = [HEBREW, "שלום לך", "w " * 400 + "שָׁלוֹם", ARABIC, "سلام", "أب", "اب", "कि"]
+    for text in said:
+        await ask(store, here, text, "well", person=5)
+        await store.append_message(there, "user", "filler " + "w " * 50)
+    ids = [message.id for message in await store.messages(here) if message.role == "user"]
+    for order in ("newest", "best"):
+        for more in ("", " channel:3", " user:5 status:ok"):
+            hits = (await store.search(parse(typed + more), order=order)).hits
+            assert sorted(ids.index(hit.message) + 1 for hit in hits) == found
+            shown = {ids.index(hit.message) + 1: hit.snippet for hit in hits}
+            for number, snippet in shown.items():  # as it was written
+                assert "".join(snippet).strip("…") in said[number - 1] and len(snippet) > 1
+            if typed == "שלום":
+                assert shown[1][1] == "שָׁלוֹם" and shown[2][1] == "שלום" and shown[3][1] == "שָׁלוֹם"
+
+
+async def test_points_are_taken_out_alike_wherever_that_is(store: Store):
+    """In the view that the index is made from, and in Python."""
+    text = "".join(map(chr, range(1, 0x800))) + HEBREW * 30 + ARABIC + "नमस्ते"
+    session = await store.start_session()
+    for said in (text, HEBREW, "plain", ""):
+        await store.append_message(session, "user", said)
+    seen = await store.database.read(lambda c: c.exec_driver_sql("SELECT text FROM message_bare").scalars().all())
+    assert seen == [bare(text), bare(HEBREW), "plain", ""]
+    assert bare(text) != text and bare(HEBREW) == "שלום לך" and bare(ARABIC) == "سلام عليكم"
+
+
+async def test_a_pointed_message_that_goes_leaves_the_index_whole(store: Store, path: Path):
+    session = await store.start_session()
+    first = await store.append_message(session, "user", HEBREW, person=5)
+    await store.append_message(session, "user", ARABIC, person=6)
+    await store.erase_person(5)
+    for typed, found in (("שלום", 0), ("سلام", 1)):
+        assert len((await store.search(parse(typed))).hits) == found
+    assert await store.database.write(search_index_findings) == []
+    await store.database.write(lambda c: c.execute(message_table.delete().where(message_table.c.id == first + 1)))
+    assert await store.database.write(search_index_findings) == []
+    await store.close()
+    assert not [word for word in ("שלום", "שָׁלוֹם") if word.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "shown"),
+    [
+        ("\x02שלום\x03 לך", HEBREW, "\x02שָׁלוֹם\x03 לך"),
+        ("…\x02שלום\x03…", "א שָׁלוֹם לך", "…\x02שָׁלוֹם\x03…"),
+        ("…\x02שלום\x03", "…שָׁלוֹם", "…\x02שָׁלוֹם\x03"),
+        ("plain \x02text\x03", "plain text", "plain \x02text\x03"),
+        ("elsewhere", HEBREW, "elsewhere"),
+    ],
+)
+def test_a_part_is_shown_as_it_was_written(part: str, text: str, shown: str):
+    assert pointed(part, text, "\x02\x03") == shown
 
 
 async def test_halfwidth_script_is_searched_by_its_characters(filled: Store):

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-WORDS = ("alpha", "beta", "gamma", "Ünder")
+WORDS = ("alpha", "beta", "gamma", "Ünder", "שָׁלוֹם")
 SIGNS = "東京タワー日本語"
 PLENTY = 1 << 20
 

@@ -23,8 +23,10 @@ def main() -> None:
             if sys.stdout:
                 sys.stdout.flush()
     except UserError as error:
+        from ..explain.visible import neutral  # noqa: PLC0415 - only when something went wrong
+
         for line in str(error).splitlines():
-            print(f"glasshead: {line}", file=sys.stderr)
+            print(f"glasshead: {neutral(line)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

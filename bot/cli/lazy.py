@@ -7,6 +7,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
+from .damage import naming_damage
+
 Places = dict[str, tuple[str, str]]
 """By name: ``module:function`` (or a typer app) in this package, and the whole of its help."""
 
@@ -37,7 +39,7 @@ class Lazy(TyperGroup):
             command: Any = get_group(found)
         else:
             alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-            alone.command()(found)
+            alone.command()(naming_damage(found))
             command = get_command(alone)
         command.name = name
         return command

@@ -128,7 +128,7 @@ def import_(
 
     async def work(write: Write) -> tuple[int, int, int]:
         new = known = refused = 0
-        with _progress("sessions") as done, source.open(encoding="utf-8") as file:
+        with _progress("sessions") as done, source.open(encoding="utf-8-sig") as file:
             for number, kind, lines in _groups(file, source):
                 try:
                     if kind == "vocabulary":
@@ -155,12 +155,14 @@ def import_(
 def _groups(file: TextIO, source: Path) -> Iterator[tuple[int, str, list[dict[str, Any]]]]:
     """Vocabularies one by one, and each session with its messages and turns; with the number of its first line."""
     session: list[dict[str, Any]] = []
-    begins = 0
+    begins = number = 0
     for number, text in enumerate(_lines(file, source), 1):
+        if number > 1 and text.isspace():
+            continue
         try:
             line = json.loads(text)
             kind = line["type"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise UserError(f"{source}, line {number}: this is no line of an export") from None
         if number == 1:
             check_header(line)
@@ -171,8 +173,12 @@ def _groups(file: TextIO, source: Path) -> Iterator[tuple[int, str, list[dict[st
         if kind == "session":
             if session:
                 yield begins, "session", session
-            session, begins = [], number
+            session = []
+        if not session:
+            begins = number
         session.append(line)
+    if not number:
+        raise UserError(f"{source} is empty: export a log with `glasshead log export`")
     if session:
         yield begins, "session", session
 

@@ -15,12 +15,12 @@ import sqlalchemy as sa
 from ..errors import UserError
 from .blocks import unpack_ids
 from .codec import decode
-from .columns import Damaged
 from .database import writer_engine
 from .faults import StoreError, plain_words, translate
 from .indexes import damaged_indexes
 from .lock import OwnerLock
 from .migrate import RESTORING, REVISIONS, migrate, refuse_newer, sweep, version
+from .misfits import misfits
 from .models import unpack_pieces
 from .probing import parts, unreadable
 from .readonly import read_only
@@ -68,7 +68,11 @@ def backup(path: Path, target: Path) -> Path:
                 except sqlite3.DatabaseError as error:
                     told = translate(error, path)
                     raise (told if told is not None and told.reason == "damaged" else error) from None
-            _verify(partial)
+            try:
+                _verify(partial)
+            except UserError as error:
+                words = f"{path}: its copy is damaged, as it is itself: run `glasshead log check`"
+                raise StoreError("damaged", words) from error
             _sync(partial)
             partial.rename(target)
             _sync(target.parent)
@@ -229,7 +233,9 @@ def _structure(connection: sqlite3.Connection) -> list[Finding]:
 
 def _contents(connection: sqlite3.Connection, progress: Progress) -> Iterator[Finding]:
     for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check").fetchmany(20):
-        yield Finding(f"{table} {row} refers to a {parent} that is not there", _RESTORE)
+        yield Finding(f"{table} {row} refers to a {parent} that is not there", _SALVAGE)
+    for misfit in misfits(connection):
+        yield Finding(misfit, _RESTORE)
     for id_, pieces in connection.execute("SELECT id, pieces FROM vocabulary"):
         yield from _tried(
             f"vocabulary {id_}", "save it again: start the bot with that model", unpack_pieces, pieces
@@ -253,19 +259,24 @@ def _contents(connection: sqlite3.Connection, progress: Progress) -> Iterator[Fi
         yield from _tried(f"the prompt of turn {id_}", _RESTORE, unpack_ids, tail)
         yield from _tried(f"the spans of turn {id_}", _RESTORE, unpack_spans, spans)
         if first is not None:
-            last = first + (start + size - 1) // PART
-            traces.execute("SELECT data FROM trace_part WHERE id BETWEEN ? AND ? ORDER BY id", (first, last))
-            blob = b"".join(data for (data,) in traces)[start : start + size]
+            place = (traces, first, start, size)
             yield from _tried(
-                f"the trace of turn {id_}", f"the rest of the turn is readable; {_RESTORE}", decode, blob
+                f"the trace of turn {id_}", f"the rest of the turn is readable; {_RESTORE}", _decode_at, place
             )
         progress(done + 1, total)
 
 
-def _tried(what: str, remedy: str, read: Callable[[bytes], object], value: bytes) -> Iterator[Finding]:
+def _decode_at(place: tuple[sqlite3.Cursor, int, int, int]) -> None:
+    parts, first, start, size = place
+    last = first + (start + size - 1) // PART
+    parts.execute("SELECT data FROM trace_part WHERE id BETWEEN ? AND ? ORDER BY id", (first, last))
+    decode(b"".join(data for (data,) in parts)[start : start + size])
+
+
+def _tried(what: str, remedy: str, read: Callable[[Any], object], value: Any) -> Iterator[Finding]:
     try:
         read(value)
-    except (Damaged, ValueError, IndexError, KeyError) as error:
+    except (ValueError, LookupError, TypeError) as error:
         yield Finding(f"{what} is damaged: {error}", remedy)
 
 
@@ -328,6 +339,8 @@ def _mended_in_place(path: Path) -> bool:
             connection.exec_driver_sql("REINDEX")
             for index in SEARCH_INDEXES:
                 rebuild_search_index(connection, index)
+            if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+                return False
         with closing(_read(path)) as connection_:
             return not _structure(connection_)
     except (StoreError, sqlite3.DatabaseError) as error:

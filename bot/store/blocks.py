@@ -39,7 +39,7 @@ def pack_ids(ids: Sequence[int]) -> bytes:
 
 
 def unpack_ids(data: bytes) -> tuple[int, ...]:
-    if not data:
+    if not data or not isinstance(data, bytes):
         raise Damaged("no token ids")
     plain = unsqueeze(data[1:], pairs=True) if data[0] & 0x10 else data[1:]
     return tuple((np.frombuffer(plain, "<u4" if data[0] & 4 else "<u2").astype(np.int64) - 1).tolist())
@@ -121,6 +121,7 @@ _CHAIN = sa.text(
         SELECT id, parent_id, ids, 0 FROM prompt_block WHERE id = :last
         UNION ALL
         SELECT b.id, b.parent_id, b.ids, depth + 1 FROM prompt_block b JOIN chain ON b.id = chain.parent_id
+        WHERE b.id < chain.id -- of a damaged file: else it might go round
     )
     SELECT id, ids FROM chain ORDER BY depth DESC
     """
@@ -142,5 +143,5 @@ def chain(connection: sa.Connection, last: int | None) -> list[tuple[int, bytes]
     while at is not None and at in blocks:
         parent, ids = blocks[at]
         found.append((at, ids))
-        at = parent
+        at = parent if parent is not None and parent < at else None
     return found[::-1]

@@ -37,7 +37,7 @@ def squeeze(data: bytes, *, pairs: bool = False) -> bytes:
 def unsqueeze(data: bytes, *, pairs: bool = False) -> bytes:
     try:
         return lzma.decompress(data, lzma.FORMAT_RAW, filters=_filters(pairs, _DICTIONARY))
-    except (lzma.LZMAError, EOFError, ValueError) as error:
+    except (lzma.LZMAError, EOFError, ValueError, TypeError) as error:
         raise Damaged(f"compressed bytes do not decompress: {error}") from None
 
 

@@ -20,6 +20,7 @@ from .database import Database
 from .faults import StoreError
 from .ledger import Entry, Ledger, mac
 from .quotes import Quotes
+from .session_data import load, newest
 from .tables import discord_part, erasure, message, person
 from .turns import Outcome
 from .work import T
@@ -96,6 +97,10 @@ class Eraser:
             if error.reason != "damaged":
                 raise
             log.error("an erasure is not finished: %s", error)
+        except UserError:
+            raise
+        except Exception:  # whatever it met: who cannot start cannot mend it either
+            log.exception("an erasure is not finished")
 
     async def _resume(self) -> None:
         query = sa.select(erasure.c.id, erasure.c.subject, erasure.c.requested_us).where(
@@ -246,7 +251,7 @@ class Eraser:
         receipt.sessions += 1
         words = edits.Words()
         for _ in range(PASSES):
-            data = await self._database.read(lambda c: edits.load(c, session))
+            data = await self._database.read(lambda c: load(c, session))
             plan = await asyncio.to_thread(
                 edits.plan,
                 data,
@@ -273,7 +278,7 @@ class Eraser:
                 done = await self._database.write(partial(edits.apply, some=left))
                 left = left[done:]
             seen = tuple(max((row.id for row in rows), default=0) for rows in (data.messages, data.turns))
-            if not running and await self._database.read(partial(edits.newest, session_id=session)) == seen:
+            if not running and await self._database.read(partial(newest, session_id=session)) == seen:
                 return
 
     async def _clean_files(self, sessions: Collection[int] | None = None) -> None:

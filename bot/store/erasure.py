@@ -7,7 +7,7 @@ done plans nothing. Where the words stood in other people's prompts, token ids b
 
 import secrets
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from .blocks import BLOCK, ERASED, pack_ids, unpack_ids
 from .quotes import Quotes
 from .rows import is_damage
+from .session_data import COPIES, SessionData
 from .sessions import unspaced
 from .spans import unpack_spans
 from .tables import (
@@ -28,8 +29,6 @@ from .tables import (
     prompt_block,
     session,
     tag,
-    trace,
-    trace_draft,
     turn,
 )  # fmt: skip
 from .traces import delete_trace
@@ -38,26 +37,6 @@ from .turns import save_nothing
 ID_END = 2**63
 BUDGET_S = 0.01
 """Edits begin in a transaction for so long: a few such share a commit, and the write lock is held under 50 ms."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionData:
-    """What a plan looks at."""
-
-    session: int
-    title: str
-    messages: list[sa.Row[Any]]
-    turns: list[sa.Row[Any]]
-    blocks: dict[int, tuple[int | None, bytes]]
-    """id → (parent's id, packed ids)"""
-    notes: list[sa.Row[Any]]
-    tags: list[sa.Row[Any]]
-    remarks: list[sa.Row[Any]]
-    """What people wrote with their thumbs."""
-    recorded: frozenset[int]
-    """Turns of which there is something besides the reply: a trace, a draft, what somebody wrote with a thumb."""
-    elsewhere: dict[int, int | None]
-    """Turns of other sessions whose replies stand here, too, and who asked for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +86,13 @@ def sessions_of(connection: sa.Connection, person_id: int) -> list[int]:
     said = sa.select(message.c.session_id).where(message.c.person_id == person_id)
     asked = sa.select(turn.c.session_id).where(turn.c.requester_id == person_id)
     began = sa.select(session.c.id).where(session.c.person_id == person_id)
-    copied = _COPIES.where(turn.c.requester_id == person_id)
+    copied = COPIES.where(turn.c.requester_id == person_id)
     try:
         return sorted(connection.execute(sa.union(said, asked, began, copied)).scalars())
     except sa.exc.DatabaseError as error:
         if not is_damage(error):
             raise
         return sorted(connection.execute(sa.select(session.c.id)).scalars())
-
-
-_COPIES = (
-    sa.select(message.c.session_id)
-    .join(turn, turn.c.id == message.c.turn_id)
-    .where(message.c.role == "assistant", message.c.session_id != turn.c.session_id)
-)
 
 
 def places_of(connection: sa.Connection, discord_message_id: int) -> dict[int, set[int]]:
@@ -132,7 +104,7 @@ def places_of(connection: sa.Connection, discord_message_id: int) -> dict[int, s
         .where(discord_part.c.discord_message_id == discord_message_id, turn.c.reply_message_id.is_not(None))
     )
     copied = (
-        _COPIES.add_columns(message.c.id)
+        COPIES.add_columns(message.c.id)
         .join(discord_part, discord_part.c.turn_id == turn.c.id)
         .where(discord_part.c.discord_message_id == discord_message_id)
     )
@@ -141,44 +113,6 @@ def places_of(connection: sa.Connection, discord_message_id: int) -> dict[int, s
         for session_id, reply in connection.execute(query):
             places.setdefault(session_id, set()).add(reply)
     return places
-
-
-def load(connection: sa.Connection, session_id: int) -> SessionData:
-    of_session = turn.c.session_id == session_id
-    columns = (turn.c.id, turn.c.prompt_message_id, turn.c.reply_message_id, turn.c.requester_id, turn.c.block_id,
-               turn.c.tail, turn.c.spans, turn.c.verifiable, turn.c.status)  # fmt: skip
-    rows = connection.execute(sa.select(prompt_block).where(prompt_block.c.session_id == session_id)).all()
-    notes = sa.select(annotation).join(turn, turn.c.id == annotation.c.turn_id).where(of_session)
-    tags = sa.select(tag).join(turn, turn.c.id == tag.c.turn_id).where(of_session)
-    remarks = sa.select(feedback).join(turn, turn.c.id == feedback.c.turn_id)
-    remarks = remarks.where(of_session, feedback.c.note != "")
-    recorded = sa.union(
-        *(sa.select(table.c.turn_id).join(turn).where(of_session) for table in (trace, trace_draft)),
-        sa.select(feedback.c.turn_id).join(turn).where(of_session, feedback.c.note != ""),
-    )
-    elsewhere = _COPIES.with_only_columns(turn.c.id, turn.c.requester_id).where(message.c.session_id == session_id)
-    return SessionData(
-        session=session_id,
-        title=connection.execute(sa.select(session.c.title).where(session.c.id == session_id)).scalar_one(),
-        messages=list(connection.execute(sa.select(message).where(message.c.session_id == session_id))),
-        turns=list(connection.execute(sa.select(*columns).where(of_session))),
-        blocks={row.id: (row.parent_id, row.ids) for row in rows},
-        notes=list(connection.execute(notes)),
-        tags=list(connection.execute(tags)),
-        remarks=list(connection.execute(remarks)),
-        recorded=frozenset(connection.execute(recorded).scalars()),
-        elsewhere={row[0]: row[1] for row in connection.execute(elsewhere)},
-    )
-
-
-def newest(connection: sa.Connection, session_id: int) -> tuple[int, int]:
-    """The newest message and the newest turn of a session, 0 if it has none."""
-    last = (
-        sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0)).where(table.c.session_id == session_id)
-        for table in (message, turn)
-    )
-    said, made = (int(connection.execute(query).scalar_one()) for query in last)
-    return said, made
 
 
 def plan(
@@ -261,27 +195,33 @@ def _quoting(data: SessionData, gone: set[int], out: Plan) -> set[int]:
 
 
 def _tombstone(data: SessionData, lost: set[int], out: Plan) -> None:
-    """Blank the token ids of lost messages in every prompt of the session."""
+    """Blank the token ids of lost messages in every prompt of the session; all of a damaged one, which does not
+    tell where they are."""
+    if not lost and not out.traces:
+        return
     opened: dict[int, list[int]] = {}
+    apart = set(data.blocks)
+    damaged = False
     for row in data.turns:
         chain = _chain(data, row.block_id)
-        places = [
-            place
-            for span in unpack_spans(row.spans)
-            if span.message in lost or (row.id in out.traces and span.message is None and span.kind != "marker")
-            for place in range(span.start, span.end)
-        ]
-        tail = list(unpack_ids(row.tail))
-        before = list(tail)
-        for place in places:
-            index, offset = divmod(place, BLOCK)
+        tail = _ids(row.tail)
+        whole = len(chain) * BLOCK + BLOCK
+        places: Iterable[int] = range(whole)
+        if tail is not None and len(chain) * BLOCK + len(tail) == row.n_prompt:
+            places = _places(row, lost, gone=row.id in out.traces, whole=whole)
+            apart.difference_update(chain)
+        else:
+            damaged = True
+        left = [ERASED] * max(0, min(row.n_prompt - len(chain) * BLOCK, BLOCK)) if tail is None else list(tail)
+        for index, offset in (divmod(place, BLOCK) for place in places):
+            ids = left
             if index < len(chain):
-                ids = opened.setdefault(chain[index], list(unpack_ids(data.blocks[chain[index]][1])))
-                ids[offset] = ERASED
-            else:
-                tail[offset] = ERASED
-        if tail != before:
-            out.tails[row.id] = pack_ids(tail)
+                ids = opened.setdefault(chain[index], _ids(data.blocks[chain[index]][1]) or [ERASED] * BLOCK)
+            ids[offset : offset + 1] = [ERASED] * (offset < len(ids))
+        if left != tail:
+            out.tails[row.id] = pack_ids(left)
+    # Blocks of no whole prompt may be what a damaged one lacks.
+    opened |= {id_: [ERASED] * BLOCK for id_ in apart if damaged}
     out.blocks = {id_: packed for id_, ids in opened.items() if (packed := pack_ids(ids)) != data.blocks[id_][1]}
     for id_ in sorted(data.blocks) if out.blocks else ():  # a parent has the lower id
         if data.blocks[id_][0] in out.blocks or data.blocks[id_][0] in out.hashes:
@@ -293,10 +233,33 @@ def _tombstone(data: SessionData, lost: set[int], out: Plan) -> None:
             out.unverifiable.add(row.id)
 
 
+def _places(row: sa.Row[Any], lost: set[int], *, gone: bool, whole: int) -> Iterable[int]:
+    """Where lost messages stand in a prompt of ``whole`` places; and what nobody wrote, where its reply is
+    ``gone``."""
+    try:
+        spans = unpack_spans(row.spans)
+    except ValueError:
+        return range(whole)
+    return [
+        place
+        for span in spans
+        if span.message in lost or (gone and span.message is None and span.kind != "marker")
+        for place in range(span.start, min(span.end, whole))
+    ]
+
+
+def _ids(packed: bytes) -> list[int] | None:
+    """None if they are damaged."""
+    try:
+        return list(unpack_ids(packed))
+    except ValueError:
+        return None
+
+
 def _chain(data: SessionData, last: int | None) -> list[int]:
     """Block ids from the first to ``last``."""
     out: list[int] = []
-    while last is not None and last in data.blocks:
+    while last is not None and last in data.blocks and (not out or last < out[-1]):
         out.append(last)
         last = data.blocks[last][0]
     return out[::-1]

@@ -37,6 +37,10 @@ _WORDS = {
     "SQLITE_BUSY": ("busy", "another program holds the database locked: close it"),
     "SQLITE_LOCKED": ("busy", "another program holds the database locked: close it"),
     "SQLITE_CORRUPT": ("damaged", "the database is damaged: run `glasshead log check`"),
+    "SQLITE_CONSTRAINT_FOREIGNKEY": (
+        "damaged",
+        "the database is damaged, what it refers to is not there: run `glasshead log check`",
+    ),
     "SQLITE_NOTADB": ("damaged", "this is not a Glasshead database, or it is damaged: run `glasshead log check`"),
     "SQLITE_READONLY": ("readonly", "the database cannot be written: check the permissions of file and folder"),
     "SQLITE_CANTOPEN": ("missing", "the database cannot be opened: check that the folder exists and may be read"),

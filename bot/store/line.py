@@ -20,6 +20,7 @@ _ANCESTORS = sa.text(
         SELECT id, parent_id, 0 FROM message WHERE id = :leaf
         UNION ALL
         SELECT m.id, m.parent_id, depth + 1 FROM message m JOIN line ON m.id = line.parent_id
+        WHERE m.id < line.id -- of a damaged file: else it might go round
     )
     SELECT {_READ} FROM line JOIN message m ON m.id = line.id ORDER BY depth DESC
     """  # noqa: S608  names of columns
@@ -73,7 +74,7 @@ def _one_by_one(connection: sa.Connection, leaf: int) -> tuple[list[sa.Row[Any]]
             if row is None:
                 break
             rows.append(row)
-            at = row.parent_id
+            at = row.parent_id if row.parent_id is not None and row.parent_id < row.id else None
     return rows[::-1], unread
 
 

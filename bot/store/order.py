@@ -65,7 +65,10 @@ def id_span(connection: sa.Connection, after_us: int | None, before_us: int | No
 
 def _kept(connection: sa.Connection) -> TimeOrder:
     value = connection.execute(_SETTING).scalar()
-    return TimeOrder(**json.loads(value)) if value else TimeOrder()
+    try:
+        return TimeOrder(**json.loads(value)) if value else TimeOrder()
+    except (ValueError, TypeError):  # damaged: it can be found anew
+        return TimeOrder()
 
 
 def _with_rest(connection: sa.Connection, kept: TimeOrder) -> TimeOrder:

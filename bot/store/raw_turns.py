@@ -11,12 +11,14 @@ from ..errors import UserError
 from ..explain.turn import Trace, Turn
 from ..predict.engine import Timings
 from ..predict.prompt import Prompt
+from ..predict.sampling import Sampling
 from ..predict.schedule import Schedule
 from ..predict.step import Step
 from .among import among
 from .blocks import chain, unpack_ids
 from .codec import decode
 from .columns import Damaged
+from .faults import StoreError
 from .missing import Missing
 from .models import identity, sampling_from
 from .rows import is_damage, light, readable
@@ -143,7 +145,7 @@ def decode_turn(raw: RawTurn, pieces: Sequence[bytes]) -> Turn:
         model=identity(row),
         prompt=Prompt(ids, spans, row.dropped_turns, row.dropped_tokens, row.budget),
         prompt_pieces=tuple(bytes_of(ids)),
-        sampling=sampling_from(json.loads(row.json)),
+        sampling=_sampling(row),
         seed=row.seed,
         first_step=row.first_step,
         trace=Trace(
@@ -168,6 +170,14 @@ def decode_turn(raw: RawTurn, pieces: Sequence[bytes]) -> Turn:
         prompt_message=row.prompt_message_id,
         reply_message=row.reply_message_id,
     )
+
+
+def _sampling(row: sa.Row[Any]) -> Sampling:
+    try:
+        return sampling_from(json.loads(row.json))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        words = f"the settings of turn {row.id} are damaged: run `glasshead log check`"
+        raise StoreError("damaged", words) from None
 
 
 def _prompt(raw: RawTurn, faults: list[str]) -> tuple[tuple[int, ...], Any]:

@@ -56,6 +56,8 @@ _FILTERS = (
     "user", "channel", "server", "model", "session", "status", "tag", "rating", "perplexity", "tokens", "after",
     "before",
 )  # fmt: skip
+MOST = 500
+"""Values of one filter: SQLite takes an expression of a thousand parts."""
 _TOKEN = re.compile(r'(?P<no>-)?(?:(?P<name>[a-zA-Z]+):)?(?:"(?P<quoted>[^"]*)"?|(?P<bare>[^\s"]+))(?P<star>\*)?')
 _NUMBER = r"\d+(?:\.\d+)?"
 _SPANS = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
@@ -94,6 +96,9 @@ def parse(text: str, *, now: int | None = None) -> Query:
 
 
 def _query(terms: tuple[Term, ...], found: dict[str, list[str]], now: int) -> Query:
+    for name, values in found.items():
+        if len(values) > MOST:
+            raise UserError(f"{name}: is given {len(values)} times: {MOST} are the most")
     ratings = found.get("rating", [])
     thumb = {"up": 1, "down": -1}
     statuses = found.get("status", [])

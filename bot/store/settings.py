@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
+from .faults import StoreError
 from .tables import setting
 
 
@@ -13,7 +14,12 @@ def settings_of(connection: sa.Connection, scope: str, scope_id: int) -> dict[st
     query = sa.select(setting.c.name, setting.c.value).where(
         setting.c.scope == scope, setting.c.scope_id == scope_id
     )
-    return {name: json.loads(value) for name, value in connection.execute(query)}
+    try:
+        return {name: json.loads(value) for name, value in connection.execute(query)}
+    except (ValueError, TypeError):
+        raise StoreError(
+            "damaged", f"a setting of {scope} {scope_id} is damaged: run `glasshead log check`"
+        ) from None
 
 
 def set_setting(connection: sa.Connection, scope: str, scope_id: int, name: str, value: Any) -> None:

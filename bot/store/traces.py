@@ -17,6 +17,9 @@ PART = 4056
 """The longest value that fits a 4 KiB page with its row's header."""
 LOST = b""
 """Stands for a trace of which nothing can be read: no trace is so short, and to decode it raises Damaged."""
+MOST = 100_000
+"""Parts of a trace that are looked for: the size of a damaged one may be any number."""
+
 
 _DROP_DRAFT = trace_draft.delete().where(trace_draft.c.turn_id == sa.bindparam("turn"))
 _DROP = trace.delete().where(trace.c.turn_id == sa.bindparam("turn"))
@@ -123,5 +126,5 @@ def delete_trace(connection: sa.Connection, turn_id: int) -> None:
 
 def _of(row: "sa.Row[tuple[int, ...]]") -> dict[str, int]:
     """The parts a trace lies in, the first and the last."""
-    count = -(-(row.start + row.size) // PART)
+    count = min(-(-(row.start + row.size) // PART), MOST)
     return {"first": row.first_part, "last": row.first_part + count - 1}

@@ -104,7 +104,7 @@ def understood() -> Iterator[None]:
         raise UserError(f"{NOT_UNDERSTOOD}: {error!s:.200}") from None
     except KeyError as error:
         raise UserError(f"{NOT_UNDERSTOOD}: {error!s:.200} is missing") from None
-    except (LookupError, TypeError, AttributeError, struct.error) as error:
+    except (LookupError, TypeError, AttributeError, ArithmeticError, struct.error) as error:
         raise UserError(f"{NOT_UNDERSTOOD}: {error!r:.200}") from None
     except sa.exc.OperationalError:
         raise

@@ -358,6 +358,15 @@ async def test_a_backup_of_a_damaged_log_names_the_log(long: Path, tmp_path: Pat
         backup(long, tmp_path / "copy.db")
 
 
+async def test_a_backup_whose_copy_is_damaged_names_the_log(made: Path, tmp_path: Path):
+    with sqlite3.connect(made) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET sql = replace(sql, 'unspaced', 'erased') WHERE type = 'index'")
+    with pytest.raises(UserError, match=rf"^{made}: its copy is damaged.*log check"):
+        backup(made, tmp_path / "copy.db")
+    assert not (tmp_path / "copy.db").exists()
+
+
 async def test_a_log_has_one_owner_by_whatever_name(made: Path, tmp_path: Path):
     link = tmp_path / "link.db"
     link.symlink_to(made)

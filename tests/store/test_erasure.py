@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from glasshead.predict.prompt import Prompt, Span
 from glasshead.store import Store, StoreError, database, eraser, erasure, marks, search_indexes
+from glasshead.store.backup import check, mend
 from glasshead.store.blocks import BLOCK, ERASED, unpack_ids
 from glasshead.store.columns import Damaged, unsqueeze
 from glasshead.store.quotes import Quotes
@@ -242,6 +243,74 @@ async def test_a_damaged_search_index_does_not_keep_the_words(log: Store, path: 
     after = everything(path.parent)
     assert [needle for needle in NEEDLES if needle.encode() in after] == []
     assert len((await log.search(parse("else"))).hits) == 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "turn SET tail = x'12ffff'",
+        "turn SET spans = x'00'",
+        "turn SET n_prompt = 4611686018427387904",
+        "prompt_block SET ids = x'12ffff' WHERE id = 2",
+        "prompt_block SET parent_id = id",
+        "message SET parent_id = id",
+    ],
+)
+async def test_a_damaged_prompt_does_not_keep_the_words(path: Path, damage: str):
+    store = await Store.open(path)
+    made = await filled(store)
+    await store.database.write(lambda c: c.exec_driver_sql(f"UPDATE {damage}"))
+    await store.erase_person(ANN)
+    after = everything(path.parent)
+    assert [needle for needle in NEEDLES if needle.encode() in after] == []
+    assert b" ".join(PIECES[id_] for id_ in SECRET_IDS) not in after
+    assert (await store.turn(made["kept"])).reply == "Nothing of the sort."
+    assert [said.id for said in await store.conversation(made["kept_message"])][-1] == made["kept_message"]
+    await store.close()
+
+
+async def test_an_erasure_that_meets_what_nobody_thought_of_keeps_nobody_from_starting(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    store = await Store.open(path)
+    await filled(store)
+
+    def fail(*_: object, **__: object) -> None:
+        raise IndexError("nobody thought of it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(erasure, "plan", fail)
+        with pytest.raises(IndexError):
+            await store.erase_person(ANN)
+        await store.close()
+        store = await Store.open(path)
+        assert await store.database.read(lambda c: c.execute(open_erasures).scalar()) == 1
+        await store.close()
+    store = await Store.open(path)
+    assert await store.database.read(lambda c: c.execute(open_erasures).scalar()) == 0
+    await store.close()
+
+
+async def test_what_refers_to_nothing_is_mended_and_then_erased(path: Path):
+    store = await Store.open(path)
+    await filled(store)
+    await store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE turn SET parent_turn_id = 99 WHERE id = 1")
+    store = await Store.open(path)
+    with pytest.raises(StoreError, match=r"what it refers to is not there: run `glasshead log check`"):
+        await store.erase_person(ANN)
+    await store.close()
+    (finding,) = check(path)
+    assert finding.what == "turn 1 refers to a turn that is not there" and "--mend" in finding.remedy
+    kept = mend(path).kept
+    assert kept is not None
+    kept.unlink()
+    store = await Store.open(path)
+    assert await store.database.read(lambda c: c.execute(open_erasures).scalar()) == 0
+    await store.close()
+    after = everything(path.parent)
+    assert [needle for needle in NEEDLES if needle.encode() in after] == []
 
 
 @pytest.mark.parametrize(

@@ -333,14 +333,31 @@ async def test_what_somebody_broke_in_a_line_is_refused_in_words(filled: Store, 
         ("turn", "n_cached", "many"),
         ("turn", "k", -1),
         ("turn", "prompt_message", 99),
+        ("turn", "prompt_ids", [2**70]),
+        ("turn", "prompt_ids", [1, 2, 3]),  # fewer than its spans cover
+        ("turn", "reply_ids", [1]),  # not those of its steps
+        ("turn", "surprisal", float("inf")),
+        ("turn", "sampling temperature", "hot"),
+        ("turn", "sampling top_k", None),
+        ("turn", "sampling stages", ["luck"]),
+        ("turn", "model n_vocab", "many"),
+        ("turn", "marks tags", [5]),
+        ("turn", "steps 0 logprob", 5.0),
+        ("turn", "steps 0 p_final", float("nan")),
+        ("turn", "steps 0 row_hash", "f" * 17),
+        ("turn", "steps 0 stages", [["luck", 1, 0.0]]),
     ],
 )
 async def test_what_could_not_be_shown_again_is_not_taken_in(filled: Store, kind: str, field: str, value: object):
     _, *lines = map(json.loads, (await text(filled, "jsonl", "again")).splitlines())
     session = [line for line in lines if line["type"] != "vocabulary"]
     session[0]["public_id"] = "new"
-    next(line for line in session if line["type"] == kind)[field] = value
-    with pytest.raises(UserError, match=f"not understood.*({field}|which is not in its session)"):
+    broken = next(line for line in session if line["type"] == kind)
+    *path, field = field.split()
+    for name in path:
+        broken = broken[int(name) if isinstance(broken, list) else name]
+    broken[field] = value
+    with pytest.raises(UserError, match=f"not understood.*({field}|which is not in its session|its spans end)"):
         await import_session(filled, lines=session)
     assert len(await filled.sessions()) == 2
 

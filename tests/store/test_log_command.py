@@ -241,6 +241,40 @@ def test_an_import_goes_on_after_a_session_that_is_not_understood(path: Path, tm
     assert len(json.loads(log(there, "list", "--json"))["sessions"]) == 1
     file.write_bytes(b"\x28\xb5\x2f\xfd\x04")
     assert "is no text" in log(there, "import", str(file), code=2)
+    file.write_bytes(b"")
+    assert "is empty" in log(there, "import", str(file), code=2)
+    file.write_text(json.dumps(lines[0]) + "\n" + "[" * 200_000)
+    assert "line 2: this is no line" in log(there, "import", str(file), code=2)
+    file.write_text("\ufeff" + "\r\n\n".join(json.dumps(line) for line in lines) + "\n\n")
+    assert "1 known already" in log(there, "import", str(file), code=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "command", "words"),
+    [
+        ("turn SET dropped_turns = x'00'", ("explain", "1"), "turn 1 is damaged: its dropped_turns is blob"),
+        ("message SET role = x'00' WHERE id = 2", ("show", "1"), "message 2 is damaged: its role is blob"),
+        ("message SET reasoning = x'00' WHERE id = 2", ("show", "1", "--json"), "its reasoning is blob, not text"),
+        ("sampling SET json = '{}'", ("explain", "1"), "the settings of turn 1 are damaged"),
+        ("session SET title = CAST(x'ff' AS TEXT)", ("check",), "session 1 is damaged: its title is no text"),
+        ("trace SET size = 'x'", ("check",), "trace 1 is damaged: its size is text"),
+    ],
+)
+def test_a_value_that_is_none_of_its_kind_is_named(path: Path, change: str, command: tuple[str, ...], words: str):
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE {change}")
+    assert words in log(path, *command, code=1 if command == ("check",) else 2)
+    assert "is damaged" in log(path, "check", code=1)
+    assert log(path, "rate", "2", "3") == ""
+
+
+def test_what_was_never_kept_of_times_is_found_anew(path: Path):
+    log(path, "rate", "1", "3")
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE setting SET value = '{' WHERE name = 'time_order'")
+    assert "a setting of log 0 is damaged" in log(path, "check", code=1)
+    log(path, "rate", "1", "3")
+    assert "whole" in log(path, "check")
 
 
 def test_a_moment_without_a_date_does_not_hide_the_rest(path: Path):

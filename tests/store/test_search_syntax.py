@@ -49,6 +49,7 @@ def test_syntax(typed: str, meant: Query):
     ("typed", "words"),
     [
         ("chanel:12", "did you mean channel:"),
+        ("perplexity:>1 " * 501, "is given 501 times"),
         ("channel:general", "takes a number"),
         ("status:bad", "is one of pending"),
         ("perplexity:high", "takes a number or a comparison"),

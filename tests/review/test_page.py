@@ -129,6 +129,16 @@ def test_hovering_a_token_opens_it(tab: Tab, log: Log) -> None:
     expect(page.locator("#step .walk")).to_contain_text("3 /")
 
 
+def test_what_is_under_the_pointer_stays_there(tab: Tab, log: Log) -> None:
+    page = tab.go(f"/turn/{log.turns[0]}")
+    place = page.locator("#t3").bounding_box()
+    assert place is not None
+    page.set_viewport_size({"width": 1280, "height": int(place["y"]) + 40})
+    page.mouse.move(place["x"] + 2, place["y"] + 5)
+    expect(page.locator("#step .walk")).to_contain_text("3 /")
+    assert page.evaluate("scrollY") == 0
+
+
 def test_what_the_model_saw_is_all_there(tab: Tab, log: Log) -> None:
     page = tab.go(f"/turn/{log.turns[1]}")
     page.locator("#saw summary").click()

@@ -96,9 +96,11 @@ async function show(index, { passing = false } = {}) {
   $(".t[aria-current]", scope)?.removeAttribute("aria-current");
   const glyph = glyphOf(index);
   glyph?.setAttribute("aria-current", "true");
-  glyph?.scrollIntoView({ block: "nearest" });
   tabStop();
-  if (!passing && document.activeElement?.matches(".t")) glyph?.focus({ preventScroll: true });
+  if (!passing) {  // under the pointer nothing is to move away
+    glyph?.scrollIntoView({ block: "nearest" });
+    if (document.activeElement?.matches(".t")) glyph?.focus({ preventScroll: true });
+  }
   const step = $("#step");
   try {
     const nodes = await fetched(index);

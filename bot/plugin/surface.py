@@ -74,6 +74,8 @@ class Surface:
         self.refused = ""
         """What Discord said when it did not let the bot speak."""
         self._sure = True
+        self._gone = 0
+        """How often it took messages away: another in such a place is not the one Discord knows by that name."""
         self._surplus: list[Shown] = []
         self._answers = answers
         self._shown: list[tuple[str, object]] = [("", None)] * len(self.messages)
@@ -124,6 +126,8 @@ class Surface:
             if self._shown[place] != wanted or (attached and place < known):
                 await self._edit(place, text, wanted[1], attached)
                 self._shown[place] = wanted
+        if len(self.messages) > len(texts):
+            self._gone += 1
         self._surplus += self.messages[len(texts) :]
         del self.messages[len(texts) :], self._shown[len(texts) :]
 
@@ -205,7 +209,7 @@ class Surface:
             mention_author=False,
             allowed_mentions=NOBODY,
             suppress_embeds=True,
-            nonce=f"{self._name}-{place}"[:25],
+            nonce=f"{self._name}-{place}{f'.{self._gone}' if self._gone else ''}"[:25],
             **more,
         )
 

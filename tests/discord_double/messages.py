@@ -53,9 +53,9 @@ def create(
     """A message exists from here on, and everybody concerned hears of it (ephemeral ones aside)."""
     world = double.world
     if not double.bare and payload.get("enforce_nonce") and payload.get("nonce") is not None:
-        for earlier in reversed(channel.messages.values()):
-            if earlier.nonce == payload["nonce"] and earlier.author is author:
-                return earlier
+        earlier = channel.nonces.get(payload["nonce"])
+        if earlier is not None and earlier.author is author:
+            return earlier
     flags = payload.get("flags", 0) & KEPT_FLAGS
     refuse_unknown(double, payload)
     content = payload.get("content") or ""
@@ -107,6 +107,8 @@ def create(
     message.mention_everyone = "everyone" in pings
     message.mentions = [world.users[int(who)] for who in sorted(pings) if who.isdigit() and int(who) in world.users]
     channel.messages[message.id] = message
+    if message.nonce is not None:
+        channel.nonces[message.nonce] = message
     if announce and not message.ephemeral:
         double.gateway.dispatch_message("MESSAGE_CREATE", message)
     double.changed()

@@ -116,6 +116,8 @@ class Channel:
     slowmode: int = 0
     deleted: bool = False
     messages: dict[int, "Message"] = field(default_factory=dict)
+    nonces: dict[str, "Message"] = field(default_factory=dict)
+    """Of messages that are gone, too: whether Discord forgets those, nobody says."""
 
     @property
     def is_thread(self) -> bool:

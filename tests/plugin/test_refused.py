@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from discord_double import Double, Permission
 from glasshead.plugin import surface
+from glasshead.plugin.surface import Surface
 from glasshead.plugin.transient import SLOWMODE
 from house import finished
 
@@ -52,3 +53,12 @@ async def test_in_slow_mode_it_waits_and_loses_nothing(
         said = double.said()
         assert sum(message.content.count("word") for message in said) == 1000 and last is said[-1]
         assert said[0].reference is asked and waits
+
+
+async def test_a_message_that_went_away_can_come_again(double: Double, started: Any) -> None:
+    async with started() as bot:
+        shown = Surface(bot.get_channel(double.general.id), name="of a test")
+        for texts in (["one", "two"], ["one"], ["one", "three"]):
+            await shown.show(texts)
+            await shown.settle(bot.service.chat.store, None)
+        assert [message.content for message in double.said(double.general)] == ["one", "three"]

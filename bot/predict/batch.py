@@ -71,7 +71,7 @@ def tells_routes(header: Header) -> bool:
     where its weights are repacked.
     """
     return any(
-        "_exps" in tensor.name and len(tensor.shape) > 2 and tensor.type not in _BLIND_EXPERTS
+        "exps" in tensor.name and len(tensor.shape) > 2 and tensor.type not in _BLIND_EXPERTS
         for tensor in header.tensors
     )
 

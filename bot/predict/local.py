@@ -14,11 +14,12 @@ from .context import Context
 from .engine import EngineError, ModelIdentity, QueueFull
 from .generation import LocalGeneration, Mailbox
 from .governor import Governor, available_cores, idle_seconds
+from .inbox import Inbox
 from .model import Model
 from .prefix import PrefixCache
 from .queue import FairQueue
 from .reply import End, Reply
-from .rounds import Inbox, Rounds
+from .rounds import Rounds
 from .sampler import check
 from .sampling import Sampling
 from .scoring import ScoreJob

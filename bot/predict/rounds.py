@@ -1,16 +1,18 @@
-"""The engine's rounds with one context: admit, prefill, decode and sample, again and again."""
+"""The engine's rounds with one context: admit, prefill, decode and sample, again and again.
 
-import asyncio
+A reply waits in the queue until a stream is free (``_admit``), is prefilled in chunks (``_prefill``), then has a
+row in every decode step (``_decode``) until it ends (``_finish``), and leaves its stream once what is kept of it was
+copied (``Streams.settle``). A round does a little of each: between two steps of those that run there is at most a
+copy and a chunk, of a newcomer, of a text to score, or of a state to mend.
+"""
+
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Generator
-from concurrent.futures import Future
-from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator
+from contextlib import closing
 from functools import partial
 from itertools import count
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +24,16 @@ from .draw import draw
 from .engine import EngineError
 from .generation import Mailbox
 from .governor import Governor, Key
+from .inbox import Inbox, forgotten, settle
 from .logits import BadLogits, Scratch
 from .model import Model
 from .pace import Pace
 from .prefix import PrefixCache
-from .queue import FairQueue
 from .replay import state
 from .reply import End, Reply, now_us
 from .sampler import sample
 from .schedule import Run
-from .scoring import MOST_ROWS, ScoreJob, Scorer
+from .scoring import MOST_ROWS, Scorer
 from .spill import is_of
 from .streams import Streams
 
@@ -52,20 +54,11 @@ HELD_S = 0.03
 """So long a step may wait to be sent with those that follow it at once: nobody sees it, and the loop wakes less."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inbox:
-    """What the event loop hands in, and the rounds take out."""
-
-    queue: FairQueue
-    jobs: deque[ScoreJob] = field(default_factory=deque)
-    forgetting: "deque[tuple[Collection[int] | None, asyncio.Future[None]]]" = field(default_factory=deque)
-    """Sessions to be forgotten, None for all, and who waits for it."""
-
-
 class Rounds:
     """Everything that is served from one context, which it closes. Owned by the engine's thread.
 
-    An exception it lets through was not foreseen: then only ``end``, ``forget`` and ``close`` are of use.
+    ``k`` candidates are recorded with each step; ``tells`` is as in `decode_classes`. An exception it lets through
+    was not foreseen: then only ``end``, ``forget`` and ``close`` are of use.
     """
 
     def __init__(
@@ -102,7 +95,9 @@ class Rounds:
         self._scores_turn = False
         self._pace = Pace()
         self._step_s = 0.0
+        """How long a decode step takes just now,"""
         self._stepped = 0.0
+        """and when the last one was made."""
 
     def wakes(self, wake: Callable[[], None]) -> None:
         """What to call, on another thread, when there is something new to see."""
@@ -129,7 +124,7 @@ class Rounds:
             for job in self._jobs:
                 job.private = True
             self._forgetting.popleft()
-            gone.add_done_callback(partial(_forgotten, done))
+            gone.add_done_callback(partial(forgotten, done))
 
     def close(self) -> None:
         """Write what is kept of the replies, and free the context."""
@@ -381,19 +376,3 @@ class Rounds:
         """Leave nothing of a reply with NaN in it behind: even in cells no longer used it would spoil others'."""
         if isinstance(error, BadLogits):
             self._context.scrub()
-
-
-def _forgotten(future: "asyncio.Future[None]", _: "Future[None]") -> None:
-    """On the thread that writes to the disk, which replies do not wait for."""
-    with suppress(RuntimeError):  # the loop is closed
-        future.get_loop().call_soon_threadsafe(settle, future, None)
-
-
-def settle(future: "asyncio.Future[Any]", outcome: Any) -> None:
-    """On the event loop: what became of it."""
-    if future.done():
-        return
-    if isinstance(outcome, EngineError):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)

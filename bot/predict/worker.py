@@ -10,8 +10,9 @@ from functools import partial
 
 from .engine import EngineError
 from .generation import Mailbox
+from .inbox import Inbox, settle
 from .reply import End, Reply
-from .rounds import Inbox, Rounds, settle
+from .rounds import Rounds
 from .scoring import ScoreJob
 
 log = logging.getLogger(__name__)

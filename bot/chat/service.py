@@ -45,6 +45,7 @@ class Chat:
         self._running: dict[Reply, asyncio.Task[None]] = {}
         self._newest: dict[tuple[str, str], Reply] = {}
         """Of each person, and from each model: the reply begun last, while it is being made."""
+        self._closed = False
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -114,7 +115,9 @@ class Chat:
             reply.keeps_state = reply.keeps_state and not is_of(reply.session, sessions)
 
     async def aclose(self) -> None:
-        """Stop what runs and wait until it is in the log. Engine and store stay open."""
+        """Stop what runs and wait until it is in the log; what begins after this is stopped before its first word.
+        Engine and store stay open."""
+        self._closed = True
         await asyncio.gather(*(reply.stop() for reply in self._running))
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
@@ -123,6 +126,7 @@ class Chat:
     ) -> Reply:
         """Replies of one ``line`` are queued in the order in which they were started."""
         reply = Reply(after=self._newest.get(line), session=session)
+        reply.stopping = self._closed
         self._newest[line] = reply
 
         async def work() -> None:

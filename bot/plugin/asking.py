@@ -1,7 +1,7 @@
 """`/chat`, `/stop`, `/help` and the menu *Continue from here*: talking without writing a message."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from .presenter import present
 from .reading import spelled
 from .rights import manages
 from .service import NOBODY, Running, Service, Waiting
-from .surface import Surface
+from .surface import Gone, Surface
 from .waiting import STARTED_AGAIN, STOPPED
 
 Follows = Callable[[History, str], Awaitable[Before | None]]
@@ -142,6 +142,12 @@ class Asking(ServiceCog, name="Glasshead asking"):
         thread: discord.Thread | None = None,
     ) -> None:
         """Reply to ``text`` in the deferred response of an interaction, or in a thread opened for it."""
+        with self.service.waited_for():
+            await self._answer_in_turn(interaction, text, follows, thread)
+
+    async def _answer_in_turn(
+        self, interaction: discord.Interaction[Any], text: str, follows: Follows, thread: discord.Thread | None
+    ) -> None:
         place = thread or interaction.channel
         line = self.service.line(place, interaction.guild_id) if is_member(interaction) else nullcontext()
         surface: Surface
@@ -155,7 +161,8 @@ class Asking(ServiceCog, name="Glasshead asking"):
             if come:
                 await self._answer(interaction, text, follows, thread, surface)
                 return
-        await surface.show([small(STARTED_AGAIN if self.service.closing else STOPPED)])
+        with suppress(Gone):  # it was deleted
+            await surface.show([small(STARTED_AGAIN if self.service.closing else STOPPED)])
 
     async def _answer(
         self,

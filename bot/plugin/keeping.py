@@ -186,8 +186,9 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
             return
         with contextlib.suppress(discord.HTTPException, *TROUBLE):  # erased it is, whatever can be shown of it
             await pressed.response.edit_message(content="Erasing …", view=None)
-        async with answering(pressed):
-            await pressed.edit_original_response(content=await self._erase(user))
+        with self.service.waited_for():
+            async with answering(pressed):
+                await pressed.edit_original_response(content=await self._erase(user))
 
     async def _erase(self, user: int) -> str:
         async with self.service.beginning(user):  # nothing of theirs is between coming and being queued

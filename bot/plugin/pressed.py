@@ -18,7 +18,7 @@ from .presenter import present
 from .rereading import Rereading, system_prompt
 from .rights import manages
 from .service import Running, Service
-from .surface import Surface
+from .surface import Gone, Surface
 from .views import PREFIX, button, finished_view
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,10 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
         self.bot.remove_dynamic_items(ReplyButton)
 
     async def pressed(self, interaction: discord.Interaction[Any], action: str, turn: int) -> None:
+        with self.service.waited_for():
+            await self._pressed(interaction, action, turn)
+
+    async def _pressed(self, interaction: discord.Interaction[Any], action: str, turn: int) -> None:
         async with answering(interaction):
             await acknowledge(interaction)
             if action in ("up", "down"):
@@ -176,8 +180,11 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
         surface = await self._surface(interaction, shown if shown is not None else turn, f"{interaction.id}")
         await store.link_discord(turn, surface.ids)  # first: a reply to what is about to be shown may come at once
         texts, file = await texts_again(self.service, wanted, surface)
-        async with self.service.turnstile(interaction.channel_id or 0):
-            await surface.finish(texts, await finished_view(store, turn), file)
+        try:
+            async with self.service.turnstile(interaction.channel_id or 0):
+                await surface.finish(texts, await finished_view(store, turn), file)
+        except Gone as gone:
+            raise UserError("that message is gone, or I may not change it any more") from gone
         await surface.settle(store, turn)
 
     async def _surface(self, interaction: discord.Interaction[Any], turn: int, name: str) -> Surface:

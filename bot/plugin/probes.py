@@ -41,7 +41,7 @@ class Probes:
     """Answers below or beside a panel; everything here is only seen by whoever asked."""
 
     def __init__(self, service: Service) -> None:
-        self._service = service
+        self.service = service
         self._reckoned = Reckoned()
 
     async def run(self, interaction: discord.Interaction[Any], verb: Verb, place: Place, show: Show) -> None:
@@ -50,7 +50,7 @@ class Probes:
             return
         await acknowledge(interaction, ephemeral=True, thinking=True)
         if verb in ("loss", "prove"):  # they make the model work
-            self._service.check(interaction)
+            self.service.check(interaction)
         explanation = await self._explanation(place.turn)
         if verb == "saw":
             await _send(interaction, "\n".join(prompt_lines(explanation, COLUMNS)), f"turn-{place.turn}-prompt.txt")
@@ -72,31 +72,31 @@ class Probes:
             await self._prove(interaction, explanation)
 
     async def _explanation(self, turn: int) -> Explanation:
-        return await asyncio.to_thread(explain_turn, await self._service.chat.store.turn(turn))
+        return await asyncio.to_thread(explain_turn, await self.service.chat.store.turn(turn))
 
     async def _loss(self, explanation: Explanation, person: int) -> str:
         """The reply scored in one pass, beside what was recorded while it was written."""
         turn = explanation.turn
-        async with self._service.chat.using_maker(turn) as speaker:
+        async with self.service.chat.using_maker(turn) as speaker:
             scores = await one_pass(speaker.engine, turn, k=1, user=str(person))
         self._reckoned.scored(turn.id, scores)
         return "\n".join(scored_lines(turn, arrange(turn, scores), COLUMNS))
 
     async def _tree(self, turn: Turn) -> str:
         """The replies to the same message; below, a branch compared with the reply it left."""
-        family = await relatives(self._service.chat.store, turn)
+        family = await relatives(self.service.chat.store, turn)
         return await asyncio.to_thread(kin_text, family, turn, COLUMNS)
 
     async def _prove(self, interaction: discord.Interaction[Any], explanation: Explanation) -> None:
         turn = explanation.turn
-        certificate = await prove_here(self._service, turn)
+        certificate = await prove_here(self.service, turn)
         lines = certificate_lines(certificate)
         self._reckoned.proven(turn.id, lines)
         paragraphs = (textwrap.fill(line.strip(), COLUMNS) for line in lines)
         await _send(interaction, "\n\n".join(paragraphs), f"turn-{turn.id}-certificate.txt")
 
     async def _file(self, interaction: discord.Interaction[Any], explanation: Explanation) -> None:
-        family = await relatives(self._service.chat.store, explanation.turn)
+        family = await relatives(self.service.chat.store, explanation.turn)
         extras = self._reckoned.extras(explanation.turn, family)
         file = await as_file(
             lambda: page(explanation, extras=extras),
@@ -118,15 +118,15 @@ class Probes:
         explanation = await self._explanation(place.turn)
         if place.step >= len(explanation.tokens):
             raise UserError(f"turn {place.turn} has no step {place.step} any more")
-        return explanation, await self._service.chat.ends(explanation.turn)
+        return explanation, await self.service.chat.ends(explanation.turn)
 
     async def branch(
         self, interaction: discord.Interaction[Any], place: Place, choice: int | str, *, fresh: bool, show: Show
     ) -> None:
         """Write the reply on from another token (or the text of one), and open what came of it."""
         await acknowledge(interaction, ephemeral=True, thinking=True)
-        self._service.check_kept(interaction)
-        self._service.check(interaction)
+        self.service.check_kept(interaction)
+        self.service.check(interaction)
         explanation = await self._explanation(place.turn)
         at = explanation.step(place.step).draw_index
         request = BranchRequest(
@@ -138,15 +138,15 @@ class Probes:
             requester=interaction.user.id,
         )
         done = None
-        reply = self._service.chat.branch(request)
+        reply = self.service.chat.branch(request)
         running = Running(reply, interaction.user.id, interaction.channel_id or 0)
-        self._service.running.add(running)
+        self.service.running.add(running)
         try:
             async for event in reply:
                 if isinstance(event, Done):
                     done = event
         finally:
-            self._service.running.discard(running)
+            self.service.running.discard(running)
             running.shown.set()
         assert done is not None, "a branch ends with Done or raises"
         branched = await self._explanation(done.turn)
@@ -202,7 +202,8 @@ class WhatIf(discord.ui.Modal):
             else:
                 raise UserError("choose a candidate or type one")
             fresh = "fresh" in self._draws.values
-            await self._probes.branch(interaction, self._place, choice, fresh=fresh, show=self._show)
+            with self._probes.service.waited_for():
+                await self._probes.branch(interaction, self._place, choice, fresh=fresh, show=self._show)
 
 
 async def _send(interaction: discord.Interaction[Any], text: str, name: str) -> None:

@@ -316,7 +316,10 @@ class Service:
         for waiting in self.waiting:
             await waiting.stop()
         self.spawn(self.chat.aclose())
-        _, late = await asyncio.wait(self.tasks, timeout=LONGEST_END)
+        end = time.monotonic() + LONGEST_END
+        while self.tasks and (left := end - time.monotonic()) > 0:
+            await asyncio.wait(self.tasks, timeout=left)  # what ends may have begun something
+        late = list(self.tasks)
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)

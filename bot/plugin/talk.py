@@ -144,8 +144,8 @@ class Talk(ServiceCog, name="Glasshead"):
         if question is not None:
             question.is_now(message)
         async with self._edits.setdefault(message.id, asyncio.Lock()):  # one after the other, as they came
-            changed = await self.history.edited(message, told=told)
             question = self._questions.get(message.id)
+            changed = await self.history.edited(message, told=told or question is not None)
             if question is not None and (changed or await self._reads_differently(question)):
                 await question.outdated()
 

@@ -358,6 +358,32 @@ def left_by_a_crash(double: Double, channel: Channel, asked: Message | None, tex
     return message
 
 
+async def test_a_command_that_is_just_being_read_when_the_bot_ends_ends_cleanly(
+    double: Double, started: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    alice, add = double.person("alice"), History.add_text
+    logging, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(self: History, *given: Any) -> Logged:
+        logging.set()
+        await go_on.wait()
+        return await add(self, *given)
+
+    monkeypatch.setattr(History, "add_text", slow)
+    async with started() as bot:
+        await double.commands_synced()
+        asked = await alice.slash("chat", double.general, text="One?")
+        await logging.wait()
+        ending = asyncio.create_task(unload(bot))
+        while not bot.service.closing:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # it stops what runs
+        go_on.set()
+        await ending
+        assert (await asked.answer()).content.endswith("-# Stopped.")
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 @pytest.mark.parametrize("edited", [False, True])
 async def test_stop_where_the_place_still_stands_stops_what_has_begun(
     double: Double, started: Any, *, edited: bool

@@ -1,9 +1,9 @@
 """The engine's rounds with one context: admit, prefill, decode and sample, again and again.
 
 A reply waits in the queue until a stream is free (``_admit``), is prefilled in chunks (``_prefill``), then has a
-row in every decode step (``_decode``) until it ends (``_finish``), and leaves its stream once what is kept of it was
-copied (``Streams.settle``). A round does a little of each: between two steps of those that run there is at most a
-copy and a chunk, of a newcomer, of a text to score, or of a state to mend.
+row in every decode step (``_decode``) until it ends (``_finish``), and leaves its stream once what is kept of it
+was copied (``Streams.settle``). A round does a little of each: between two steps of those that run there is at most
+a copy and a chunk, of a newcomer, of a text to score, or of a state to mend.
 """
 
 import logging

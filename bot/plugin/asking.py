@@ -119,10 +119,18 @@ class Asking(ServiceCog, name="Glasshead asking"):
 
     async def _continue(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
         async with answering(interaction):
-            turn = await in_time(self.service.turn_shown(message.id, message.channel.id))
-            if turn is None:
-                raise UserError("I did not write that: reply to it and mention me instead.")
-            await interaction.response.send_modal(Continue(self, turn))
+            self.service.check_kept(interaction)
+            await interaction.response.send_modal(Continue(self, await in_time(self._continued(message))))
+
+    async def _continued(self, message: discord.Message) -> int:
+        """The turn that a message shows. Raises UserError where none can be gone on with."""
+        turn = await self.service.turn_shown(message.id, message.channel.id)
+        if turn is None:
+            raise UserError("I did not write that: reply to it and mention me instead.")
+        end = await self.history.end_of_turn(turn)
+        if end is None or await self.history.erased(end[1]):
+            raise UserError("what that reply said was erased: nobody can go on from it")
+        return turn
 
     async def _thread(self, interaction: discord.Interaction[Any], text: str) -> discord.Thread:
         """A thread of ours, below what was said. In it nobody needs to mention the bot."""

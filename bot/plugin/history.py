@@ -19,7 +19,7 @@ from .hearing import typed
 from .interaction_surface import is_member
 from .logged import BLANK, MOST_HISTORY, UNKEPT, Logged, Opening
 from .names import speaker
-from .reading import beginning, replied_to, says_something, text_of, words_of
+from .reading import beginning, replied_to, replies, says_something, text_of, words_of
 from .rereading import Rereading, system_prompt
 from .service import Service, guild_of
 from .transient import UNREADABLE
@@ -114,7 +114,7 @@ class History:
         scope = self._service.scope(message.channel, guild_of(message))
         if scope == "all":  # whatever it replies to is part of it
             return await self._everything(self._opening(message), message)
-        if _replies(message):
+        if replies(message):
             found = await self._referenced(message)
             if found is not None:
                 return found
@@ -130,6 +130,8 @@ class History:
         turn = await self._service.turn_shown(target, message.channel.id)
         logged = await self._logged(target) if turn is None else await self.end_of_turn(turn)
         if logged is not None:
+            if await self.erased(logged[1]):
+                self._unread = UNKEPT
             return await self._here(message, logged)
         if turn is not None:
             return None
@@ -137,7 +139,7 @@ class History:
         if not chain:
             return None
         first = chain[0]
-        before = await self._referenced(first) if _replies(first) else None
+        before = await self._referenced(first) if replies(first) else None
         if before is None:
             session = await self._start(self._opening(message))
             before = session, await self._root(session, message.channel)
@@ -209,7 +211,7 @@ class History:
 
     async def _taken_over(self, message: discord.Message) -> Before | None:
         """What a place's first conversation goes on from, if it begins with a reply to one of ours."""
-        target = message.reference.message_id if message.reference is not None and _replies(message) else None
+        target = message.reference.message_id if message.reference is not None and replies(message) else None
         turn = None if target is None else await self._service.turn_shown(target, message.channel.id)
         end = None if turn is None else await self.end_of_turn(turn)
         return None if end is None else await self._here(message, end)
@@ -265,6 +267,11 @@ class History:
         row = next(row for row in await self._store.turns(full.session) if row.id == turn)
         end = row.reply_message or row.prompt_message
         return (full.session, end) if end is not None else None
+
+    async def erased(self, message: int) -> bool:
+        """Whether its words are not in the log any more."""
+        row = await readable(self._store, message)
+        return row is not None and row.erased
 
     async def _logged(self, discord_id: int) -> tuple[int, int] | None:
         found = await self._store.message_of_discord(discord_id)
@@ -388,11 +395,4 @@ class History:
 
     def has_above(self, message: discord.Message) -> bool:
         """Whether something is said above it that it can be about."""
-        return _replies(message) or self._service.scope(message.channel, guild_of(message)) == "all"
-
-
-def _replies(message: discord.Message) -> bool:
-    """Not: forwards one, tells of a pin."""
-    reference = message.reference
-    reply = discord.MessageReferenceType.reply
-    return reference is not None and reference.message_id is not None and reference.type is reply
+        return replies(message) or self._service.scope(message.channel, guild_of(message)) == "all"

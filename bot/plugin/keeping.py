@@ -24,6 +24,8 @@ from .tuning import refused
 from .views import PREFIX
 
 Keep = Literal["keep", "keep nothing"]
+RECENT = 20
+"""Conversations of a place, among which somebody's own is looked for."""
 
 PRIVACY = """\
 **What is kept**: what you say to me (and messages that belong to such a conversation), what I answer, and for \
@@ -127,13 +129,16 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
         await tell(interaction, f"Start `glasshead review`, then open <http://127.0.0.1:{port}/session/{row.id}>.")
 
     async def _latest(self, interaction: discord.Interaction[Any]) -> SessionRow | None:
-        """The conversation here, told about if there is none. Acknowledges."""
+        """The conversation here; where everybody has one, their own if they have. Told about if there is none.
+        Acknowledges."""
         await acknowledge(interaction, ephemeral=True, thinking=True)
-        rows = await self.service.chat.store.sessions(channel_id=interaction.channel_id, limit=1)
+        rows = await self.service.chat.store.sessions(channel_id=interaction.channel_id, limit=RECENT)
         if not rows:
             await tell(interaction, "Nothing has been said to me here yet.")
             return None
-        return rows[0]
+        apart = self.service.scope(interaction.channel, interaction.guild_id) == "replies"
+        own = (row for row in rows if apart and row.person == interaction.user.id)
+        return next(own, rows[0])
 
     async def _refused(self, interaction: discord.Interaction[Any], row: SessionRow) -> bool:
         return row.person != interaction.user.id and await refused(interaction)
@@ -173,7 +178,8 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
         sure.stop()  # presses arrive at the dynamic item
         await interaction.response.send_message(
             "This erases from the log everything you said to me and what I answered, for good. Messages in Discord "
-            "stay: delete those there. Replies of mine that quoted you lose what they quoted.",
+            "stay: delete those there. Replies of mine that quote you go, too; from what others said, your words "
+            "are taken out.",
             view=sure,
             ephemeral=True,
         )

@@ -91,6 +91,13 @@ def says_something(message: discord.Message) -> bool:
     return bool(message.content or files or message.stickers or message.poll or message.embeds)
 
 
+def replies(message: discord.Message) -> bool:
+    """Not: forwards one, tells of a pin."""
+    reference = message.reference
+    reply = discord.MessageReferenceType.reply
+    return reference is not None and reference.message_id is not None and reference.type is reply
+
+
 async def replied_to(message: discord.Message) -> discord.Message | None:
     """The message that ``message`` replies to, if there still is one."""
     reference = message.reference

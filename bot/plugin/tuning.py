@@ -70,7 +70,9 @@ class Tuning(ServiceCog, name="Glasshead tuning"):
     async def system_clear(self, interaction: discord.Interaction[Any]) -> None:
         if not await refused(interaction):
             await self._set(interaction, system=None)
-            await tell(interaction, "Cleared: as configured again.")
+            of_channel = self.service.set_here(interaction.channel).system is not None
+            now = "in this thread what is set for its channel counts" if of_channel else "as configured"
+            await tell(interaction, f"Cleared: {now} again.")
 
     @settings.command(name="show", description="Show them.")
     async def settings_show(self, interaction: discord.Interaction[Any]) -> None:

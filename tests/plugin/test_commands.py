@@ -270,6 +270,16 @@ async def test_system_prompts_count_from_the_next_message(room: Room) -> None:
     assert "As configured" in (await room.alice.slash("system show", room.channel)).text
 
 
+async def test_a_thread_that_has_no_prompt_any_more_has_its_channels(room: Room) -> None:
+    owner, thread = room.double.person("owner"), room.double.thread(room.channel, "talk", room.alice)
+    await room.alice.slash("system set", thread, text="Of the thread.")
+    assert "as configured again" in (await room.alice.slash("system clear", thread)).text
+    await owner.slash("system set", room.channel, text="Of the channel.")
+    await room.alice.slash("system set", thread, text="Of the thread.")
+    assert "what is set for its channel" in (await room.alice.slash("system clear", thread)).text
+    assert "Of the channel." in (await room.alice.slash("system show", thread)).text
+
+
 async def test_settings_are_bounded_by_the_server(room: Room) -> None:
     owner = room.double.person("owner")
     await owner.slash("admin limits", room.channel, tokens=16)

@@ -252,6 +252,32 @@ async def test_forget_asks_once_more_and_gives_a_receipt(place: Place) -> None:
 # conversations
 
 
+async def test_what_was_erased_is_not_gone_on_with_and_that_is_said(place: Place) -> None:
+    reply = await place.ask(place.alice, "My secret is a silver spoon.")
+    asked = await place.alice.slash(place.channel, "forget")
+    assert asked.response is not None
+    await place.alice.click(asked.response, label="Erase everything of mine")
+    refused = await place.bob.context_menu(place.channel, "Continue from here", reply)
+    assert refused.modal is None and "was erased" in words(refused)
+    await place.ask(place.bob, "And then?", reply_to=reply)
+    assert place.asked()[-1] == "And then?" and "was not read" in place.said().content
+
+
+async def test_who_has_opted_out_cannot_go_on_with_what_is_kept(place: Place) -> None:
+    reply = await place.ask(place.alice, "One.")
+    await place.tell(place.bob, "privacy", mine="keep nothing")
+    refused = await place.bob.context_menu(place.channel, "Continue from here", reply)
+    assert refused.modal is None and "/privacy" in words(refused)
+
+
+async def test_a_session_in_a_channel_is_ones_own(place: Place) -> None:
+    await place.ask(place.alice, "Of cats.")
+    await place.ask(place.bob, "Of dogs.")
+    assert "Of cats." in await place.tell(place.alice, "session show")
+    assert "is now called *Cats*" in await place.tell(place.alice, "session rename", title="Cats")
+    assert "Of dogs." in await place.tell(place.carol, "session show")
+
+
 async def test_continue_from_here(place: Place) -> None:
     reply = await place.ask(place.alice, "One.")
     await place.ask(place.alice, "Two.", reply_to=reply)

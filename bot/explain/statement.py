@@ -43,8 +43,7 @@ def certificate_lines(certificate: Certificate) -> list[str]:
         lines.append("On a GPU equal bits are not promised: what counts is how far off they are.")
     if env.tells_routes:
         lines.append(
-            "In this quantization the model's experts do not keep equal bits beside other tokens of a batch: what "
-            "counts is how far off they are."
+            "With experts in this quantization equal bits are not promised: what counts is how far off they are."
         )
     lines.append(conclusion(certificate))
     return lines

@@ -106,7 +106,7 @@ def _limits(model: Model, n_gpu_layers: int) -> Iterator[str]:
     if model.is_recurrent:
         yield "its state cannot be taken back: after a retry or an edit the whole conversation is computed again"
     if tells_routes(model.header):
-        yield f"its experts' {model.identity.quantization} weights do not keep equal bits beside others: {_NEAR}"
+        yield f"with experts in {model.identity.quantization} equal bits are not promised: {_NEAR}"
     if model.template is None:
         yield "it brings no chat template: it is given a plain transcript, and may write on as the other side"
     if n_gpu_layers and not llama_cpp.llama_supports_gpu_offload():

@@ -276,7 +276,7 @@ def test_states_it_in_words_and_json(certificate: Certificate) -> None:
         ({}, ()),
         ({"recorded_cpu": ""}, ()),
         ({"recorded_cpu": "Abacus 9"}, ("made on another machine, Abacus 9:",)),
-        ({"tells_routes": True}, ("do not keep equal bits beside other tokens",)),
+        ({"tells_routes": True}, ("With experts in this quantization equal bits are not promised",)),
         ({"recorded_gpu_layers": 7}, (" with 7 layers on a GPU: it may", "equal bits are not promised")),
         ({"recorded_gpu_layers": -1, "gpu_layers": -1}, ("all layers on a GPU.", "equal bits are not promised")),
     ],

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TextIO, cast, get_args
 
@@ -105,10 +105,11 @@ async def _write_pages(  # noqa: PLR0917
         done(written)
 
 
-async def _write(file: TextIO, pieces: AsyncIterator[str]) -> None:
+async def _write(file: TextIO, pieces: AsyncGenerator[str]) -> None:
     shown = neutral if file is sys.stdout and file.isatty() else str  # a file has what was said, to the letter
-    async for piece in pieces:
-        file.write(shown(piece))
+    async with aclosing(pieces):  # on a full disk, say
+        async for piece in pieces:
+            file.write(shown(piece))
 
 
 def _new_folder(path: Path) -> None:

@@ -7,7 +7,7 @@ and no style apply but its own, by its hash. The layers are switched by style al
 import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from functools import cache
 
 from jinja2 import Environment
@@ -28,7 +28,7 @@ from .render import HERE, environment
 
 async def kept_session(
     store: Store, number: int, *, traces: bool = True, missing: Missing | None = None
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str]:
     """The file, piece by piece: a reply's tokens are in memory one reply at a time. What of it cannot be read is
     named at its end, and in ``missing``.
 

@@ -6,6 +6,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import cast
 
 from ..pickled import packed, read
@@ -27,8 +28,8 @@ async def written(store: Store, kind: Kind, pages: AsyncIterator[list[int]], tra
     here = 0
     cores = min(os.cpu_count() or 1, MOST)
     async for page in pages:
-        for piece in await store.database.read(lambda c, page=page: list(WRITERS[kind](c, page, traces))):  # type: ignore[misc]
-            yield piece
+        for written_here in await store.database.read(lambda c, page=page: list(WRITERS[kind](c, page, traces))):  # type: ignore[misc]
+            yield written_here
         here += 1
         # What is held in memory while the disk is full is seen by this process alone.
         if here >= HERE and cores > 1 and store.database.gap is None:
@@ -39,8 +40,12 @@ async def written(store: Store, kind: Kind, pages: AsyncIterator[list[int]], tra
     try:
         while len(processes) < cores:
             processes.append(await _start(store, kind))
-        async for piece in _in_order(processes, pages, traces):
-            yield piece
+        async with aclosing(_in_order(processes, pages, traces)) as next_ones:
+            async for process in next_ones:
+                piece: Piece = ""
+                while not isinstance(piece, PageEnd):
+                    piece = await _piece(process)
+                    yield piece
     finally:
         for process in processes:
             if process.returncode is None:
@@ -56,7 +61,8 @@ async def _start(store: Store, kind: Kind) -> Process:
 
 async def _in_order(
     processes: list[Process], pages: AsyncIterator[list[int]], traces: bool
-) -> AsyncIterator[Piece]:
+) -> AsyncGenerator[Process]:
+    """For each page, the process that writes it."""
     waiting: deque[Process] = deque()
     count = 0
     async for page in pages:
@@ -66,20 +72,14 @@ async def _in_order(
         waiting.append(process)
         count += 1
         if len(waiting) == AHEAD * len(processes):
-            async for piece in _answer(waiting.popleft()):
-                yield piece
+            yield waiting.popleft()
     while waiting:
-        async for piece in _answer(waiting.popleft()):
-            yield piece
+        yield waiting.popleft()
 
 
-async def _answer(process: Process) -> AsyncIterator[Piece]:
-    """The pieces of a page, up to its end."""
+async def _piece(process: Process) -> Piece:
     assert process.stdout is not None
-    piece: Piece = ""
-    while not isinstance(piece, PageEnd):
-        try:
-            piece = cast(Piece, await read(process.stdout))
-        except asyncio.IncompleteReadError:
-            raise StoreError("io", "a process of the export has ended before its time: try again") from None
-        yield piece
+    try:
+        return cast(Piece, await read(process.stdout))
+    except asyncio.IncompleteReadError:
+        raise StoreError("io", "a process of the export has ended before its time: try again") from None

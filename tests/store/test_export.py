@@ -1,14 +1,16 @@
 """What is exported can be read by others, and imported again unchanged."""
 
+import asyncio
 import csv
 import dataclasses
+import errno
 import io
 import json
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from glasshead.cli.log_files import _groups
+from glasshead.cli.log_files import _groups, _write
 from glasshead.errors import UserError
 from glasshead.predict.prompt import Prompt, Span
 from glasshead.store import Store, export_process, export_worker, marks
@@ -211,6 +213,33 @@ async def test_csv(filled: Store):
     rows = list(csv.DictReader(io.StringIO(await text(filled, "csv"))))
     assert [row["id"] for row in rows] == ["1", "2", "3", "4"]
     assert rows[0]["prompt"].startswith("'=1+1")
+
+
+class FullFile(io.StringIO):
+    """Takes some pieces."""
+
+    left = 40
+
+    def write(self, text: str) -> int:
+        self.left -= 1
+        if self.left < 0:
+            raise OSError(errno.ENOSPC, "no space")
+        return len(text)
+
+
+def test_an_export_onto_a_full_disk_ends_with_nothing_else_to_say(
+    long: Path, beside: None, caplog: pytest.LogCaptureFixture
+):
+    async def work() -> None:
+        store = await Store.open(long, writable=False)
+        try:
+            await _write(FullFile(), export(store, "jsonl", Query()))
+        finally:
+            await store.close()
+
+    with pytest.raises(OSError, match="no space"):
+        asyncio.run(work())
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize(

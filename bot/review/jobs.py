@@ -84,8 +84,9 @@ class Jobs:
 
         number = next(self._numbers)
         self._jobs[number] = Job(what, turn, asyncio.create_task(run()))
-        if len(self._jobs) > KEPT:
-            del self._jobs[min(key for key, job in self._jobs.items() if job.task.done())]
+        done = [key for key, job in self._jobs.items() if job.task.done()]
+        if len(self._jobs) > KEPT and done:
+            del self._jobs[min(done)]
         return number
 
     async def what_if(self, step: StepView, turn: Turn) -> WhatIf:

@@ -24,8 +24,10 @@ log = logging.getLogger(__name__)
 
 PLACE_INTERVAL = 0.5
 """Seconds between two looks at a waiting reply's place in the queue."""
+PROGRESS_STEPS = 48
+"""After so many steps what was generated is saved, so that a crash keeps it, and whenever it has doubled since."""
 PROGRESS_SECONDS = 2.0
-"""After so long what was generated is saved: a crash keeps it, and who looks at a slow reply sees what is there."""
+"""And after so long, however few they are: who looks at a slow reply sees what is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,8 @@ class _Making:
         self._turn = turn
         self._steps: list[Step] = []
         self._generation: Generation | None = None
-        self._saved_at = 0.0
-        """When it was last saved; first, when the first step came."""
+        self._saved = 0, 0.0
+        """How many steps were saved last, and when; first, when the first came."""
         self.transcript = Transcript(
             speaker.vocabulary,
             opening.sampling.stop + speaker.stop,
@@ -130,14 +132,14 @@ class _Making:
                 yield news
                 continue
             if not self._steps:
-                self._saved_at = time.monotonic()
+                self._saved = 0, time.monotonic()
             self._steps.append(news)
             for event in transcript.feed(news.id):
                 yield event
             if transcript.stopped:
                 await generation.aclose()
                 return
-            if time.monotonic() - self._saved_at >= PROGRESS_SECONDS:
+            if self._is_due():
                 await self._save_progress()
 
     @property
@@ -156,9 +158,15 @@ class _Making:
             return ()
         return cut(self._generation.schedule, len(self._opening.prompt.ids) + len(self._steps) - 1)
 
+    def _is_due(self) -> bool:
+        """Whether enough came since the last time to be saved: it is saved whole."""
+        steps, began = self._saved
+        doubled = len(self._steps) >= max(PROGRESS_STEPS, 2 * steps)
+        return doubled or time.monotonic() - began >= PROGRESS_SECONDS
+
     async def _save_progress(self) -> None:
         """Keep what was generated so far. A log that cannot take it must not stop the reply."""
-        self._saved_at = time.monotonic()
+        self._saved = len(self._steps), time.monotonic()
         try:
             await self._store.save_progress(
                 self._turn,

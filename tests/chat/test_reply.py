@@ -157,6 +157,7 @@ async def test_no_stop_string_goes_on_beyond_a_control_token(shallow_model: Mode
 async def test_what_a_slow_reply_has_so_far_is_saved_after_a_while(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(making, "PROGRESS_STEPS", 10**6)
     monkeypatch.setattr(making, "PROGRESS_SECONDS", 0.1)
     reply = await room.start(sampling=ENDLESS)
     started = await until(reply, Started)

@@ -15,7 +15,7 @@ from ..config import Settings
 from ..errors import UserError
 from . import load, sync_if_changed, unload
 from .service import NOBODY, Service
-from .transient import TROUBLE, passing
+from .transient import TROUBLE, UNREADABLE, passing
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Client(commands.Bot):
         """Commands that cannot be told now must not keep the bot from talking."""
         try:
             await sync_if_changed(self)
-        except (discord.DiscordException, *TROUBLE, KeyError, TypeError, ValueError) as error:
+        except UNREADABLE as error:
             log.warning("the commands could not be synced, trying again later: %s: %s", type(error).__name__, error)
             return False
         return True

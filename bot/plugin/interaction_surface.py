@@ -78,7 +78,7 @@ class InteractionSurface(Surface):
             except Gone:
                 if self._moved:
                     raise
-                self._writes = False
+                self._writes, self.refused = False, ""
         sent: discord.InteractionMessage | discord.WebhookMessage
         more: dict[str, Any] = {"view": view} if view is not None else {}
         if place == 0:

@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import aiohttp
 import discord
 
 from ..store import Store
@@ -14,7 +15,7 @@ from .display import small
 from .rights import takes_files
 from .service import NOBODY
 from .splitting import LIMIT, split
-from .transient import OLD_EDITS, TROUBLE, passing, seconds_to_wait
+from .transient import OLD_EDITS, STRANGE, TROUBLE, passing, seconds_to_wait
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -245,3 +246,5 @@ class Surface:
                 raise
             self.refused = error.text or "Forbidden"
             raise Gone(str(error)) from error
+        except STRANGE as error:
+            raise aiohttp.ClientPayloadError(f"{type(error).__name__}: {error}") from error

@@ -5,7 +5,9 @@ import discord
 
 TROUBLE = (aiohttp.ClientError, TimeoutError, OSError)
 """The network's, not Discord's."""
-UNREADABLE = (discord.DiscordException, *TROUBLE, KeyError)
+STRANGE = (KeyError, TypeError, ValueError)
+"""What discord.py raises at an answer that is not Discord's: a proxy's, say."""
+UNREADABLE = (discord.DiscordException, *TROUBLE, *STRANGE)
 """Of what is looked up: it is not there, or not as discord.py expects it of Discord."""
 OLD_EDITS = 30046
 """Too many edits of messages older than an hour: not a matter of seconds."""

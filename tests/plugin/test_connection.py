@@ -110,6 +110,18 @@ async def test_a_long_answer_to_a_command_whose_sending_seemed_to_fail_stands_th
         assert len(said) == 3 and sum(message.content.count("word") for message in said) == 1000
 
 
+async def test_a_long_answer_to_a_command_stands_also_where_the_bot_may_not_write(
+    double: Double, started: Any
+) -> None:
+    async with started() as bot:
+        await double.commands_synced()
+        bot.service.chat.says = "word " * 1000
+        double.fail("POST", "/channels/[0-9]+/messages$", 403, code=50013, times=9)
+        asked = await double.person("alice").slash("chat", double.general, text="Tell me a long story.")
+        await asked.shows(finished, timeout=20)
+        assert sum(message.content.count("word") for message in asked.messages) == 1000
+
+
 async def test_what_was_said_before_a_server_was_there_is_answered(double: Double, started: Any) -> None:
     double.gateway.unsent |= {"GUILD_CREATE", "MESSAGE_CREATE"}
     asked = await double.person("alice").mention_bot(double.general, "Anybody here?")

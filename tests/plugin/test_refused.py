@@ -62,3 +62,13 @@ async def test_a_message_that_went_away_can_come_again(double: Double, started: 
             await shown.show(texts)
             await shown.settle(bot.service.chat.store, None)
         assert [message.content for message in double.said(double.general)] == ["one", "three"]
+
+
+async def test_an_answer_that_cannot_be_read_costs_no_reply(double: Double, started: Any) -> None:
+    async with started() as bot:
+        bot.service.chat.says = "word " * 600
+        double.fail("POST", "/messages$", 200, after=True, times=2)
+        asked = await double.person("alice").mention_bot(double.general, "Tell me a long story.")
+        await double.wait_for(finished, timeout=20)
+        said = double.said()
+        assert said[0].reference is asked and sum(message.content.count("word") for message in said) == 600

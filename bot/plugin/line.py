@@ -73,7 +73,7 @@ async def _show(service: Service, waiting: Waiting, surface: Surface) -> None:
     turnstile = service.turnstile(waiting.channel)
     await _pause(waiting, GRACE)
     while not waiting.ended.is_set():
-        async with turnstile:
+        async with turnstile.second():
             if waiting.ended.is_set():
                 return
             waiting.news.clear()

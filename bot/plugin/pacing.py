@@ -1,8 +1,9 @@
 """How often a channel's messages are edited: one pace for everything the bot writes there."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -47,6 +48,7 @@ class Turnstile:
     """Lets one edit of a channel through at a time, ``pace.interval`` apart, in the order they came.
 
     ``async with turnstile:`` around an edit; what to show is looked up inside, so that a wait only makes it newer.
+    Around what shows only that somebody waits: ``async with turnstile.second():``.
     """
 
     def __init__(self, interval: float, left: Callable[[], Left | None] = lambda: None) -> None:
@@ -55,6 +57,9 @@ class Turnstile:
         self._left = left
         self._lock = asyncio.Lock()
         self._next = 0.0
+        self._first = 0
+        """How many wait that are not second."""
+        self._second_passed = False
 
     async def quiet(self) -> None:
         """Wait until the edits that are under way or waiting now are done."""
@@ -62,17 +67,42 @@ class Turnstile:
             pass
 
     async def __aenter__(self) -> Self:
+        self._first += 1
+        try:
+            await self._enter()
+        finally:
+            self._first -= 1
+        self._second_passed = False
+        return self
+
+    @contextlib.asynccontextmanager
+    async def second(self) -> AsyncIterator[None]:
+        """The same, but of many only one passes before each that is not second: their places all change at once,
+        and that is when the next reply begins."""
+        await self._enter()
+        while self._first and self._second_passed:
+            self._lock.release()
+            await self._enter()
+        self._second_passed = True
+        try:
+            yield
+        finally:
+            self._leave()
+
+    async def _enter(self) -> None:
         await self._lock.acquire()
         try:
             await asyncio.sleep(max(0.0, self._next - time.monotonic()))
         except BaseException:
             self._lock.release()
             raise
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
         self.pace.passed()
         self._next = time.monotonic() + self.pace.until_next(self._left())
         self._lock.release()

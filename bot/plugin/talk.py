@@ -218,7 +218,7 @@ class Talk(ServiceCog, name="Glasshead"):
     async def _answer_in_turn(self, message: discord.Message, reason: Reason) -> None:
         waiting = Waiting(message.author.id, message.channel.id, asked=message.id)
         # An earlier process may have taken back what it sent under a name of this message alone.
-        name = f"{message.id:x}{int(time.time()) & 0xFFFF:04x}"
+        name = f"{message.id:x}{time.time_ns() // 1_000_000 & 0xFFFF:04x}"
         surface = Surface(message.channel, name=name, answers=message)
         line, answered = self.service.line(message.channel, guild_of(message)), False
         question = self._questions[message.id] = Question(message, surface, waiting)
@@ -243,7 +243,7 @@ class Talk(ServiceCog, name="Glasshead"):
         turn = running.turn if running is not None else None
         if question.welcome and guild is not None:
             await self.service.unwelcome(guild)
-        if not surface.messages:
+        if not surface.messages and (running is None or not running.left):
             return
         stopped = question.waiting.stopped.is_set() or (running is not None and running.stopped)
         why = STOPPED if stopped else ""

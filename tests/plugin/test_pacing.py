@@ -58,6 +58,27 @@ async def test_a_turnstile_lets_one_through_at_a_time_and_apart() -> None:
     assert all(later - earlier >= 0.045 for earlier, later in itertools.pairwise(entered))
 
 
+async def test_who_only_shows_a_wait_lets_replies_through_between() -> None:
+    turnstile, passed = Turnstile(0.0), list[str]()
+
+    async def reply(name: str) -> None:
+        async with turnstile:
+            passed.append(name)
+
+    async def place(name: str) -> None:
+        async with turnstile.second():
+            passed.append(name)
+
+    async with turnstile:
+        every = [place("a"), place("b"), place("c"), reply("one"), reply("two")]
+        waiting = [asyncio.ensure_future(each) for each in every]
+        await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+    assert passed[0] == "a" and passed.index("two") < 4 and sorted(passed) == ["a", "b", "c", "one", "two"]
+    async with asyncio.timeout(1):
+        await asyncio.gather(place("a"), place("b"))
+
+
 async def test_a_failed_or_cancelled_edit_does_not_block_the_next() -> None:
     turnstile = Turnstile(0.01)
     with pytest.raises(ValueError, match="no"):

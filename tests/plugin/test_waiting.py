@@ -293,6 +293,22 @@ async def test_who_is_in_the_queue_when_the_bot_ends_is_answered_once_when_it_is
             assert read == ["Hello!", SAID, said, SAID, "Go on."]
 
 
+async def test_who_is_being_read_when_the_bot_ends_is_told_and_answered_when_it_is_back(
+    double: Double, started: Any
+) -> None:
+    alice = double.person("alice")
+    async with started() as bot:
+        gate = Gate(bot)
+        asked = await alice.mention_bot(double.general, "One?")
+        await gate.held.wait()
+    (told,) = double.said()
+    assert told.reference is asked and told.content == f"-# {LEFT}"
+    async with started() as bot:
+        reply = await double.reply_to(asked, finished, timeout=40)
+        await double.until(lambda: told.deleted, timeout=40)
+        assert double.said() == [reply]
+
+
 async def test_what_somebody_stopped_in_the_queue_is_not_answered_when_the_bot_is_back(
     double: Double, started: Any
 ) -> None:

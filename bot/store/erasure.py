@@ -216,7 +216,7 @@ def _tombstone(data: SessionData, lost: set[int], out: Plan) -> None:
         for index, offset in (divmod(place, BLOCK) for place in places):
             ids = left
             if index < len(chain):
-                ids = opened.setdefault(chain[index], _ids(data.blocks[chain[index]][1]) or [ERASED] * BLOCK)
+                ids = _opened(data, opened, chain[index])
             ids[offset : offset + 1] = [ERASED] * (offset < len(ids))
         if left != tail:
             out.tails[row.id] = pack_ids(left)
@@ -246,6 +246,13 @@ def _places(row: sa.Row[Any], lost: set[int], *, gone: bool, whole: int) -> Iter
         if span.message in lost or (gone and span.message is None and span.kind != "marker")
         for place in range(span.start, min(span.end, whole))
     ]
+
+
+def _opened(data: SessionData, opened: dict[int, list[int]], block: int) -> list[int]:
+    """The ids of a block, unpacked once: thousands of places ask for it."""
+    if block not in opened:
+        opened[block] = _ids(data.blocks[block][1]) or [ERASED] * BLOCK
+    return opened[block]
 
 
 def _ids(packed: bytes) -> list[int] | None:

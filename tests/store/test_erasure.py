@@ -269,6 +269,19 @@ async def test_a_damaged_prompt_does_not_keep_the_words(path: Path, damage: str)
     await store.close()
 
 
+async def test_a_block_is_opened_once_however_many_of_its_places_go(log: Store, monkeypatch: pytest.MonkeyPatch):
+    await filled(log)
+    opened: list[bytes] = []
+
+    def counted(packed: bytes) -> tuple[int, ...]:
+        opened.append(packed)
+        return unpack_ids(packed)
+
+    monkeypatch.setattr(erasure, "unpack_ids", counted)
+    await log.erase_person(ANN)
+    assert max(map(opened.count, opened)) <= eraser.PASSES
+
+
 async def test_an_erasure_that_meets_what_nobody_thought_of_keeps_nobody_from_starting(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import discord
 from discord.ext import commands
 
+from ..store import StoreError
 from ..store.standing import standing
 from .rights import may_read
 from .service import Service
@@ -58,12 +59,21 @@ async def lately(
     """Places with messages newer than ``fresh``, and those in which the log knows some of lately; of one
     ``server``, or everywhere."""
     since = discord.utils.time_snowflake(discord.utils.utcnow() - LATELY)
-    logged = await service.chat.store.database.read(lambda c: standing(c, since))
+    logged = await _logged(service, since)
     async for place, channel in _places(bot, service, discord.utils.time_snowflake(fresh), logged, server):
         said = await _said(place, discord.Object(since))
         if said is not None:
             whole = said[-1].id if len(said) == MOST_MESSAGES else since
             yield Seen(place, channel, tuple(said), whole, logged.get(channel, ()))
+
+
+async def _logged(service: Service, since: int) -> dict[int, set[int]]:
+    """What the log knows, by place; nothing where it is damaged: who asked meanwhile is answered all the same."""
+    try:
+        return await service.chat.store.database.read(lambda c: standing(c, since))
+    except StoreError as error:
+        log.warning("what was deleted meanwhile is not looked for: %s", error)
+        return {}
 
 
 async def _said(place: discord.abc.Messageable, since: discord.Object) -> list[discord.Message] | None:

@@ -89,8 +89,10 @@ class Talk(ServiceCog, name="Glasshead"):
     async def _clear(self, seen: Seen, fresh: datetime) -> None:
         """Take away what an earlier process has left where replies were to come; what nobody answers any more is
         told so there."""
+        left = [each for each in seen.messages if each.author.id == self.us.id and only_waits(each.content)]
+        if not left:
+            return
         async with self.service.turnstile(seen.channel):  # one that is just sent is known when that is done
-            left = [each for each in seen.messages if each.author.id == self.us.id and only_waits(each.content)]
             for message in left:
                 asked = message.reference.message_id if message.reference is not None else None
                 ours = any(message.id in each.surface.ids for each in self._questions.values())

@@ -129,6 +129,8 @@ async def test_an_upgrade_fills_the_months(used: Store):
             "ALTER TABLE turn DROP COLUMN channel_id", "ALTER TABLE turn DROP COLUMN guild_id",
             "ALTER TABLE model DROP COLUMN cpu", "ALTER TABLE model DROP COLUMN gpu_layers",
             "ALTER TABLE feedback DROP COLUMN author", "ALTER TABLE tag DROP COLUMN author",
+            "DROP TRIGGER message_words_forget",
+            *(f"DROP VIEW {name}" for name in sa.inspect(connection).get_view_names()),
             "UPDATE alembic_version SET version_num = '0001'",
         ):  # fmt: skip
             connection.exec_driver_sql(statement)

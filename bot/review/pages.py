@@ -203,7 +203,7 @@ async def record(request: Request) -> Response:
 async def session_record(request: Request) -> Response:
     """A session to keep as one HTML file."""
     number = request.path_params["id"]
-    await _store(request).messages(number)  # raises UserError if there is no such session
+    await _store(request).session(number)
     return StreamingResponse(
         kept_session(_store(request), number),
         media_type="text/html",

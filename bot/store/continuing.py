@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from .rows import is_damage
+from .rows import is_damage, readable
 from .tables import discord_part, message, person, turn
 
 _first, _later, _reply = message.alias("first"), message.alias("later"), message.alias("reply")
@@ -74,7 +74,9 @@ def has_namesake(connection: sa.Connection, session_id: int, name: str, discord_
     """Whether somebody else has spoken in a session under this name."""
     other = sa.select(message.c.id).join(person, person.c.id == message.c.person_id)
     called = other.where(message.c.session_id == session_id, message.c.author == name)
-    return connection.execute(called.where(person.c.discord_id != discord_id).limit(1)).first() is not None
+    query = called.where(person.c.discord_id != discord_id).limit(1)
+    ids = sa.select(message.c.id).where(message.c.session_id == session_id)
+    return bool(readable(connection, query, message.c.id, lambda: connection.execute(ids).scalars().all()))
 
 
 def versions(connection: sa.Connection, message_id: int) -> list[int]:

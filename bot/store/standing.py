@@ -1,7 +1,10 @@
 """Which Discord messages the log holds words of, and in which channels they stand."""
 
+from typing import Any
+
 import sqlalchemy as sa
 
+from .rows import is_damage, readable
 from .tables import discord_part, message, session, turn
 
 MOST = 5_000
@@ -34,6 +37,19 @@ def standing(connection: sa.Connection, after: int) -> dict[int, set[int]]:
     both = sa.union_all(typed, shown).subquery()
     newest = sa.select(both).order_by(both.c.discord_message_id.desc()).limit(MOST)
     out: dict[int, set[int]] = {}
-    for channel, id_ in connection.execute(newest):
+    try:
+        found: list[Any] = [*connection.execute(newest)]
+    except sa.exc.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        found = _one_by_one(connection, typed, message, after) + _one_by_one(connection, shown, discord_part, after)
+    for channel, id_ in found:
         out.setdefault(channel, set()).add(id_)
     return out
+
+
+def _one_by_one(connection: sa.Connection, query: sa.Select[Any], table: sa.Table, after: int) -> list[Any]:
+    """Where the log is damaged, what can be read of the newest."""
+    column = table.c.discord_message_id
+    newest = sa.select(column).where(column > after).order_by(column.desc()).limit(MOST)
+    return readable(connection, query, column, lambda: connection.execute(newest).scalars().all())

@@ -15,6 +15,7 @@ from discord_double.double import CUT
 from glasshead.plugin import interaction_surface, presenter, surface
 from glasshead.plugin.limits import edits_left
 from glasshead.predict.context import Context
+from glasshead.store.standing import standing
 from house import finished, labels, words
 
 ON_AND_ON = ((0, -100.0), (2, -100.0), (4, -100.0))
@@ -372,6 +373,8 @@ async def test_a_thread_goes_on_past_the_messages_of_a_damaged_page(
         said = [m.text for m in await store.conversation(full.prompt_message) if m.role == "user"]
         assert said == ["I have a green kite.", "What do I have?"]
         assert "damaged" not in (await tell("And now?")).content
+        seen = await store.database.read(lambda c: standing(c, 0))
+        assert len(seen[thread.id]) == 6  # two of three questions, the first reply, and since the damage all
 
 
 async def test_what_was_left_out_is_said(double: Double, started: Any) -> None:

@@ -328,6 +328,10 @@ def _mended(path: Path) -> Mended:
         fresh.replace(path)
         _sync(path.parent)
         return Mended(kept, tuple(lost))
+    except StoreError as error:
+        if error.reason != "damaged":
+            raise
+        raise UserError(f"{path}: too little of it can be read to be mended: {_RESTORE}") from error
     finally:
         sweep(path)
 

@@ -358,6 +358,14 @@ async def test_a_backup_of_a_damaged_log_names_the_log(long: Path, tmp_path: Pat
         backup(long, tmp_path / "copy.db")
 
 
+async def test_what_cannot_be_mended_is_to_be_restored(made: Path):
+    with sqlite3.connect(made) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET sql = 'CREATE TABLE @' WHERE name = 'setting'")
+    with pytest.raises(UserError, match="too little of it can be read to be mended: restore a backup"):
+        mend(made)
+
+
 async def test_a_backup_whose_copy_is_damaged_names_the_log(made: Path, tmp_path: Path):
     with sqlite3.connect(made) as connection:
         connection.execute("PRAGMA writable_schema = ON")

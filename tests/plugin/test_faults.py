@@ -368,11 +368,13 @@ async def test_a_thread_goes_on_past_the_messages_of_a_damaged_page(
     async with started(**SHORT) as bot:
         reply = await tell("What do I have?")
         assert "I cannot read the 2 messages before this one: my log is damaged there" in reply.content
+        await asyncio.gather(*bot.service.tasks)  # the log knows of a reply a moment after it is seen
         store = bot.service.chat.store
         full = await store.turn(await store.turn_of_discord_message(reply.id) or 0)
         said = [m.text for m in await store.conversation(full.prompt_message) if m.role == "user"]
         assert said == ["I have a green kite.", "What do I have?"]
         assert "damaged" not in (await tell("And now?")).content
+        await asyncio.gather(*bot.service.tasks)
         seen = await store.database.read(lambda c: standing(c, 0))
         assert len(seen[thread.id]) == 6  # two of three questions, the first reply, and since the damage all
 

@@ -10,7 +10,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from glasshead.store import Store
 from glasshead.store.bulk import heads
 from glasshead.store.export import export
 from glasshead.store.missing import Missing
-from glasshead.store.search_syntax import parse
+from glasshead.store.search_syntax import MOST, parse
 from glasshead.store.writes import import_session, import_vocabulary
 from llm.cli import cli as llm_command
 from typer.main import get_command
@@ -91,9 +91,9 @@ async def peer(store: Store, turns: int) -> list[Figure]:
 
 
 async def chosen(store: Store, turns: int) -> list[int]:
-    """The newest sessions with so many turns together."""
+    """The newest sessions with so many turns together, or as many as one search takes."""
     out, count = [], 0
-    for row in await store.sessions(limit=10_000):
+    for row in await store.sessions(limit=MOST):
         if count >= turns:
             break
         out.append(row.id)
@@ -105,19 +105,27 @@ async def copy(store: Store, query: Any, path: Path, *, traces: bool) -> int:
     target = await Store.open(path)
     session: list[dict[str, Any]] = []
     done = [0]
-    async for piece in export(store, "jsonl", query, traces=traces, progress=done.append):
-        for line in map(json.loads, piece.splitlines()):
-            if line["type"] in ("vocabulary", "session") and session:
-                await import_session(target, lines=session)
-                session = []
-            if line["type"] == "vocabulary":
-                await import_vocabulary(target, line=line)
-            elif line["type"] != "log":
-                session.append(line)
+    async for line in lines_of(export(store, "jsonl", query, traces=traces, progress=done.append)):
+        if line["type"] in ("vocabulary", "session") and session:
+            await import_session(target, lines=session)
+            session = []
+        if line["type"] == "vocabulary":
+            await import_vocabulary(target, line=line)
+        elif line["type"] != "log":
+            session.append(line)
     await import_session(target, lines=session)
     await target.database.checkpoint()
     await target.close()
     return done[-1]
+
+
+async def lines_of(pieces: AsyncIterator[str]) -> AsyncIterator[dict[str, Any]]:
+    """What an export writes, line by line: its pieces end where they like."""
+    begun = ""
+    async for piece in pieces:
+        *whole, begun = (begun + piece).split("\n")
+        for line in whole:
+            yield json.loads(line)
 
 
 async def log_with_llm(store: Store, sessions: list[int], path: Path, *, with_logprobs: bool) -> None:
@@ -125,10 +133,9 @@ async def log_with_llm(store: Store, sessions: list[int], path: Path, *, with_lo
     if with_logprobs:
         for start in range(0, len(sessions), 50):
             query = parse(" ".join(f"session:{id_}" for id_ in sessions[start : start + 50]))
-            async for piece in export(store, "openai", query):
-                for line in piece.splitlines():
-                    response = json.loads(line)["response"]
-                    lines[int(response["id"].removeprefix("turn-"))] = response
+            async for line in lines_of(export(store, "openai", query)):
+                response = line["response"]
+                lines[int(response["id"].removeprefix("turn-"))] = response
             await write(store, sessions[start : start + 50], path, lines)
             lines.clear()
         return

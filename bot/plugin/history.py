@@ -11,7 +11,7 @@ from typing import Any
 import discord
 
 from ..predict.message import Conversation, Message
-from ..store import Store, StoreError
+from ..store import Store
 from ..store.continuing import end_of, has_namesake, left_open
 from ..store.records import MessageRow
 from .damaged import around_damage, readable
@@ -379,12 +379,7 @@ class History:
         """What somebody is called in a conversation: with the account's name, which is one person's, where another
         is called the same there."""
         name = speaker(user.display_name, user.id)
-        try:
-            taken = await self._store.database.read(lambda c: has_namesake(c, session, name, user.id))
-        except StoreError as error:
-            if error.reason != "damaged":
-                raise
-            taken = False  # of what can be read
+        taken = await self._store.database.read(lambda c: has_namesake(c, session, name, user.id))
         return f"{name} ({speaker(user.name, user.id)})" if taken else name
 
     async def text(self, message: discord.Message) -> tuple[str, tuple[str, ...]]:

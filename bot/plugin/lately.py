@@ -68,7 +68,7 @@ async def lately(
 
 
 async def _logged(service: Service, since: int) -> dict[int, set[int]]:
-    """What the log knows, by place; nothing where it is damaged: who asked meanwhile is answered all the same."""
+    """What the log knows, by place; nothing where it cannot say: who asked meanwhile is answered all the same."""
     try:
         return await service.chat.store.database.read(lambda c: standing(c, since))
     except StoreError as error:

@@ -248,12 +248,10 @@ class Talk(ServiceCog, name="Glasshead"):
         if not surface.messages and (running is None or not running.left):
             return
         stopped = question.waiting.stopped.is_set() or (running is not None and running.stopped)
-        why = STOPPED if stopped else ""
+        why = LEFT if self.service.closing else STOPPED if stopped else ""
         with contextlib.suppress(Gone, discord.HTTPException, *TROUBLE):
-            if question.message.id in self._gone:
-                await surface.withdraw(store, turn)
-            elif self.service.closing or why:
-                await surface.show([small(LEFT if self.service.closing else why)])
+            if why and question.message.id not in self._gone:
+                await surface.show([small(why)])
             else:
                 await surface.withdraw(store, turn)
         if turn is not None:

@@ -9,14 +9,14 @@ stay with the turn.
 import contextlib
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import sqlalchemy as sa
 
 from .columns import Damaged, squeeze, unsqueeze
 from .prepared import inserted
-from .rows import is_damage
+from .rows import past_damage
 from .tables import prompt_block
 
 BLOCK = 256
@@ -97,12 +97,9 @@ _CHAINS = sa.text(
 
 def chains(connection: sa.Connection, ids: Collection[int]) -> dict[int, tuple[int | None, bytes]]:
     """Some blocks and all before them: (parent's id, packed ids), by id. Those that cannot be read are left out."""
-    try:
+    with past_damage():
         rows = connection.execute(_CHAINS, {"ids": json.dumps(list(ids))}) if ids else ()
         return {row.id: (row.parent_id, row.ids) for row in rows}
-    except sa.exc.DatabaseError as error:
-        if not is_damage(error):
-            raise
     out: dict[int, tuple[int | None, bytes]] = {}
     left: set[int | None] = set(ids)
     while left := left - out.keys() - {None}:
@@ -132,16 +129,16 @@ def chain(connection: sa.Connection, last: int | None) -> list[tuple[int, bytes]
     """The blocks (id, packed ids) that end with ``last``, first one first; those after one that is lost."""
     if last is None:
         return []
-    try:
+    with past_damage():
         return [(row.id, row.ids) for row in connection.execute(_CHAIN, {"last": last})]
-    except sa.exc.DatabaseError as error:
-        if not is_damage(error):
-            raise
     blocks = chains(connection, [last])
-    found = []
-    at: int | None = last
-    while at is not None and at in blocks:
-        parent, ids = blocks[at]
-        found.append((at, ids))
-        at = parent if parent is not None and parent < at else None
-    return found[::-1]
+    return [(id_, blocks[id_][1]) for id_ in up_to(blocks, last)]
+
+
+def up_to(blocks: Mapping[int, tuple[int | None, bytes]], last: int | None) -> list[int]:
+    """Block ids from the first, or the one after one that is lost, to ``last``."""
+    out: list[int] = []
+    while last is not None and last in blocks and (not out or last < out[-1]):
+        out.append(last)
+        last = blocks[last][0]
+    return out[::-1]

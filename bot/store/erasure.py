@@ -13,9 +13,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from .blocks import BLOCK, ERASED, pack_ids, unpack_ids
+from .blocks import BLOCK, ERASED, pack_ids, unpack_ids, up_to
 from .quotes import Quotes
-from .rows import is_damage
+from .rows import past_damage
 from .session_data import COPIES, SessionData
 from .sessions import unspaced
 from .spans import unpack_spans
@@ -87,12 +87,9 @@ def sessions_of(connection: sa.Connection, person_id: int) -> list[int]:
     asked = sa.select(turn.c.session_id).where(turn.c.requester_id == person_id)
     began = sa.select(session.c.id).where(session.c.person_id == person_id)
     copied = COPIES.where(turn.c.requester_id == person_id)
-    try:
+    with past_damage():
         return sorted(connection.execute(sa.union(said, asked, began, copied)).scalars())
-    except sa.exc.DatabaseError as error:
-        if not is_damage(error):
-            raise
-        return sorted(connection.execute(sa.select(session.c.id)).scalars())
+    return sorted(connection.execute(sa.select(session.c.id)).scalars())
 
 
 def places_of(connection: sa.Connection, discord_message_id: int) -> dict[int, set[int]]:
@@ -199,11 +196,12 @@ def _tombstone(data: SessionData, lost: set[int], out: Plan) -> None:
     tell where they are."""
     if not lost and not out.traces:
         return
+    chains = {row.id: up_to(data.blocks, row.block_id) for row in data.turns}
     opened: dict[int, list[int]] = {}
     apart = set(data.blocks)
     damaged = False
     for row in data.turns:
-        chain = _chain(data, row.block_id)
+        chain = chains[row.id]
         tail = _ids(row.tail)
         whole = len(chain) * BLOCK + BLOCK
         places: Iterable[int] = range(whole)
@@ -228,7 +226,7 @@ def _tombstone(data: SessionData, lost: set[int], out: Plan) -> None:
             out.hashes.add(id_)
     for row in data.turns:
         if row.verifiable and (
-            row.id in out.traces or row.id in out.tails or any(id_ in opened for id_ in _chain(data, row.block_id))
+            row.id in out.traces or row.id in out.tails or not opened.keys().isdisjoint(chains[row.id])
         ):
             out.unverifiable.add(row.id)
 
@@ -261,15 +259,6 @@ def _ids(packed: bytes) -> list[int] | None:
         return list(unpack_ids(packed))
     except ValueError:
         return None
-
-
-def _chain(data: SessionData, last: int | None) -> list[int]:
-    """Block ids from the first to ``last``."""
-    out: list[int] = []
-    while last is not None and last in data.blocks and (not out or last < out[-1]):
-        out.append(last)
-        last = data.blocks[last][0]
-    return out[::-1]
 
 
 Edit = tuple[str, int, Any]

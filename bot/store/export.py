@@ -22,7 +22,7 @@ from .json import line_text, snowflake
 from .jsonl import vocabularies
 from .missing import Missing
 from .records import MessageRow, SessionRow, TurnRow
-from .rows import is_damage, numbers
+from .rows import numbers, past_damage
 from .search_syntax import Query
 from .store import Store
 from .tables import message, session, turn
@@ -236,11 +236,8 @@ async def sessions_found(store: Store, query: Query) -> AsyncIterator[int]:
 def _sessions_after(connection: sa.Connection, last: int) -> list[int]:
     """The next ones by id; of a damaged log, those in which something was said."""
     page = sa.select(session.c.id).where(session.c.id > last).order_by(session.c.id).limit(FOUND)
-    try:
+    with past_damage():
         return numbers(connection.execute(page))
-    except sa.exc.DatabaseError as error:
-        if not is_damage(error):
-            raise
     said = message.c.session_id
     inside = sa.select(said).where(said > last).distinct().order_by(said).limit(FOUND)
     return numbers(connection.execute(inside.with_hint(message, "INDEXED BY message_session", "sqlite")))

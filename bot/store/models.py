@@ -16,7 +16,7 @@ from ..predict.engine import ModelIdentity
 from ..predict.sampling import Sampling
 from .columns import Damaged
 from .prepared import run
-from .rows import is_damage
+from .rows import past_damage
 from .tables import model, sampling, vocabulary
 
 _MODEL = sa.select(model.c.id).where(model.c.identity_sha256 == sa.bindparam("digest"))
@@ -119,9 +119,6 @@ def save_vocabulary(connection: sa.Connection, owner: ModelIdentity, digest: byt
 def vocabulary_blob(connection: sa.Connection, vocabulary_id: int) -> bytes:
     """Raises Damaged where the file is."""
     query = sa.select(vocabulary.c.pieces).where(vocabulary.c.id == vocabulary_id)
-    try:
+    with past_damage():
         return bytes(connection.execute(query).scalar_one())
-    except sa.exc.DatabaseError as error:
-        if not is_damage(error):
-            raise
-        raise Damaged(f"vocabulary {vocabulary_id} cannot be read") from None
+    raise Damaged(f"vocabulary {vocabulary_id} cannot be read")

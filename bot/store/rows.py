@@ -34,11 +34,8 @@ def readable(
     ``spare`` reads less of one that the query cannot read; ``lost`` is told of each that is not to be had, else
     they are counted in the program's own log.
     """
-    try:
+    with past_damage():
         return light(connection.execute(query, given))
-    except sa.exc.DatabaseError as error:
-        if not is_damage(error):
-            raise
 
     def read(one: int) -> list[Any]:
         try:
@@ -69,6 +66,16 @@ def readable(
 def is_damage(error: sa.exc.DatabaseError) -> bool:
     corrupt = str(getattr(error.orig, "sqlite_errorname", "")).startswith("SQLITE_CORRUPT")
     return corrupt or (error.orig is not None and is_no_text(error.orig))
+
+
+@contextmanager
+def past_damage() -> Iterator[None]:
+    """What reads a damaged page ends here, to be gone on with after it; every other error goes on."""
+    try:
+        yield
+    except sa.exc.DatabaseError as error:
+        if not is_damage(error):
+            raise
 
 
 @contextmanager

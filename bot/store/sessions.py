@@ -14,7 +14,7 @@ from .clock import now_us
 from .missing import Missing
 from .prepared import inserted, run
 from .records import MessageRow, SessionRow
-from .rows import forgiving, is_damage, light, numbers, readable
+from .rows import forgiving, light, numbers, past_damage, readable
 from .storable import beginning
 from .tables import message, person, session, turn
 
@@ -277,14 +277,10 @@ def _session_rows(
     connection: sa.Connection, narrowed: Callable[[sa.Select[Any]], sa.Select[Any]]
 ) -> list[SessionRow]:
     """Without previews where one of the messages that begin them cannot be read."""
-    try:
-        rows = light(connection.execute(narrowed(_sessions())))
-    except sa.exc.DatabaseError as error:
-        if not is_damage(error):
-            raise
-        with forgiving(connection):
-            rows = light(connection.execute(narrowed(_sessions(with_preview=False))))
-    return list(map(session_row, rows))
+    with past_damage():
+        return list(map(session_row, light(connection.execute(narrowed(_sessions())))))
+    with forgiving(connection):
+        return list(map(session_row, light(connection.execute(narrowed(_sessions(with_preview=False))))))
 
 
 def sessions(

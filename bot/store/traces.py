@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from .among import among
 from .prepared import run
-from .rows import is_damage, readable
+from .rows import past_damage, readable
 from .tables import trace, trace_draft, trace_part
 
 PART = 4056
@@ -66,16 +66,13 @@ def draft(connection: sa.Connection, turn_id: int) -> bytes | None:
 def trace_blob(connection: sa.Connection, turn_id: int) -> bytes | None:
     """The encoded trace, or the draft of an unfinished one; None if the turn has neither, LOST where the file is
     damaged."""
-    try:
+    with past_damage():
         row = connection.execute(_TRACE, {"turn": turn_id}).first()
         if row is None:
             return draft(connection, turn_id)
         parts = connection.execute(_PARTS, _of(row)).all()
-    except sa.exc.DatabaseError as error:
-        if not is_damage(error):
-            raise
-        return LOST
-    return b"".join(part.data for part in parts)[row.start : row.start + row.size]
+        return b"".join(part.data for part in parts)[row.start : row.start + row.size]
+    return LOST
 
 
 def trace_blobs(connection: sa.Connection, turns: Collection[int]) -> dict[int, bytes]:

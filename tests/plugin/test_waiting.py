@@ -7,7 +7,7 @@ from typing import Any
 
 import discord
 import pytest
-from discord_double import Channel, Double, Message
+from discord_double import Channel, Double, Message, Person
 from discord_double.world import World
 from glasshead.chat import Queued
 from glasshead.chat.reply import Reply
@@ -84,6 +84,12 @@ def texts(message: Message) -> list[str]:
 
 async def shows(double: Double, asked: Message, text: str) -> Message:
     return await double.reply_to(asked, lambda m: m.content == text, timeout=40)
+
+
+async def queued(double: Double, who: Person, text: str) -> tuple[Message, Message]:
+    """A question for the bot, and what shows that it is the second in the engine's queue."""
+    asked = await who.mention_bot(double.general, text)
+    return asked, await shows(double, asked, "-# 2nd in the queue")
 
 
 async def test_the_place_is_shown_where_the_reply_will_be(double: Double, started: Any) -> None:
@@ -168,8 +174,7 @@ async def test_a_question_edited_in_the_queue_is_answered_as_it_reads_now(
     alice = double.person("alice")
     async with started() as bot:
         Gate(bot, [2])
-        asked = await alice.mention_bot(double.general, "One?")
-        waiting = await shows(double, asked, "-# 2nd in the queue")
+        asked, waiting = await queued(double, alice, "One?")
         for text in (*drafts, "Two?"):
             await alice.edit(asked, f"{double.bot_mention} {text}")
         assert await double.reply_to(asked, finished, timeout=40) is waiting
@@ -190,8 +195,7 @@ async def test_of_who_wants_nothing_kept_the_last_edit_is_answered_too(double: D
         await double.commands_synced()
         await alice.slash("privacy", double.general, mine="keep nothing")
         gate, heard = Gate(bot, [2]), bot.service.chat.heard
-        asked = await alice.mention_bot(double.general, "One?")
-        waiting = await shows(double, asked, "-# 2nd in the queue")
+        asked, waiting = await queued(double, alice, "One?")
         await alice.edit(asked, f"{double.bot_mention} Two?")
         reply = await double.reply_to(asked, lambda m: m.content == SAID, timeout=40)
         assert reply is waiting and [each[1:] for each in heard] == [[("user", "One?")], [("user", "Two?")]]
@@ -219,8 +223,7 @@ async def test_an_edit_that_comes_while_a_question_is_asked_anew_is_the_last_wor
     alice, add = double.person("alice"), History.add
     async with started() as bot:
         gate, heard = Gate(bot, [2]), bot.service.chat.heard
-        asked = await alice.mention_bot(double.general, "One?")
-        waiting = await shows(double, asked, "-# 2nd in the queue")
+        asked, waiting = await queued(double, alice, "One?")
 
         async def edited_meanwhile(self: History, message: discord.Message, text: str) -> Logged:
             if text == "Two?":
@@ -315,8 +318,7 @@ async def test_what_somebody_stopped_in_the_queue_is_not_answered_when_the_bot_i
     alice = double.person("alice")
     async with started() as bot:
         Gate(bot, [2])
-        asked = await alice.mention_bot(double.general, "One?")
-        waiting = await shows(double, asked, "-# 2nd in the queue")
+        asked, waiting = await queued(double, alice, "One?")
         await alice.press(waiting, "Stop")
         await double.reply_to(asked, lambda m: finished(m) and m.content.endswith("-# Stopped."), timeout=40)
     async with started() as bot:
@@ -332,8 +334,7 @@ async def test_who_asked_too_long_ago_is_told_when_the_bot_is_back(
     alice = double.person("alice")
     async with started() as bot:
         Gate(bot, [2])
-        asked = await alice.mention_bot(double.general, "One?")
-        waiting = await shows(double, asked, "-# 2nd in the queue")
+        _, waiting = await queued(double, alice, "One?")
     monkeypatch.setattr(talk, "MISSED", timedelta(0))
     async with started() as bot:
         await double.until(lambda: waiting.content == f"-# {STARTED_AGAIN}", timeout=40)
@@ -355,8 +356,7 @@ async def test_after_a_crash_a_place_in_the_queue_is_no_answer(double: Double, s
         await asyncio.gather(*bot.service._later)
         assert double.said() == [known, command, late]
         gate = Gate(bot, [2])
-        asked = await alice.mention_bot(double.general, "Still there?")
-        waiting = await shows(double, asked, "-# 2nd in the queue")
+        asked, waiting = await queued(double, alice, "Still there?")
         bot.dispatch("ready")  # the gateway's session begins anew: this one is waited for
         await asyncio.gather(*bot.service._later)
         await asyncio.gather(*bot.service._changes)
@@ -430,8 +430,7 @@ async def test_what_no_further_message_may_take_is_cut_and_said(double: Double, 
     async with started() as bot:
         gate = Gate(bot, [2])
         bot.service.chat.says = "One two three. " * 200
-        asked = await alice.mention_bot(double.general, "One?")
-        reply = await shows(double, asked, "-# 2nd in the queue")
+        asked, reply = await queued(double, alice, "One?")
         double.fail("POST", f"/{double.general.id}/messages$", 403, times=100, code=50013)
         gate.open.set()
         await double.reply_to(asked, finished, timeout=40)
@@ -449,8 +448,7 @@ async def test_who_is_in_the_queue_when_the_plugin_is_loaded_anew_is_answered_on
     alice = double.person("alice")
     async with started() as bot:
         Gate(bot, [2])
-        asked = await alice.mention_bot(double.general, "One?")
-        waiting = await shows(double, asked, "-# 2nd in the queue")
+        asked, waiting = await queued(double, alice, "One?")
         await unload(bot)
         assert waiting.content == f"-# {LEFT}"
         bot.service = await load(bot, bot._settings)

@@ -68,20 +68,12 @@ def test_a_decode_that_llama_cpp_refuses_leaves_the_streams_as_they_were(tmp_pat
         context.close()
 
 
-@pytest.mark.parametrize("architecture", ["rwkv7", "jamba"])
-async def test_a_failed_step_costs_no_other_reply_its_state(architecture, start, monkeypatch, tmp_path):
-    """What llama.cpp leaves half done, such a model cannot take back: it is computed again, with the same bits."""
+def halted_where(monkeypatch, is_due):
+    """Every decode for which ``is_due(context, rows)`` holds is broken off half way."""
     halt, decode = Halt(), Context.decode
-    failing = [
-        (1, 35, 3),
-        (1, 35, 1),
-        (0, 0, 2),
-    ]  # a shared step, its culprit alone, one the others share
 
     def halted(self, rows):
-        stream, first, together = failing[0] if failing else (0, 0, 0)
-        if len(rows) == together and any(row.stream == stream and row.position >= first for row in rows):
-            failing.pop(0)
+        if is_due(self, rows):
             halt.call()
         try:
             decode(self, rows)
@@ -90,6 +82,25 @@ async def test_a_failed_step_costs_no_other_reply_its_state(architecture, start,
 
     monkeypatch.setattr(local, "Context", partial(Context, halt=halt))
     monkeypatch.setattr(Context, "decode", halted)
+
+
+@pytest.mark.parametrize("architecture", ["rwkv7", "jamba"])
+async def test_a_failed_step_costs_no_other_reply_its_state(architecture, start, monkeypatch, tmp_path):
+    """What llama.cpp leaves half done, such a model cannot take back: it is computed again, with the same bits."""
+    failing = [
+        (1, 35, 3),
+        (1, 35, 1),
+        (0, 0, 2),
+    ]  # a shared step, its culprit alone, one the others share
+
+    def is_due(_, rows):
+        stream, first, together = failing[0] if failing else (0, 0, 0)
+        due = len(rows) == together and any(row.stream == stream and row.position >= first for row in rows)
+        if due:
+            failing.pop(0)
+        return due
+
+    halted_where(monkeypatch, is_due)
     path = tiny(tmp_path / "tiny.gguf", architecture)
     engine = await start(path)
     prompts = [tuple(range(first, first + 30)) for first in (3, 50, 90)]
@@ -104,21 +115,16 @@ async def test_a_failed_step_costs_no_other_reply_its_state(architecture, start,
 
 
 async def test_replies_go_on_while_the_state_of_another_is_computed_again(start, monkeypatch, tmp_path):
-    halt, decode = Halt(), Context.decode
     failing, done = [True], []
 
-    def halted(self, rows):
-        if failing and len(rows) == 3 and rows[0].position > 320:
+    def is_due(context, rows):
+        due = bool(failing) and len(rows) == 3 and rows[0].position > 320
+        if due:
             failing.clear()
-            halt.call()
-        done.append((self, len(rows)))
-        try:
-            decode(self, rows)
-        finally:
-            halt._flag.value = b""
+        done.append((context, len(rows)))
+        return due
 
-    monkeypatch.setattr(local, "Context", partial(Context, halt=halt))
-    monkeypatch.setattr(Context, "decode", halted)
+    halted_where(monkeypatch, is_due)
     path = tiny(tmp_path / "tiny.gguf", "rwkv7")
     engine = await start(path)
     prompts = [tuple(3 + (first + i) % 190 for i in range(300)) for first in (3, 50, 90)]

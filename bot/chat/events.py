@@ -11,7 +11,8 @@ class Started:
     """The turn is in the log as `pending`; the prompt is rendered.
 
     ``dropped_turns`` and ``dropped_tokens``: what of a conversation over ``budget`` tokens was left out;
-    ``unread``: so many earlier messages, too, that lie where the log is damaged.
+    ``known``: the reply before this one was given less, too, and said so. ``unread``: so many earlier messages,
+    too, that lie where the log is damaged.
     """
 
     turn: int
@@ -20,6 +21,7 @@ class Started:
     dropped_tokens: int
     budget: int | None
     unread: int = 0
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ from .events import Started
 
 
 def left_out(event: Started, remedy: str) -> list[str]:
-    """What was left out, a line each; ``remedy``: who mends a damaged log, and how."""
+    """What was left out, a line each: of a conversation that is too long, where that begins. ``remedy``: who mends
+    a damaged log, and how."""
     lines = []
-    if event.dropped_turns:
+    if event.dropped_turns and not event.known:
         turns = "the oldest turn" if event.dropped_turns == 1 else f"the {event.dropped_turns} oldest turns"
         room = f"there is room for {event.budget} tokens"
         lines.append(f"Left out of what the model read: {turns} ({event.dropped_tokens} tokens); {room}.")

@@ -49,6 +49,8 @@ class Opening:
     parent_turn: int | None = None
     unread: int = 0
     """Earlier messages that the log could not give."""
+    known: bool = False
+    """The reply before has said already that not all of the conversation is read."""
 
 
 async def make_turn(store: Store | Unlogged, speaker: Speaker, opening: Opening, reply: Reply) -> None:
@@ -71,7 +73,7 @@ async def make_turn(store: Store | Unlogged, speaker: Speaker, opening: Opening,
         log.error("a reply is made without a record: %s", fault)
         store, turn = Unlogged(fault), NO_TURN
     dropped = prompt.dropped_turns, prompt.dropped_tokens
-    reply.emit(Started(turn, len(prompt.ids), *dropped, prompt.budget, opening.unread))
+    reply.emit(Started(turn, len(prompt.ids), *dropped, prompt.budget, opening.unread, opening.known))
     making = _Making(store, speaker, opening, turn)
     finish: Finish = "error"
     status: Status = "error"

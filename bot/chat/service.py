@@ -172,8 +172,21 @@ class Chat:
                 requester=request.requester,
                 user=request.user,
                 unread=line.unread,
+                known=prompt.dropped_turns > 0 and await self._left_out_before(line),
             )
             await make_turn(store, speaker, opening, reply)
+
+    async def _left_out_before(self, line: Line) -> bool:
+        """Whether the last reply in it was given less than all of it already; no, where the log cannot tell."""
+        replies = [each.id for each in line.conversation if each.role == "assistant" and each.id is not None]
+        if not replies:
+            return False
+        try:
+            made = (await self.store.message(replies[-1])).turn
+            rows = [] if made is None else await self.store.turn_rows([made])
+        except StoreError:
+            return False
+        return any(row.dropped_turns for row in rows)
 
     async def _renderer(self, speaker: Speaker, session: int) -> Renderer:
         """The speaker's, telling a template that asks the date on which the session began (0: today)."""

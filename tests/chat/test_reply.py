@@ -223,8 +223,10 @@ async def test_what_does_not_fit_is_dropped_and_told(room: Room, shallow_model: 
         parent = await room.chat.store.append_message(room.session, "assistant", "So it goes.", parent=asked)
     async with aclosing(speaker.engine):
         heard = await room.say("And now?", parent=parent)
-    started = heard.events[0]
-    assert isinstance(started, Started)
+        later = await room.say("And then?", parent=heard.done.message)
+    started, again = heard.events[0], later.events[0]
+    assert isinstance(started, Started) and isinstance(again, Started)
+    assert again.dropped_turns and (started.known, again.known) == (False, True)
     turn = await room.turn(started.turn)
     assert started.dropped_turns == turn.prompt.dropped_turns > 0
     assert started.dropped_tokens == turn.prompt.dropped_tokens > 0

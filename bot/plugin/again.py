@@ -3,7 +3,7 @@
 import discord
 
 from ..explain.turn import Turn
-from .display import open_links
+from .display import unforged
 from .presenter import endings, final_texts, hidden_thought, room_at
 from .service import Service
 from .surface import Attached, Surface
@@ -13,7 +13,7 @@ NOTE = "I was interrupted here and started again since. *Retry* writes another r
 
 def quoted(text: str) -> str:
     """The question as one quoted line, where no message of the person shows it."""
-    line = " ".join(open_links(discord.utils.escape_markdown(text)).split())
+    line = " ".join(unforged(discord.utils.escape_markdown(text)).split())
     return f"> {line[:180]}{'…' if len(line) > 180 else ''}"
 
 

@@ -17,7 +17,7 @@ from ..explain.turn import Status
 from ..predict.engine import Finish
 from . import unshown
 from .cog import in_words
-from .display import open_links, sentence, small, spoiler
+from .display import sentence, small, spoiler, unforged
 from .pacing import USUAL_WAIT
 from .service import Running, Service
 from .splitting import LIMIT, split
@@ -145,7 +145,7 @@ class Presenter:
                         turnstile.pace.refused(seconds_to_wait(error, USUAL_WAIT))
 
     async def _show_now(self) -> None:
-        so_far = open_links(self._text[: self._room.most])  # what is longer will be a file
+        so_far = unforged(self._text[: self._room.most])  # what is longer will be a file
         if so_far.strip():
             texts = [part.text for part in split(self._surface.heading + so_far)]
         elif self._thinking:
@@ -298,7 +298,7 @@ def room_at(service: Service, surface: Surface) -> Room:
 
 def hidden_thought(service: Service, thought: str) -> str:
     """What is shown of it before the reply, as the settings say."""
-    return spoiler(open_links(thought)[:LONGEST_THOUGHT]) if service.settings.discord.reasoning == "spoiler" else ""
+    return spoiler(unforged(thought)[:LONGEST_THOUGHT]) if service.settings.discord.reasoning == "spoiler" else ""
 
 
 def final_texts(
@@ -306,7 +306,7 @@ def final_texts(
 ) -> tuple[list[str], Attached | None]:
     """What the messages say at the end. The small print stands under the reply, in the last message if it fits."""
     file: Attached | None = None
-    visible = open_links(text)
+    visible = unforged(text)
     if not visible.strip() and not notes:
         notes = ["The model ended its turn without a word."]
     shown = heading + visible if visible.strip() else ""

@@ -23,7 +23,7 @@ from ..explain.turn import Turn
 from ..explain.visible import visible
 from ..store.relatives import relatives
 from .cog import acknowledge, answering, expired, in_time, tell
-from .display import open_links
+from .display import unforged
 from .fitting import as_file
 from .panel import COLUMNS, Place, Verb, within
 from .reckoned import Reckoned
@@ -151,7 +151,7 @@ class Probes:
         assert done is not None, "a branch ends with Done or raises"
         branched = await self._explanation(done.turn)
         draws = "fresh draws" if fresh else "the same draws"
-        text = discord.utils.escape_markdown(open_links(done.text[:1500])) or "(no words)"
+        text = discord.utils.escape_markdown(unforged(done.text[:1500])) or "(no words)"
         note = f"What if, from step {place.step} of turn {place.turn}, on {draws}:\n>>> {text}"
         try:
             await show(interaction, branched, Place(done.turn, 0, place.layer, interaction.user.id), note)

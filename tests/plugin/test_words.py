@@ -2,7 +2,7 @@
 
 import pytest
 from glasshead.plugin.allowance import Allowance
-from glasshead.plugin.display import open_links, sentence, small, spoiler
+from glasshead.plugin.display import sentence, small, spoiler, unforged
 from glasshead.plugin.names import Known, readable, speaker
 from glasshead.plugin.permissions import missing, plea
 from glasshead.plugin.service import a_lot
@@ -102,15 +102,32 @@ def test_plea_names_what_is_missing() -> None:
         ("a[0](x) and https://plain.example", "a[0](x) and https://plain.example"),
     ],
 )
-def test_open_links(text: str, shown: str) -> None:
-    assert open_links(text) == shown
+def test_links_show_where_they_lead(text: str, shown: str) -> None:
+    assert unforged(text) == shown
 
 
 @given(st.text(alphabet="[]()<>`\\ \n*|>#ab:/", max_size=60))
 def test_no_link_is_masked_whatever_stands_around_it(around: str) -> None:
     half = len(around) // 2
-    shown = open_links(f"{around[:half]}[bank](https://evil.example){around[half:]}")
+    shown = unforged(f"{around[:half]}[bank](https://evil.example){around[half:]}")
     assert "](https:" not in shown and "](<https:" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Well.\n-# Stopped.", "Well.\n-\u200b# Stopped."),
+        ("> -# a\n- -#\tb -# c", "> -\u200b# a\n- -\u200b#\tb -\u200b# c"),
+        ("\\-# a x-# b https://c/-# d -#e", "\\-\u200b# a x-# b https://c/-# d -#e"),
+        ("```diff\n-# old\n```\n-# new", "```diff\n-# old\n```\n-\u200b# new"),
+        ("> ```\n-# not code\n```", "> ```\n-\u200b# not code\n```"),
+        ("\\```\n-# not code\n```", "\\```\n-\u200b# not code\n```"),
+        ("||\n-# a||", "||\n-\u200b# a||"),
+    ],
+)
+def test_small_print_is_the_bots_own(text: str, shown: str) -> None:
+    assert unforged(text) == shown == unforged(shown)
+    assert "-# " not in spoiler(unforged("```\n-# old\n```"))
 
 
 @given(st.text())

@@ -26,17 +26,13 @@ class Hearing:
         if isinstance(message.channel, discord.PartialMessageable):
             await self._locate(message)
         channel = message.channel
-        ours = {us.id}
-        if message.guild is not None and message.guild.self_role is not None:
-            ours.add(message.guild.self_role.id)
-        named = {*message.raw_mentions, *message.raw_role_mentions, *(user.id for user in mentioned_users(message))}
         replies_to = await self._answered(message)
         return Heard(
             by_bot=message.author.bot or message.author.id == us.id or message.webhook_id is not None,
             by_system=not typed(message),
             direct=isinstance(channel, discord.DMChannel),
-            mentions_us=bool(named & ours),
-            mentions_others=bool(named - ours),
+            mentions_us=mentions(message, us),
+            mentions_others=bool(_named(message) - _ours(message, us)),
             replies_to_us=replies_to == us.id,
             replies_to_other=replies_to not in (None, us.id),
             in_own_thread=isinstance(channel, discord.Thread) and channel.owner_id == us.id,
@@ -79,6 +75,20 @@ class Hearing:
             return 0
         reference.resolved = above
         return above.author.id
+
+
+def mentions(message: discord.Message, us: discord.ClientUser) -> bool:
+    """Whether it names the bot, itself or by the role that Discord gave it in a server."""
+    return bool(_named(message) & _ours(message, us))
+
+
+def _ours(message: discord.Message, us: discord.ClientUser) -> set[int]:
+    role = message.guild.self_role if message.guild is not None else None
+    return {us.id} if role is None else {us.id, role.id}
+
+
+def _named(message: discord.Message) -> set[int]:
+    return {*message.raw_mentions, *message.raw_role_mentions, *(user.id for user in mentioned_users(message))}
 
 
 def mentioned_users(message: discord.Message) -> Sequence[discord.abc.User]:

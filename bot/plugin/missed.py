@@ -23,13 +23,17 @@ def wordless(turn: Turn) -> bool:
     return turn.status == "stopped" and not (turn.reply or turn.reasoning)
 
 
+def answers(seen: Seen, us: discord.abc.User) -> set[int]:
+    """The messages of a place that the bot has replied to there, be it to say why it does not answer."""
+    said = [each for each in seen.messages if each.author.id == us.id and not only_waits(each.content)]
+    return {each.reference.message_id for each in said if each.reference is not None and each.reference.message_id}
+
+
 async def missed(
     seen: Seen, us: discord.abc.User, service: Service, since: datetime
 ) -> AsyncIterator[discord.Message]:
     """What people said in a place since then and got no reply to, oldest first. The bot may know some of it."""
-    ours = [message for message in seen.messages if message.author.id == us.id]
-    said = [message for message in ours if not only_waits(message.content)]
-    answered = {message.reference.message_id for message in said if message.reference is not None}
+    answered = answers(seen, us)
     for message in reversed(seen.messages):
         if message.created_at > since and not message.author.bot and message.id not in answered:
             await _with_roles(message, service)

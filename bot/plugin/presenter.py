@@ -177,7 +177,7 @@ class Presenter:
         turn = done.turn if done is not None and done.logged else None
         if self._noted is not None:
             await self._noted
-        if self._running.withdrawn and not self._text:
+        if self._running.removed or (self._running.withdrawn and not self._text):
             self._running.left = True
             await self._withdraw(turn)
             return

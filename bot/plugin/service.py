@@ -44,6 +44,8 @@ class Running:
     """The Discord message it answers, if it answers one."""
     withdrawn: bool = False
     """That message was deleted: of a reply that has not said anything yet, nothing is to stay."""
+    removed: bool = False
+    """One of the messages that show it was deleted: nothing of it is to stay."""
     edited: bool = False
     """That message was edited before the reply said anything: it is answered anew."""
     stopped: bool = False

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import time
 from dataclasses import replace
@@ -18,22 +17,21 @@ from ..store import StoreError
 from ..store.continuing import answered
 from .addressing import Once, Reason, addressed
 from .cog import ServiceCog, in_words
+from .deleting import Deleting
 from .display import sentence, small
-from .gone import gone
-from .hearing import Hearing
+from .hearing import Hearing, mentions
 from .history import History
 from .lately import Seen, lately
 from .line import turn_of
-from .missed import MISSED, missed, wordless
+from .missed import MISSED, answers, missed, wordless
 from .permissions import plea
-from .presenter import LATER, present
+from .presenter import present
 from .question import Question
 from .reading import says_something
 from .rights import lacking_in
 from .service import NOBODY, Running, Service, Waiting, a_lot, guild_of
 from .surface import Gone, Surface
 from .transient import TROUBLE
-from .views import versions_of
 from .waiting import LEFT, STARTED_AGAIN, STOPPED, only_waits
 
 log = logging.getLogger(__name__)
@@ -45,13 +43,11 @@ class Talk(ServiceCog, name="Glasshead"):
     def __init__(self, bot: commands.Bot, service: Service) -> None:
         super().__init__(bot, service)
         self._once = Once()
-        self._gone = Once()
-        """Messages that were deleted lately."""
+        self._deleting = Deleting(bot, service)
         self._hearing = Hearing(bot, service)
         self._questions: dict[int, Question] = {}
         """By the message that is to be answered."""
         self._edits: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
-        """By message: held while an edit of it is logged, and while a reply to it is begun."""
 
     @property
     def us(self) -> discord.ClientUser:
@@ -81,8 +77,10 @@ class Talk(ServiceCog, name="Glasshead"):
         async for seen in lately(self.bot, self.service, fresh, server):
             for message in seen.edited:
                 self.service.change(self._edited(message, told=False))
-            self.service.change(self._deleted_meanwhile(seen))
+            self.service.change(self._deleting.meanwhile(seen))
             self.service.change(self._clear(seen, fresh))
+            for question in answers(seen, self.us):
+                self._once.first(question)
             async for message in missed(seen, self.us, self.service, fresh):
                 await self.on_message(message)
 
@@ -128,24 +126,33 @@ class Talk(ServiceCog, name="Glasshead"):
 
     @commands.Cog.listener()
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
-        if not payload.message.author.bot:
-            self.service.change(self._edited(payload.message))
+        message = payload.message
+        if message.author.bot:
+            return
+        self.service.change(self._edited(message))
+        fresh = message.edited_at is not None and message.created_at > discord.utils.utcnow() - MISSED
+        if fresh and mentions(message, self.us):  # by now: whatever else is meant for the bot was so before
+            await self.on_message(message)
 
     @commands.Cog.listener()
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
-        self._delete(payload.message_id, payload.channel_id)
+        self._deleting.hear(payload.message_id, payload.channel_id)
 
     @commands.Cog.listener()
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
         for message in payload.message_ids:
-            self._delete(message, payload.channel_id)
+            self._deleting.hear(message, payload.channel_id)
+
+    def _edit(self, message: int) -> asyncio.Lock:
+        """Held while an edit of a message is logged, and while a reply to it is begun."""
+        return self._edits.setdefault(message, asyncio.Lock())
 
     async def _edited(self, message: discord.Message, *, told: bool = True) -> None:
         """A reply to how it read before is not written any more, unless something of it was said already."""
         question = self._questions.get(message.id)
         if question is not None:
             question.is_now(message)
-        async with self._edits.setdefault(message.id, asyncio.Lock()):  # one after the other, as they came
+        async with self._edit(message.id):  # one after the other, as they came
             question = self._questions.get(message.id)
             changed = await self.history.edited(message, told=told or question is not None)
             if question is not None and (changed or await self._reads_differently(question)):
@@ -157,53 +164,6 @@ class Talk(ServiceCog, name="Glasshead"):
             return False
         text, _ = await self.history.text(question.message)
         return text not in ("", question.read)
-
-    def _delete(self, message: int, channel: int) -> None:
-        self._gone.first(message)
-        self.service.change(self._deleted(message, channel))
-
-    async def _deleted_meanwhile(self, seen: Seen) -> None:
-        async for message in gone(seen):
-            if self.service.closing:
-                return
-            self._gone.first(message)
-            await self._deleted(message, seen.channel)
-
-    async def _deleted(self, message: int, channel: int) -> None:
-        """It goes from the log too, later where the log takes no erasure now (its disk is full, say)."""
-        try:
-            await self._erase(message, channel)
-        except StoreError as error:
-            log.warning("message %d was deleted and cannot be erased yet: %s", message, error)
-            self.service.later(self._erase_later(message, channel))
-
-    async def _erase_later(self, message: int, channel: int) -> None:
-        for wait in itertools.chain(LATER, itertools.repeat(LATER[-1])):
-            await asyncio.sleep(wait)
-            with contextlib.suppress(StoreError):
-                return await self._erase(message, channel)
-
-    async def _erase(self, message: int, channel: int) -> None:
-        """What a person said, or every version of a reply that the message showed. A reply that is being written,
-        to it or in it, ends first."""
-        store = self.service.chat.store
-        turn = await self.service.turn_shown(message, channel)
-        for waiting in self.service.waiting:
-            if message == waiting.asked or message in waiting.messages:
-                await waiting.stop()
-        for running in list(self.service.running):
-            running.withdrawn |= running.asked == message
-            shown = message in running.messages or (turn is not None and running.turn == turn)
-            if running.asked == message or shown:
-                await running.reply.stop()
-                await running.shown.wait()
-        if await store.message_of_discord(message) is not None:
-            await store.erase_message(message)
-        if turn is None:
-            return
-        for version in {turn, *await versions_of(store, turn)}:
-            await store.link_discord(version, [message])
-            await store.erase_message(message)
 
     async def _answer(self, message: discord.Message, reason: Reason) -> None:
         try:
@@ -250,7 +210,7 @@ class Talk(ServiceCog, name="Glasshead"):
         stopped = question.waiting.stopped.is_set() or (running is not None and running.stopped)
         why = LEFT if self.service.closing else STOPPED if stopped else ""
         with contextlib.suppress(Gone, discord.HTTPException, *TROUBLE):
-            if why and question.message.id not in self._gone:
+            if why and question.message.id not in self._deleting.lately:
                 await surface.show([small(why)])
             else:
                 await surface.withdraw(store, turn)
@@ -300,7 +260,7 @@ class Talk(ServiceCog, name="Glasshead"):
         try:
             async with self.service.beginning(message.author.id):
                 await self.service.changed()
-                async with self._edits.setdefault(message.id, asyncio.Lock()):  # edited now, it is answered anew
+                async with self._edit(message.id):  # edited now, it is answered anew
                     begun = await self._begin(question, reason)
         finally:
             self.service.coming.remove(waiting)
@@ -310,7 +270,7 @@ class Talk(ServiceCog, name="Glasshead"):
 
     async def _begin(self, question: Question, reason: Reason) -> tuple[Running, tuple[str, ...]] | None:
         message = question.message
-        if self.service.closing or message.id in self._gone:
+        if self.service.closing or message.id in self._deleting.lately:
             return None
         if question.running is None:
             if await self._already(message):
@@ -342,7 +302,7 @@ class Talk(ServiceCog, name="Glasshead"):
             except StoreError as gap:
                 reply = self.service.chat.unlogged(self.history.single(text, message.channel), request, gap)
             else:
-                if message.id in self._gone:
+                if message.id in self._deleting.lately:
                     await self.service.chat.store.erase_message(message.id)
                     return None
                 notes += logged.notes

@@ -1,14 +1,16 @@
 """A chat whose model says what a test tells it to; everything else, the log included, is the real thing."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from glasshead.chat import Chat, Done, ReplyRequest, Speaker, Started, Text
+from glasshead.chat import Chat, Done, Queued, ReplyRequest, Speaker, Started, Text
 from glasshead.chat.reply import Reply
 from glasshead.chat.unlogged import Unlogged
 from glasshead.config import Settings
+from glasshead.plugin.client import Client
 from glasshead.predict.engine import ModelIdentity
 from glasshead.predict.sampling import Sampling
 from glasshead.predict.schedule import Run
@@ -46,6 +48,8 @@ class Scripted(Chat):
         self.requests: list[ReplyRequest] = []
         self.before: Callable[[Reply], Awaitable[None]] | None = None
         """What happens before the first word."""
+        self.after: Callable[[Reply], Awaitable[None]] | None = None
+        """And after the last."""
 
     async def _answer_to(self, reply: Reply, request: ReplyRequest, line: Line, store: Store | Unlogged) -> None:
         conversation = line.conversation
@@ -67,6 +71,8 @@ class Scripted(Chat):
             await self.before(reply)
         says = "" if reply.stopping else self.says
         reply.emit(Text(says))
+        if self.after is not None:
+            await self.after(reply)
         said = await store.finish_turn(
             turn,
             steps=steps(),
@@ -79,6 +85,40 @@ class Scripted(Chat):
         )
         status, finish = ("stopped", "stopped") if reply.stopping else ("ok", "stop")
         reply.emit(Done(turn, said, says, self.thinks, status, finish, 12, 7, logged=bool(turn)))
+
+
+class Gate:
+    """Holds replies before their first word (or after their last), until they are let go or stopped."""
+
+    def __init__(
+        self, bot: Client, places: Sequence[int] = (), *, at: Literal["before", "after"] = "before"
+    ) -> None:
+        assert bot.service is not None
+        self.open = asyncio.Event()
+        self.shuts = False
+        """Behind each that is let go."""
+        self.held = asyncio.Event()
+        self.news: asyncio.Queue[int] = asyncio.Queue()
+        for place in places:
+            self.news.put_nowait(place)
+        setattr(bot.service.chat, at, self.wait)
+
+    async def wait(self, reply: Reply) -> None:
+        await reply.attach(self)  # type: ignore[arg-type]
+        telling = asyncio.create_task(self._tell(reply))
+        self.held.set()
+        await self.open.wait()
+        telling.cancel()
+
+    async def _tell(self, reply: Reply) -> None:
+        while True:
+            reply.emit(Queued(await self.news.get()))
+
+    async def aclose(self) -> None:
+        """As a generation is ended."""
+        self.open.set()
+        if self.shuts:
+            self.open.clear()
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ import discord
 import pytest
 from discord_double import Channel, Double, Message, Permission, messages
 from discord_double.things import EPHEMERAL
-from glasshead.plugin import lately, talk
+from glasshead.plugin import deleting, lately
 from glasshead.plugin.client import Client
 from glasshead.plugin.gone import gone
 from glasshead.store import Store, StoreError
@@ -143,7 +143,7 @@ async def test_what_is_deleted_while_the_log_takes_nothing_goes_later(
             return await erase(message)
 
         monkeypatch.setattr(store, "erase_message", refused)
-        monkeypatch.setattr(talk, "LATER", (0.01,))
+        monkeypatch.setattr(deleting, "LATER", (0.01,))
         told = bot.wait_for("raw_message_delete", timeout=10)
         await asyncio.gather(told, alice.delete(asked))
         await done(bot)

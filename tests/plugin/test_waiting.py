@@ -1,7 +1,6 @@
 """While a reply is waited for, the place in the queue stands where it will be; no part of a wait stays."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -9,13 +8,11 @@ import discord
 import pytest
 from discord_double import Channel, Double, Message, Person
 from discord_double.world import World
-from glasshead.chat import Queued
-from glasshead.chat.reply import Reply
 from glasshead.plugin import line, load, presenter, service, talk, unload
-from glasshead.plugin.client import Client
 from glasshead.plugin.history import History, Logged
 from glasshead.plugin.waiting import LEFT, STARTED_AGAIN, in_queue, only_waits
 from house import finished, labels
+from scripted import Gate
 
 pytestmark = pytest.mark.usefixtures("quick")
 SAID = "Well, then."
@@ -36,38 +33,6 @@ SAID = "Well, then."
 def test_a_place_in_words_is_known_again(place: int, here: bool, shown: str) -> None:
     assert in_queue(place, here=here) == shown and only_waits(shown)
     assert not only_waits(shown + "\nand more") and not only_waits(shown.removeprefix("-# "))
-
-
-class Gate:
-    """Holds replies before their first word, until they are let go or stopped."""
-
-    def __init__(self, bot: Client, places: Sequence[int] = ()) -> None:
-        assert bot.service is not None
-        self.open = asyncio.Event()
-        self.shuts = False
-        """Behind each that is let go."""
-        self.held = asyncio.Event()
-        self.news: asyncio.Queue[int] = asyncio.Queue()
-        for place in places:
-            self.news.put_nowait(place)
-        bot.service.chat.before = self.wait  # type: ignore[attr-defined]
-
-    async def wait(self, reply: Reply) -> None:
-        await reply.attach(self)  # type: ignore[arg-type]
-        telling = asyncio.create_task(self._tell(reply))
-        self.held.set()
-        await self.open.wait()
-        telling.cancel()
-
-    async def _tell(self, reply: Reply) -> None:
-        while True:
-            reply.emit(Queued(await self.news.get()))
-
-    async def aclose(self) -> None:
-        """As a generation is ended."""
-        self.open.set()
-        if self.shuts:
-            self.open.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from ..errors import UserError
 from .blocks import unpack_ids
 from .codec import decode
-from .database import writer_engine
+from .database import PATIENT_MS, writer_engine
 from .faults import StoreError, plain_words, translate
 from .indexes import damaged_indexes
 from .lock import OwnerLock
@@ -337,7 +337,7 @@ def _mended(path: Path) -> Mended:
 
 
 def _mended_in_place(path: Path) -> bool:
-    engine = writer_engine(path)
+    engine = writer_engine(path, wait_ms=PATIENT_MS)
     try:
         with plain_words(path), engine.begin() as connection:
             connection.exec_driver_sql("REINDEX")

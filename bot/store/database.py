@@ -38,6 +38,8 @@ CHECKPOINT_MS = 200
 """That a reader holds up writing, while the WAL is to be emptied; and that writing goes on before the next try."""
 RETRIES = 4
 """Attempts at a write while a foreign program holds the lock; with BUSY_MS each."""
+PATIENT_MS = RETRIES * BUSY_MS
+"""The same for who tries once."""
 GAP_S = 2.0
 """Seconds between two attempts to commit what the disk did not take."""
 
@@ -46,7 +48,6 @@ _WRITER = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA secure_delete = ON",
-    f"PRAGMA busy_timeout = {BUSY_MS}",
     "PRAGMA cache_size = -65536",
     "PRAGMA temp_store = MEMORY",
     "PRAGMA wal_autocheckpoint = 4000",
@@ -69,12 +70,12 @@ def _prepare(engine: sa.Engine, pragmas: tuple[str, ...], begin: str) -> None:
         connection.exec_driver_sql(begin)
 
 
-def writer_engine(path: Path) -> sa.Engine:
-    """An engine over the one connection that writes."""
+def writer_engine(path: Path, *, wait_ms: int = BUSY_MS) -> sa.Engine:
+    """An engine over the one connection that writes. It waits so long for a foreign program that holds the lock."""
     engine = sa.create_engine(
         f"sqlite:///{path}", connect_args={"isolation_level": None}, poolclass=sa.pool.StaticPool
     )
-    _prepare(engine, _WRITER, "BEGIN IMMEDIATE")
+    _prepare(engine, (f"PRAGMA busy_timeout = {wait_ms}", *_WRITER), "BEGIN IMMEDIATE")
     return engine
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from ..errors import UserError
-from .database import writer_engine
+from .database import PATIENT_MS, writer_engine
 from .faults import plain_words
 from .readonly import read_only
 
@@ -122,7 +122,7 @@ def _upgrade(path: Path) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
-    engine = writer_engine(path)
+    engine = writer_engine(path, wait_ms=PATIENT_MS)
     try:
         with engine.connect() as connection:
             connection.exec_driver_sql("COMMIT")

@@ -6,13 +6,16 @@ or where it calls the person by name, with an @. Characters of scripts without s
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
+from .points import POINTS, bare
 from .sessions import unspaced
 
 WORDS = 5
 CHARACTERS = 12
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(rf"[\w{POINTS}\u0300-\u036f\u0900-\u0963\u0966-\u0dff]+")
+"""With accents that stand apart, and the vowel signs of India: to Python these are no parts of words."""
 _TELLTALE = re.compile(r"[^\s\"'<>()\[\]{}]{5,}")
 
 Piece = tuple[str, int, int]
@@ -65,8 +68,13 @@ def _pieces(text: str) -> list[Piece]:
         if unspaced(match[0]):
             out += [(char.casefold(), match.start() + i, match.start() + i + 1) for i, char in enumerate(match[0])]
         else:
-            out.append((match[0].casefold(), match.start(), match.end()))
+            out.append((_word(match[0]), match.start(), match.end()))
     return out
+
+
+def _word(text: str) -> str:
+    """However it was typed: case, points, accents that are one character with their letter or stand apart."""
+    return (text if text.isascii() else unicodedata.normalize("NFC", bare(text))).casefold()
 
 
 def _weight(word: str) -> int:

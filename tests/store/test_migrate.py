@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from glasshead.errors import UserError
 from glasshead.store import Store
-from glasshead.store.database import writer_engine
+from glasshead.store import migrate as migrate_module
+from glasshead.store.database import BUSY_MS, PATIENT_MS, writer_engine
 from glasshead.store.migrate import HEAD, migrate
 from glasshead.store.tables import metadata
 
@@ -78,3 +80,18 @@ async def test_reading_a_log_that_is_not_there(path: Path):
 def test_only_the_owner_may_read_the_file(path: Path):
     migrate(path)
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_an_upgrade_waits_for_a_foreign_writer_as_long_as_a_reply_does(path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert PATIENT_MS > 30_000
+    migrate(path)
+    foreign = sqlite3.connect(path, isolation_level=None)
+    foreign.execute("UPDATE alembic_version SET version_num = '0006'")
+    foreign.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr(migrate_module, "PATIENT_MS", 50)
+    begun = time.monotonic()
+    with pytest.raises(UserError, match="another program holds the database locked"):
+        migrate(path)
+    assert time.monotonic() - begun < BUSY_MS / 2000
+    foreign.rollback()
+    foreign.close()

@@ -29,14 +29,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class StageView:
-    """A stage that acted: how many it left, which listed ones it took out, what the listed were worth after."""
+    """A stage that acted: how many it left, and which listed ones it took out."""
 
     name: StageName
     survivors: int
     removed: int
     removed_listed: tuple[int, ...]
-    probabilities: tuple[float, ...]
-    remainder: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,6 @@ class StepView:
     candidates: tuple[Candidate, ...]
     remainder: float
     final_remainder: float
-    survivors: int
     stages: tuple[StageView, ...]
     u: float
     interval: tuple[float, float]
@@ -126,8 +123,7 @@ def view(turn: Turn, index: int) -> StepView:
         candidates=candidates,
         remainder=reading.raw_remainder,
         final_remainder=reading.final_remainder,
-        survivors=step.stages[-1].survivors if step.stages else turn.model.n_vocab,
-        stages=_stages(reading, turn.model.n_vocab),
+        stages=_stages(step, reading, turn.model.n_vocab),
         u=step.u,
         interval=step.interval,
         segments=(Segment(step.id, *step.interval),) if is_blurred else _segments(reading, step),
@@ -202,18 +198,16 @@ def _penalised(step: Step) -> bool:
     return any(stage.name == "penalties" for stage in step.stages)
 
 
-def _stages(reading: Reading, n_vocab: int) -> tuple[StageView, ...]:
+def _stages(step: Step, reading: Reading, n_vocab: int) -> tuple[StageView, ...]:
     out: list[StageView] = []
     before = n_vocab
-    for stage in reading.stages:
+    for stage in step.stages:
         out.append(
             StageView(
                 name=stage.name,
                 survivors=stage.survivors,
                 removed=max(0, before - stage.survivors),
                 removed_listed=tuple(c.id for c in reading.candidates if c.removed_by == stage.name),
-                probabilities=stage.probabilities,
-                remainder=stage.remainder,
             )
         )
         before = stage.survivors

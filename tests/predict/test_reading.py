@@ -61,10 +61,7 @@ def by_asking(row: Logits, sampling: Sampling, history: Sequence[int]) -> dict[i
 def assert_adds_up(reading: Reading) -> None:
     assert sum(c.raw for c in reading.candidates) + reading.raw_remainder == pytest.approx(1, abs=1e-12)
     assert sum(c.final for c in reading.candidates) + reading.final_remainder == pytest.approx(1, abs=1e-12)
-    for stage in reading.stages:
-        assert sum(stage.probabilities) + stage.remainder == pytest.approx(1, abs=1e-12)
-        assert stage.remainder >= 0
-        assert min(stage.probabilities) >= 0
+    assert min(c.final for c in reading.candidates) >= 0 and reading.final_remainder >= 0
 
 
 @given(some_rows, some_sampling, histories, draws, st.integers(1, 50))
@@ -88,16 +85,12 @@ def softmax(row: Logits) -> np.ndarray:
     return weights / weights.sum()
 
 
-def test_shows_each_stage() -> None:
+def test_what_the_stages_removed_is_shared_out_among_the_rest() -> None:
     row = np.log(np.array([0.5, 0.2, 0.15, 0.1, 0.05], np.float32))
     sampling = Sampling(temperature=1.0, top_k=4, top_p=0.8, min_p=0.0)
     reading = read(sample(row, sampling, [], 0.0, 3), sampling, [])
-    top_k, top_p = reading.stages
-    assert (top_k.name, top_k.survivors) == ("top_k", 4)
-    assert top_k.probabilities == pytest.approx((0.5 / 0.95, 0.2 / 0.95, 0.15 / 0.95))
-    assert top_k.remainder == pytest.approx(0.1 / 0.95)
-    assert top_p.probabilities == pytest.approx((0.5 / 0.85, 0.2 / 0.85, 0.15 / 0.85))
-    assert top_p.remainder == 0
+    assert [c.final for c in reading.candidates] == pytest.approx([0.5 / 0.85, 0.2 / 0.85, 0.15 / 0.85])
+    assert reading.final_remainder == 0
     assert [c.removed_by for c in reading.candidates] == [None] * 3
     assert reading.raw_remainder == pytest.approx(0.15)
 
@@ -107,7 +100,7 @@ def test_a_chosen_token_that_was_not_listed_is_added() -> None:
     sampling = Sampling(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0)
     reading = read(sample(row, sampling, [], 0.995, 2), sampling, [])
     assert [(c.id, c.chosen) for c in reading.candidates] == [(0, False), (1, False), (99, True)]
-    assert reading.stages == ()
+    assert [c.final for c in reading.candidates] == [c.raw for c in reading.candidates]
     assert reading.final_remainder == pytest.approx(0.97)
 
 
@@ -117,7 +110,7 @@ def test_repetition_depends_on_the_sign_of_the_raw_logit() -> None:
     sampling = Sampling(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=2.0)
     reading = read(sample(row, sampling, [0, 2], 0.0, 4), sampling, [0, 2])
     expected = softmax(np.array([1.0, 1.0, -1.0, -1.0], np.float32))
-    assert reading.stages[0].probabilities == pytest.approx(tuple(expected), abs=1e-6)
+    assert [c.final for c in reading.candidates] == pytest.approx(list(expected), abs=1e-6)
 
 
 def test_a_banned_candidate_has_nothing() -> None:

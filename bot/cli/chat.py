@@ -1,20 +1,20 @@
 """`glasshead chat`: talk to the bot in the terminal, or ask one thing from a script."""
 
 import asyncio
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..chat import Chat, Done
-from ..chat.request import SEED_LIMIT
 from ..config import Settings, load_settings
 from ..errors import UserError
 from ..explain.ending import stated
 from ..explain.visible import neutral
+from ..predict.draw import SEED_LIMIT
 from ..wiring import open_chat
 from .commands import HELP, Commands, require_whole
 from .logs import start_logging
+from .options import Config
 from .printing import print_json
 from .sitting import Sitting, check_typed
 from .typed import at_terminal, typed_messages
@@ -25,7 +25,7 @@ def chat(
     session: Annotated[int | None, typer.Option(help="Go on with this logged session.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the draws, 0 to 2^53-1.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="With --once: one JSON object (docs/json.md).")] = False,
-    config: Annotated[Path | None, typer.Option(help="Settings file instead of config.toml.")] = None,
+    config: Config = None,
 ) -> None:
     """Talk to the bot here."""
     if seed is not None and not 0 <= seed < SEED_LIMIT:

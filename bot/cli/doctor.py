@@ -12,6 +12,7 @@ from ..errors import UserError
 from ..explain.visible import neutral
 from . import checks
 from .checks import Finding
+from .options import Config
 from .printing import print_json
 
 _COLOURS = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED}
@@ -19,7 +20,7 @@ _COLOURS = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of lines.")] = False,
-    config: Annotated[Path | None, typer.Option(help="Settings file instead of config.toml.")] = None,
+    config: Config = None,
 ) -> None:
     """Check everything the bot needs. Exit code 1 if something fails."""
     found = []

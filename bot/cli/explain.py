@@ -27,6 +27,7 @@ from ..explain.turn import Turn
 from ..store.relatives import relatives
 from ..store.store import Store
 from .actions import ModelActions
+from .options import Config
 from .printing import print_json
 from .written import write_file
 
@@ -53,7 +54,7 @@ def explain(
         bool, typer.Option("--tree", help="The replies to the same message: what-ifs below what they left.")
     ] = False,
     step: Annotated[int | None, typer.Option(help="Open this step, counted from 0.")] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings file instead of config.toml.")] = None,
+    config: Config = None,
 ) -> None:
     """Open a logged reply: each token, what else it might have been, and why it fell so."""
     asked = Asked(as_json, html, png, loss, prove, compare, as_tree, step)
@@ -159,15 +160,13 @@ def _write_files(explanation: Explanation, asked: Asked, extras: Extras) -> None
 
 async def show_turn(
     turn: Turn,
-    settings: Settings | None = None,
+    settings: Settings,
     chat: Chat | None = None,
     step: int = 0,
     family: Family = Family(),
 ) -> None:
     """Open a reply where the person is: full-screen on a terminal, else as text, with the tree of its ``family``.
-
-    ``settings`` let the screen load the model for proofs and branches; ``chat`` is one that runs already.
-    """
+    ``chat`` is one that runs already."""
     explanation = explain_turn(turn)
     if not _is_terminal():
         print(full(explanation, columns()), end="")
@@ -176,11 +175,8 @@ async def show_turn(
         return
     from .screen import Screen  # noqa: PLC0415 - a pipe has no use for it
 
-    if settings is None:
-        await Screen(explanation, step=step).run()
-    else:
-        async with ModelActions(settings, chat) as actions:
-            await Screen(explanation, actions, step=step).run()
+    async with ModelActions(settings, chat) as actions:
+        await Screen(explanation, actions, step=step).run()
 
 
 def _is_terminal() -> bool:

@@ -27,7 +27,8 @@ from ..store.owner import Write, writer
 from ..store.search_syntax import Query as Wanted
 from ..store.search_syntax import parse
 from ..store.transfer import NOT_UNDERSTOOD, check_header
-from .log_open import AsJson, Config, Query, caches, reading, writing
+from .log_open import AsJson, Query, caches, reading, writing
+from .options import Config
 from .printing import print_json
 
 

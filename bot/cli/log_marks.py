@@ -9,12 +9,14 @@ import typer
 from ..errors import UserError
 from ..explain.tokens import NATS_PER_BIT
 from ..explain.turn import Turn
-from ..explain.visible import model_name, visible
+from ..explain.visible import visible
+from ..predict.engine import short_name
 from ..store import Store
 from ..store.clock import DAY_US, now_us
 from ..store.owner import Write
 from ..store.statistics import By, Sums, statistics
-from .log_open import AsJson, Config, reading, writing
+from .log_open import AsJson, reading, writing
+from .options import Config
 from .printing import print_json
 from .table import line, show_table, sparkline
 
@@ -59,7 +61,7 @@ def compare(
         print(f"the {differ} differ: no KL, which would compare other things")
     for turn in (left, right):
         settings = turn.sampling
-        name = line(model_name(turn.model.name))
+        name = line(short_name(turn.model.name))
         print(f"turn {turn.id}: {name}, seed {turn.seed}, temperature {settings.temperature:g}, "
               f"top_k {settings.top_k}, top_p {settings.top_p:g}, min_p {settings.min_p:g}")  # fmt: skip
     if found.parts_at is None:

@@ -13,7 +13,6 @@ from ..store.owner import Write, writer
 
 T = TypeVar("T")
 
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file instead of config.toml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, as docs/json.md describes.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")]
 Query = Annotated[list[str] | None, typer.Argument(help="Words and filters, in single quotes; see docs/log.md.")]

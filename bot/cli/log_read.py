@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from ..errors import UserError
-from ..explain.visible import model_name, neutral
+from ..explain.visible import neutral
+from ..predict.engine import short_name
 from ..store import SessionRow, Store, TurnRow
 from ..store.clock import when
 from ..store.json import hit_json, marks_json, message_json, session_json, turn_json
@@ -16,7 +17,8 @@ from ..store.records import MessageRow
 from ..store.search import Hit, Order
 from ..store.search_syntax import Query as Wanted
 from ..store.search_syntax import parse
-from .log_open import AsJson, Config, Limit, Query, reading
+from .log_open import AsJson, Limit, Query, reading
+from .options import Config
 from .printing import print_json
 from .table import highlighted, line, show_table
 
@@ -114,7 +116,7 @@ def _transcript(messages: list[MessageRow], turns: list[TurnRow], marks: dict[in
 
 
 def _turn_line(turn: TurnRow, marks: Marks | None) -> str:
-    facts = [f"turn {turn.id}", line(model_name(turn.model)), f"{turn.n_out} tokens"]
+    facts = [f"turn {turn.id}", line(short_name(turn.model)), f"{turn.n_out} tokens"]
     if turn.perplexity is not None:
         facts.append(f"perplexity {turn.perplexity:.2f}")
     if turn.status != "ok":

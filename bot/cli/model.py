@@ -13,11 +13,11 @@ from ..errors import UserError
 from ..explain.visible import neutral
 from ..predict import gguf
 from ..predict.model import file_sha256
+from .options import Config
 from .printing import print_json
 
 app = typer.Typer(help="Models: list, fetch, look inside.", no_args_is_help=True, rich_markup_mode=None)
 
-Config = Annotated[Path | None, typer.Option(help="Settings file instead of config.toml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
 

@@ -6,7 +6,6 @@ import socket
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,12 +19,13 @@ from ..store import Store
 from .actions import ModelActions
 from .log_open import caches
 from .logs import start_logging
+from .options import Config
 
 
 def review(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = None,
     browser: Annotated[bool, typer.Option(help="Open the browser.")] = True,
-    config: Annotated[Path | None, typer.Option(help="Settings file instead of config.toml.")] = None,
+    config: Config = None,
 ) -> None:
     """Search and read the log in the browser, mark what you find. The address works once, for you."""
     settings = load_settings(config)

@@ -2,18 +2,17 @@
 
 import asyncio
 import os
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from ..config import load_settings, token_under_another_name
 from .chat import converse
 from .logs import start_logging
+from .options import Config
 
 
 def run(
-    config: Annotated[Path | None, typer.Option(help="Settings file instead of config.toml.")] = None,
+    config: Config = None,
 ) -> None:
     """Start the bot: it joins Discord if DISCORD_TOKEN is set, else it talks here."""
     settings = load_settings(config)

@@ -29,7 +29,6 @@ from ..errors import UserError
 from ..explain.branches import compare
 from ..explain.contrast import compare_lines, family_lines
 from ..explain.explanation import Explanation
-from ..explain.family import Family
 from ..explain.lines import Line, plain, reply_lines, width
 from ..explain.loss import Scored, scored_lines
 from ..explain.page import Extras, page_bytes
@@ -44,12 +43,12 @@ WIDE = 118
 
 
 class Screen:
-    """Runs until `q`. ``actions`` None: what needs a model says so."""
+    """Runs until `q`."""
 
     def __init__(
         self,
         explanation: Explanation,
-        actions: Actions | None = None,
+        actions: Actions,
         *,
         step: int = 0,
         terminal_input: Input | None = None,
@@ -281,7 +280,7 @@ class Screen:
         async def learn() -> None:
             why_not, ends = "", frozenset[int]()
             try:
-                ends = await self._need().ends(self.state.explanation.turn)
+                ends = await self._actions.ends(self.state.explanation.turn)
             except UserError as error:
                 why_not = _said(error)
             if not self._question or self._answer is not answer:  # it was answered meanwhile
@@ -295,13 +294,13 @@ class Screen:
         self._learning = asyncio.create_task(learn())
 
     async def _what_if(self, typed: str) -> None:
-        state, actions = self.state, self._need()
+        state = self.state
         choice, fresh = what_if_of(typed, state.explanation.step(state.step).candidates)
         if not choice and choice != 0:
             return
         state.note = "writing the branch …"
         turn, step = state.explanation.turn, state.step
-        branch = await actions.what_if(turn, step, choice, fresh=fresh)
+        branch = await self._actions.what_if(turn, step, choice, fresh=fresh)
         state.enter(branch, 0)
         state.note = (
             f"turn {branch.id}, a branch at step {step}: {quoted(branch.prompt_pieces[-1])} instead. b: back"
@@ -316,7 +315,7 @@ class Screen:
             return
         explanation, step = self.state.explanation, self.state.step
         turn = explanation.turn
-        family = await self._actions.family(turn) if self._actions is not None else Family()
+        family = await self._actions.family(turn)
         extras = Extras(self._scored.get(turn.id), self._proven.get(turn.id, ()), family)
         html = await asyncio.to_thread(page_bytes, explanation, step if explanation.tokens else None, extras)
         self.state.note = await asyncio.to_thread(lambda: write_file(Path(typed.strip()).expanduser(), html))
@@ -325,7 +324,7 @@ class Screen:
         async def work() -> None:
             self.state.note = "replaying …"
             turn = self.state.explanation.turn
-            self.state.lines = self._proven[turn.id] = await self._need().prove(turn)
+            self.state.lines = self._proven[turn.id] = await self._actions.prove(turn)
             self.state.note = ""
             self._show("lines")
 
@@ -334,7 +333,7 @@ class Screen:
     def _tree(self) -> None:
         async def work() -> None:
             turn = self.state.explanation.turn
-            family = await self._need().family(turn)
+            family = await self._actions.family(turn)
             self.state.lines = [plain([line]) for line in family_lines(family, turn, self._half())]
             self._show("lines")
 
@@ -342,12 +341,12 @@ class Screen:
 
     async def _enter(self, typed: str) -> None:
         """Read another turn of the tree."""
-        family = await self._need().family(self.state.explanation.turn)
+        family = await self._actions.family(self.state.explanation.turn)
         number = typed.strip()
         if number not in map(str, family.numbers):
             numbers = ", ".join(map(str, family.numbers))
             raise UserError(f"the tree has the turns {numbers}, not {number or 'nothing'}")
-        self.state.enter(await self._need().turn(int(number)), 0)
+        self.state.enter(await self._actions.turn(int(number)), 0)
 
     def _compare(self) -> None:
         state = self.state
@@ -362,17 +361,12 @@ class Screen:
         async def work() -> None:
             self.state.note = "scoring …"
             turn = self.state.explanation.turn
-            scored = self._scored[turn.id] = await self._need().score(turn)
+            scored = self._scored[turn.id] = await self._actions.score(turn)
             self.state.lines = scored_lines(turn, scored, self._half())
             self.state.note = ""
             self._show("lines")
 
         self._start(work())
-
-    def _need(self) -> Actions:
-        if self._actions is None:
-            raise UserError("this needs the model and the log, which are not at hand here")
-        return self._actions
 
     def _start(self, work: Awaitable[None]) -> None:
         """Do something slow while the keys go on working; one such thing at a time."""

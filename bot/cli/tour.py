@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from contextlib import closing
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,12 +15,13 @@ from ..explain.tour import QUESTION, TOUR, Bench, Finding, report_lines, visit
 from ..explain.turn import Turn
 from ..wiring import load_model, open_chat
 from .explain import columns
+from .options import Config
 
 
 def tour(
     ask: Annotated[str, typer.Option(help="The question the tour is made with.")] = QUESTION,
     step: Annotated[int | None, typer.Option(help=f"Only this step, 1 to {len(TOUR)}.")] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings file instead of config.toml.")] = None,
+    config: Config = None,
 ) -> None:
     """Eight short steps that show next-token prediction on your model.
 

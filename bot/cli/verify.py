@@ -27,6 +27,7 @@ from ..store import Store
 from ..store.export import turns_found
 from ..store.search_syntax import Query
 from ..store.turns import count_turns
+from .options import Config
 from .printing import print_json
 
 
@@ -39,7 +40,7 @@ def verify(
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a turn and line (docs/json.md).")
     ] = False,
-    config: Annotated[Path | None, typer.Option(help="Settings file instead of config.toml.")] = None,
+    config: Config = None,
 ) -> None:
     """Replay a reply from its record alone: do the same bits come out?"""
     if turn is not None and all_turns:

@@ -85,7 +85,7 @@ class Flow:
                 if used and used + length > self.width:
                     out.append([])
                     used = 0.0
-                out[-1].append(Cell(cell.group, text, False))
+                out[-1].append(Cell(cell.group, text))
                 used += length
         return out
 
@@ -140,8 +140,8 @@ def _space_apart(word: list[Cell]) -> list[list[Cell]]:
     if bare == first.text or not _text(word).strip(" "):
         return [word]
     own = not bare and word[1].group != first.group  # a token that is all space
-    space = Cell(first.group if own else _GAP, first.text[: len(first.text) - len(bare)], first.starts)
-    rest = [Cell(first.group, bare, False), *word[1:]] if bare else word[1:]
+    space = Cell(first.group if own else _GAP, first.text[: len(first.text) - len(bare)])
+    rest = [Cell(first.group, bare), *word[1:]] if bare else word[1:]
     return [[space], rest]
 
 
@@ -152,5 +152,5 @@ def _without_space(word: list[Cell]) -> list[Cell]:
         return word
     rest = first.text[1:]
     if rest:
-        return [Cell(first.group, rest, first.starts), *word[1:]]
+        return [Cell(first.group, rest), *word[1:]]
     return word[1:] if word[1].group == first.group else word

@@ -24,11 +24,10 @@ _TAB = 4
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A piece of a group that stands on one line; ``starts`` is the first piece of its group."""
+    """A piece of a group that stands on one line."""
 
     group: int
     text: str
-    starts: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ def lay_out(pieces: Sequence[str], columns: int) -> list[list[Cell]]:
                 if used + width(part) > columns:
                     rows.append([])
                     used = 0
-                rows[-1].append(Cell(cell.group, part, cell.starts and part is not None))
+                rows[-1].append(Cell(cell.group, part))
                 used += width(part)
     return rows
 
@@ -103,19 +102,17 @@ def words(pieces: Sequence[str]) -> Iterator[list[Cell]]:
     """Runs of texts without a break between them; a newline is a word of its own."""
     word: list[Cell] = []
     for number, piece in enumerate(pieces):
-        starts = True
         for run in _split_newlines(piece):
             if run == "\n":
                 if word:
                     yield word
-                yield [Cell(number, "\n", False)]
+                yield [Cell(number, "\n")]
                 word = []
                 continue
             if word and run[:1] in (" ", "·", "⏎"):
                 yield word
                 word = []
-            word.append(Cell(number, run, starts))
-            starts = False
+            word.append(Cell(number, run))
     if word:
         yield word
 
@@ -161,7 +158,6 @@ def reply_lines(
     *,
     current: int | None = None,
     reveal: bool = False,
-    marks: bool = True,
 ) -> list[Line]:
     """The whole reply, with a line of marks under each line of text that needs one. A newline is seen as ⏎ too: it
     is a token, or a part of one, and has its tint and mark.
@@ -180,7 +176,7 @@ def reply_lines(
             line.append((tint(group.reading) + (" reverse bold" if here else ""), cell.text))
             beneath += _beneath(cell.text, "^" if here else group.reading.mark or " ")
         out.append(line)
-        if marks and beneath.strip():
+        if beneath.strip():
             out.append([("", beneath.rstrip())])
     return out
 

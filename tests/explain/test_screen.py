@@ -90,7 +90,7 @@ async def press(screen: Screen, keys: PipeInput, *typed: str) -> None:
 
 
 def screen_of(turn: Turn, keys: PipeInput, answers: Answers | None = None) -> Screen:
-    return Screen(explain(turn), answers, terminal_input=keys, terminal_output=Narrow())
+    return Screen(explain(turn), answers or Answers(turn), terminal_input=keys, terminal_output=Narrow())
 
 
 RIGHT, LEFT, CTRL_N = "\x1b[C", "\x1b[D", "\x0e"
@@ -224,12 +224,9 @@ async def test_a_what_if_names_what_it_cannot_be_and_is_not_asked_where_it_canno
     await press(screen, keys, "w", "\x1b")
     assert asked == ['a number above but 2, which would end the reply, or the text of one token ("7": a digit); '
                      "! first: fresh draws"]  # fmt: skip
-    for refused, words in (
-        (screen_of(replace(turn, id=13), keys, answers), "it was made by another"),
-        (screen_of(turn, keys), "this needs the model and the log, which are not at hand here"),
-    ):
-        await press(refused, keys, "w")
-        assert refused.state.note == words and not refused._question
+    refused = screen_of(replace(turn, id=13), keys, answers)
+    await press(refused, keys, "w")
+    assert refused.state.note == "it was made by another" and not refused._question
 
 
 async def test_the_tree_is_shown_and_its_turns_open(turn: Turn, keys: PipeInput) -> None:
@@ -263,9 +260,6 @@ async def test_a_proof_is_shown_and_a_refusal_told(turn: Turn, keys: PipeInput) 
     screen = screen_of(turn, keys, answers)
     await press(screen, keys, "wrefuse\r")
     assert screen.state.note == "refused"
-    screen = screen_of(turn, keys)
-    await press(screen, keys, "p")
-    assert "needs the model" in screen.state.note
 
 
 async def test_a_turn_without_steps_is_no_trap(turn: Turn, keys: PipeInput) -> None:
@@ -284,9 +278,10 @@ def shown(screen: Screen) -> str:
 def test_no_line_is_wider_than_the_terminal_and_no_text_is_lost(recorder: Recorder, columns: int) -> None:
     sample = "Wide 你好世界 and 👨‍👩‍👧‍👦 family, " + "x" * 90 + " end.\n\n\nDone."
     explanation = explain(recorder.read("Say it.", sample))
-    lines = plain(reply_lines(explanation, columns=columns, marks=False)).split("\n")
+    lines = plain(reply_lines(explanation, columns=columns)).split("\n")
     assert max(map(width, lines)) <= columns
-    assert "".join("".join(lines).split()) == "".join(sample.replace("\n", "⏎").split())
+    text = "".join(line for line in lines if line.strip(" ▁▃▅▇"))
+    assert "".join(text.split()) == "".join(sample.replace("\n", "⏎").split())
 
 
 def test_marks_stand_under_their_tokens(turn: Turn) -> None:

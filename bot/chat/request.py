@@ -3,10 +3,8 @@
 import secrets
 from dataclasses import dataclass
 
+from ..predict.draw import SEED_LIMIT
 from ..predict.sampling import Sampling
-
-SEED_LIMIT = 2**53
-"""Seeds stay below this: Discord's integer options and JavaScript hold 53 bits."""
 
 
 def fresh_seed() -> int:

@@ -29,7 +29,7 @@ class Canvas:
         )
 
     def outline(
-        self, x: float, y: float, width: float, height: float, stroke: Rgb, *, line: float, radius: float = 0
+        self, x: float, y: float, width: float, height: float, stroke: Rgb, *, line: float, radius: float
     ) -> None:
         self._parts.append(
             f'<rect x="{x:.2f}" y="{y:.2f}" width="{max(0.0, width):.2f}" height="{height:.2f}" rx="{radius:g}" '

@@ -19,6 +19,9 @@ from .text import pad, percent, quoted
 from .tokens import NATS_PER_BIT
 from .turn import Turn
 
+_MOST_SURPRISING = 8
+"""Tokens that are named as those which surprised the model most."""
+
 MEANING = (
     "In training, the loss of a text is the sum of −log p of its tokens, each predicted from all before it. "
     "The left column was recorded while this reply was written, token after token; the right one is a single "
@@ -164,13 +167,13 @@ def loss_lines(loss: Loss, columns: int = 80) -> list[str]:
     ]
 
 
-def seen_lines(turn: Turn, scored: Scored, columns: int = 80, count: int = 8) -> list[str]:
+def seen_lines(turn: Turn, scored: Scored, columns: int) -> list[str]:
     """What surprised the model in what was typed, most surprising first."""
     typed = {
         position for span in turn.prompt.spans if span.kind == "typed" for position in range(span.start, span.end)
     }
     tokens = [token for token in scored.prompt if token.position in typed and token.logprob is not None]
-    most = sorted(tokens, key=lambda token: token.logprob or 0.0)[:count]
+    most = sorted(tokens, key=lambda token: token.logprob or 0.0)[:_MOST_SURPRISING]
     total = sum(token.surprisal_bits or 0.0 for token in tokens)
     return [
         "What surprised the model in what was typed:",
@@ -179,7 +182,7 @@ def seen_lines(turn: Turn, scored: Scored, columns: int = 80, count: int = 8) ->
     ]
 
 
-def scored_lines(turn: Turn, scored: Scored, columns: int = 80) -> list[str]:
+def scored_lines(turn: Turn, scored: Scored, columns: int) -> list[str]:
     """All that one pass tells: what surprised the model, the loss, and every token of the prompt."""
     return [
         *seen_lines(turn, scored, columns),

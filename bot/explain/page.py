@@ -84,7 +84,7 @@ def page(explanation: Explanation, step: int | None = None, extras: Extras = _NO
     )
 
 
-def page_bytes(explanation: Explanation, step: int | None = None, extras: Extras = _NONE) -> bytes:
+def page_bytes(explanation: Explanation, step: int | None, extras: Extras) -> bytes:
     """The page as a file holds it."""
     return page(explanation, step, extras).encode("utf-8", "backslashreplace")
 

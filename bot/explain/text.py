@@ -104,7 +104,7 @@ def headline(explanation: Explanation) -> list[str]:
     return out
 
 
-def legend(layer: Layer = "probability") -> str:
+def legend(layer: Layer) -> str:
     """What the marks mean on this layer."""
     borders = LAYER_LEVELS[layer]
     scale = 100 if layer == "probability" else 1
@@ -163,7 +163,7 @@ def least_certain(explanation: Explanation) -> list[str]:
     return out
 
 
-def overruled_lines(explanation: Explanation, columns: int = 80) -> list[str]:
+def overruled_lines(explanation: Explanation, columns: int) -> list[str]:
     """The steps where sampling picked another token than the one that temperature 0 would have picked."""
     steps = explanation.whole.overruled
     if not steps:
@@ -213,7 +213,7 @@ def step_lines(explanation: Explanation, index: int, columns: int = 80) -> list[
         *([("", part)] for part in (textwrap.wrap(BLURRED, columns) if step.is_blurred else ())),
         *draw_lines(step, columns),
     ]
-    note = greedy_note(explanation, step)
+    note = greedy_note(step)
     return [*lines, *([("bold", part)] for part in textwrap.wrap(note or "", columns))]
 
 
@@ -314,7 +314,7 @@ def draw_lines(step: StepView, columns: int) -> list[Line]:
     ]
 
 
-def greedy_note(explanation: Explanation, step: StepView) -> str | None:
+def greedy_note(step: StepView) -> str | None:
     """What temperature 0 would have picked, where that differs."""
     if not step.overruled:
         return None

@@ -124,11 +124,10 @@ async def _ids(bench: Bench) -> Finding:
         piece for span in prompt.spans if span.kind == "typed" for piece in pieces[span.start : span.end]
     )
     shown = [f"{token} {quoted(piece, 14)}" for token, piece in zip(prompt.ids, pieces, strict=True)]
-    whole = b"".join(bench.vocabulary.piece(token) for token in prompt.ids)
     return Finding(
         (
             *_columns(shown[-18:], 3),
-            f"{len(prompt.ids)} ids (the last {min(18, len(shown))} above), {len(whole)} bytes",
+            f"{len(prompt.ids)} ids (the last {min(18, len(shown))} above), {sum(map(len, pieces))} bytes",
             f"the typed part's bytes are exactly what was typed: {typed == bench.question.encode()}",
         ),
         typed == bench.question.encode(),

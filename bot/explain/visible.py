@@ -100,8 +100,3 @@ def visible(data: bytes) -> str:
 def graphemes(chars: str) -> list[str]:
     """What a reader calls characters (extended grapheme clusters); half characters stand alone."""
     return list(iter_graphemes(chars))
-
-
-def model_name(name: str) -> str:
-    """What people call a model: a file's name without its folder and ending."""
-    return name.rsplit("/", 1)[-1].removesuffix(".gguf")

@@ -6,25 +6,22 @@ VIEW = "view_channel"
 SEND = "send_messages"
 SEND_IN_THREADS = "send_messages_in_threads"
 HISTORY = "read_message_history"
-ATTACH = "attach_files"
 
 SHOWN = {
     VIEW: "View Channel",
     SEND: "Send Messages",
     SEND_IN_THREADS: "Send Messages in Threads",
     HISTORY: "Read Message History",
-    ATTACH: "Attach Files",
 }
 
 
-def needed(*, thread: bool, files: bool = False) -> tuple[str, ...]:
+def needed(*, thread: bool) -> tuple[str, ...]:
     """To answer there at all (replying needs the history)."""
-    send = SEND_IN_THREADS if thread else SEND
-    return (VIEW, send, HISTORY, ATTACH) if files else (VIEW, send, HISTORY)
+    return VIEW, SEND_IN_THREADS if thread else SEND, HISTORY
 
 
-def missing(granted: Collection[str], *, thread: bool, files: bool = False) -> tuple[str, ...]:
-    return tuple(name for name in needed(thread=thread, files=files) if name not in granted)
+def missing(granted: Collection[str], *, thread: bool) -> tuple[str, ...]:
+    return tuple(name for name in needed(thread=thread) if name not in granted)
 
 
 def plea(lacking: Collection[str], place: str) -> str:

@@ -1,6 +1,5 @@
 """What the buttons under a reply do. A dynamic item is made anew from the button's id at each press."""
 
-import logging
 import re
 from typing import Any, Self, cast
 
@@ -20,8 +19,6 @@ from .rights import manages
 from .service import Running, Service
 from .surface import Gone, Surface
 from .views import PREFIX, button, finished_view
-
-log = logging.getLogger(__name__)
 
 BEING_WRITTEN = "Another reply is just being written there."
 NOT_YOURS = "Only the person who asked (or who manages messages here) can do that."

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import logging
 import textwrap
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -29,8 +28,6 @@ from .panel import COLUMNS, Place, Verb, within
 from .reckoned import Reckoned
 from .service import Running, Service
 from .touring import prove_here
-
-log = logging.getLogger(__name__)
 
 Show = Callable[[discord.Interaction[Any], Explanation, Place, str], Awaitable[None]]
 _FITS = 1850

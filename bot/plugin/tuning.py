@@ -6,7 +6,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from ..chat.request import SEED_LIMIT
+from ..predict.draw import SEED_LIMIT
 from ..predict.engine import short_name
 from .bounds import SETTINGS, described, refusal
 from .cog import ServiceCog, tell

@@ -11,6 +11,7 @@ from pathlib import Path
 from . import library
 from .batch import tells_rows
 from .context import Context
+from .draw import SEED_LIMIT
 from .engine import EngineError, ModelIdentity, QueueFull
 from .generation import LocalGeneration, Mailbox
 from .governor import Governor, available_cores, idle_seconds
@@ -139,7 +140,7 @@ class LocalEngine:
         """Start a reply; see ``engine.Engine``. Raises EngineError for what cannot be done, QueueFull."""
         check(sampling, self.model.n_vocab)
         ids = self._checked(prompt, self._n_ctx)
-        if not 0 <= seed < 1 << 53 or first_step < 0:
+        if not 0 <= seed < SEED_LIMIT or first_step < 0:
             raise EngineError(
                 "bad_request", f"seed {seed}, first step {first_step}: 0 <= seed < 2**53, steps from 0"
             )

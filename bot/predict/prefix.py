@@ -1,6 +1,5 @@
 """The prefix cache: KV of sequences computed before, in host memory and on disk, least recently used out first."""
 
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
@@ -12,8 +11,6 @@ from numpy.typing import NDArray
 from .radix import RadixTree
 from .schedule import Schedule
 from .spill import Spill, Written, is_of
-
-log = logging.getLogger(__name__)
 
 LEAST = 16
 """Positions worth keeping, and worth restoring."""

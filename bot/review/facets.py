@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from ..explain.visible import model_name
+from ..predict.engine import short_name
 from ..store.tables import model, tag
 
 MANY = 12
@@ -71,7 +71,7 @@ def facets(connection: sa.Connection) -> tuple[Facet, ...]:
             ),
         ),
         Facet("Unsure", (("perplexity over 5", "perplexity:>5"), ("over 20", "perplexity:>20")), one=True),
-        Facet("Model", tuple((model_name(name), f"model:{_quoted(model_name(name))}") for name in models)),
+        Facet("Model", tuple((short_name(name), f"model:{_quoted(short_name(name))}") for name in models)),
         Facet("Tag", tuple((name, f"tag:{_quoted(name)}") for name in tags)),
     )
     return tuple(facet for facet in found if facet.choices)

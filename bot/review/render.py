@@ -12,7 +12,8 @@ from starlette.responses import HTMLResponse
 from ..explain.scale import LAYERS
 from ..explain.text import BLURRED
 from ..explain.tree import continuation, met, said, title
-from ..explain.visible import model_name, neutral, visible
+from ..explain.visible import neutral, visible
+from ..predict.engine import short_name
 from ..store.clock import when
 from .facets import SYNTAX, chosen, toggled
 from .markup import parts
@@ -68,7 +69,7 @@ def environment() -> Environment:
         finalize=_disarm,
     )
     env.filters |= {"when": when, "iso": _iso, "percent": _percent, "ms": _ms, "number": _number}
-    env.filters["model"] = model_name
+    env.filters["model"] = short_name
     env.globals |= {"BLURRED": BLURRED, "LAYERS": LAYERS, "parts": parts, "visible": visible}
     env.globals |= {"fold": _fold}
     env.globals |= {"chosen": chosen, "toggled": toggled, "SYNTAX": SYNTAX}

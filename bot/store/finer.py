@@ -38,7 +38,7 @@ def bits(  # noqa: PLR0917  columns, in the order of the record
     logs: Ints,
     moved: Any,
     cold: float,
-    late: NDArray[np.bool_] | None = None,
+    late: NDArray[np.bool_] | None,
 ) -> Ints:
     """How many are kept of each candidate: both directions of the codec ask, and get the same answer.
 

@@ -55,10 +55,10 @@ class Quotes:
         found += [(first, last) for word, first, last in _telltales(text) if word in self._telltale]
         return _joined(found)
 
-    def redact(self, text: str, instead: str = "[erased]") -> str:
+    def redact(self, text: str) -> str:
         """``text`` with what it quotes taken out."""
         for first, last in reversed(self.find(text)):
-            text = text[:first] + instead + text[last:]
+            text = text[:first] + "[erased]" + text[last:]
         return text
 
 

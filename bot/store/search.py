@@ -21,6 +21,8 @@ from .words import WORDS, index_of, match_expression, messages_found
 Order = Literal["newest", "best"]
 
 _OPEN, _CLOSE = "\x02", "\x03"
+WIDTH = 120
+"""Characters shown of a text, around what was found in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +137,17 @@ def _marked(snippet: str) -> tuple[str, ...]:
     return tuple(part for piece in snippet.split(_OPEN) for part in piece.split(_CLOSE)) or ("",)
 
 
-def around(text: str, phrases: list[str], width: int = 120) -> tuple[str, ...]:
+def around(text: str, phrases: list[str]) -> tuple[str, ...]:
     """A piece of text around the first phrase found: before, match, after."""
     for phrase in phrases:
         at = text.casefold().find(phrase.casefold())
         if at >= 0 and text[at : at + len(phrase)].casefold() == phrase.casefold():
-            start = max(at - width // 3, 0)
+            start = max(at - WIDTH // 3, 0)
             end = at + len(phrase)
-            head, tail = text[start:at], text[end : start + width]
+            head, tail = text[start:at], text[end : start + WIDTH]
             return (
                 ("…" if start else "") + head,
                 text[at:end],
-                tail + ("…" if start + width < len(text) else ""),
+                tail + ("…" if start + WIDTH < len(text) else ""),
             )
-    return (text[:width] + ("…" if len(text) > width else ""),)
+    return (text[:WIDTH] + ("…" if len(text) > WIDTH else ""),)

@@ -284,25 +284,15 @@ def _session_rows(
 
 
 def sessions(
-    connection: sa.Connection,
-    *,
-    limit: int = 50,
-    before: tuple[int, int] | None = None,
-    kind: str | None = None,
-    channel_id: int | None = None,
-    guild_id: int | None = None,
+    connection: sa.Connection, *, limit: int, before: tuple[int, int] | None, channel_id: int | None
 ) -> list[SessionRow]:
     """Sessions, the one with the newest turn first. ``before`` is (last_turn or 0, id) of the last one seen."""
     conditions: list[sa.ColumnElement[bool]] = []
     if before is not None:
         place = sa.tuple_(session.c.last_turn_id, session.c.id)
         conditions.append(place < sa.tuple_(*map(sa.literal, before)))
-    if kind is not None:
-        conditions.append(session.c.kind == kind)
     if channel_id is not None:
         conditions.append(session.c.channel_id == channel_id)
-    if guild_id is not None:
-        conditions.append(session.c.guild_id == guild_id)
     order = session.c.last_turn_id.desc(), session.c.id.desc()
     return _session_rows(connection, lambda query: query.where(*conditions).order_by(*order).limit(limit))
 

@@ -1,7 +1,6 @@
 """The log: what front ends and `chat` use. Encoding and decoding run in threads, SQL in the connections' own."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,8 +34,6 @@ from .search_syntax import Query
 from .spans import pack_spans
 from .tables import turn as turn_table
 from .work import Work
-
-log = logging.getLogger(__name__)
 
 VOCABULARIES = 4
 """Vocabularies kept decoded."""
@@ -196,19 +193,11 @@ class Store:
         return await self.database.read(lambda c: sessions.require_session(c, session))
 
     async def sessions(
-        self,
-        *,
-        limit: int = 50,
-        before: tuple[int, int] | None = None,
-        kind: str | None = None,
-        channel_id: int | None = None,
-        guild_id: int | None = None,
+        self, *, limit: int = 50, before: tuple[int, int] | None = None, channel_id: int | None = None
     ) -> list[SessionRow]:
         """The most recently used first; ``before`` is (last_turn or 0, id) of the last one of the page before."""
         return await self.database.read(
-            lambda c: sessions.sessions(
-                c, limit=limit, before=before, kind=kind, channel_id=channel_id, guild_id=guild_id
-            )
+            lambda c: sessions.sessions(c, limit=limit, before=before, channel_id=channel_id)
         )
 
     # What the model said
@@ -349,9 +338,9 @@ class Store:
         """Some turns, oldest first, without prompts and traces."""
         return await self.database.read(lambda c: turns.turn_rows_of(c, ids, Missing()))
 
-    async def latest_turn(self, *, session: int | None = None, channel_id: int | None = None) -> int | None:
-        """The newest turn that has a reply: of a session, of a channel, or of all."""
-        return await self.database.read(lambda c: turns.latest_turn(c, session_id=session, channel_id=channel_id))
+    async def latest_turn(self, *, channel_id: int | None = None) -> int | None:
+        """The newest turn that has a reply: of a channel, or of all."""
+        return await self.database.read(lambda c: turns.latest_turn(c, channel_id))
 
     async def link_discord(self, turn: int, discord_ids: Sequence[int]) -> None:
         """Say which Discord messages show a reply, in order."""

@@ -278,14 +278,12 @@ _BARE = (
 _TEXT = sa.select(message.c.text).where(message.c.id == sa.bindparam("id"))
 
 
-def turn_rows(
-    connection: sa.Connection, *conditions: sa.ColumnElement[bool], limit: int | None = None
-) -> list[TurnRow]:
-    """Turns without prompt and trace, oldest first; the newest ``limit`` of them if given."""
-    chosen = sa.select(turn.c.id).where(*conditions).order_by(turn.c.id.desc()).limit(limit)
+def turn_rows(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> list[TurnRow]:
+    """Turns without prompt and trace, oldest first."""
+    chosen = sa.select(turn.c.id).where(condition).order_by(turn.c.id.desc())
     return _turn_rows(
         connection,
-        _ROWS.where(*conditions).limit(limit),
+        _ROWS.where(condition),
         lambda: connection.execute(chosen).scalars().all(),
         Missing(),
         None,
@@ -355,13 +353,9 @@ def _turn_row(row: Any) -> TurnRow:
     )
 
 
-def latest_turn(
-    connection: sa.Connection, *, session_id: int | None = None, channel_id: int | None = None
-) -> int | None:
-    """The newest turn with a reply: of a session, of all, or of a channel, where what-ifs were for one person."""
+def latest_turn(connection: sa.Connection, channel_id: int | None) -> int | None:
+    """The newest turn with a reply: of all, or of a channel, where what-ifs were for one person."""
     query = sa.select(turn.c.id).where(turn.c.reply_message_id.is_not(None)).order_by(turn.c.id.desc()).limit(1)
-    if session_id is not None:
-        query = query.where(turn.c.session_id == session_id)
     if channel_id is not None:
         query = query.join(session, session.c.id == turn.c.session_id).where(session.c.channel_id == channel_id)
         query = query.where(turn.c.parent_turn_id.is_(None))

@@ -262,7 +262,7 @@ def _texts(
 
 
 def turns_with(
-    connection: sa.Connection, terms: tuple[Term, ...], *, below: int | None = None, limit: int
+    connection: sa.Connection, terms: tuple[Term, ...], *, below: int | None, limit: int
 ) -> tuple[list[int], int | None]:
     """Turns of the newest ``limit`` messages with the words, older than message ``below``; and that of the next
     page, None at the end."""
@@ -288,7 +288,7 @@ def turns_from(connection: sa.Connection, terms: tuple[Term, ...], turns: Collec
 
 
 def sessions_between(
-    connection: sa.Connection, query: Query, *, below: int | None = None, limit: int
+    connection: sa.Connection, query: Query, *, below: int | None, limit: int
 ) -> tuple[list[int], int | None]:
     """The same of the sessions in which a search finds messages that no turn answers."""
     if turn_conditions(connection, query):

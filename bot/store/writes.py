@@ -38,10 +38,6 @@ async def remove_note(store: Store, *, note: int) -> None:
     await store.database.write(lambda c: marks.remove_note(c, note))
 
 
-async def rename_session(store: Store, *, session: int, title: str) -> None:
-    await store.rename_session(session, title)
-
-
 async def erase_person(store: Store, *, person: str) -> dict[str, Any]:
     return asdict(await store.erase_person(int(person)))
 
@@ -75,7 +71,7 @@ async def note_backup(store: Store, *, target: str, size: int) -> None:
 WRITES: dict[str, Callable[..., Awaitable[Any]]] = {
     work.__name__: work
     for work in (
-        rate, add_tag, remove_tag, add_note, remove_note, rename_session, erase_person, erase_message,
+        rate, add_tag, remove_tag, add_note, remove_note, erase_person, erase_message,
         import_session, import_vocabulary, check_search_index, note_backup,
     )
 }  # fmt: skip

@@ -45,7 +45,7 @@ async def test_what_it_says_in_words(turn: Turn, engine: LocalEngine) -> None:
     said = "\n".join(loss_lines(scored.loss))
     assert f"{scored.loss.recorded:.4f}" in said and f"{scored.loss.scored:.4f}" in said
     assert "no gradient" in said and "level C" in said  # on one page with a proof there are two such sums
-    surprising = seen_lines(turn, scored)
+    surprising = seen_lines(turn, scored, 80)
     assert any("“·fruit”" in line for line in surprising)
     json.dumps(scored_json(scored), allow_nan=False)
 

@@ -66,17 +66,16 @@ def test_readable(text: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("granted", "thread", "files", "lacking"),
+    ("granted", "thread", "lacking"),
     [
-        (("view_channel", "send_messages", "read_message_history"), False, False, ()),
-        (("view_channel", "read_message_history"), False, False, ("send_messages",)),
-        (("view_channel", "send_messages", "read_message_history"), True, False, ("send_messages_in_threads",)),
-        (("view_channel", "send_messages", "read_message_history"), False, True, ("attach_files",)),
-        ((), False, False, ("view_channel", "send_messages", "read_message_history")),
+        (("view_channel", "send_messages", "read_message_history"), False, ()),
+        (("view_channel", "read_message_history"), False, ("send_messages",)),
+        (("view_channel", "send_messages", "read_message_history"), True, ("send_messages_in_threads",)),
+        ((), False, ("view_channel", "send_messages", "read_message_history")),
     ],
 )
-def test_missing(granted: tuple[str, ...], thread: bool, files: bool, lacking: tuple[str, ...]) -> None:
-    assert missing(granted, thread=thread, files=files) == lacking
+def test_missing(granted: tuple[str, ...], thread: bool, lacking: tuple[str, ...]) -> None:
+    assert missing(granted, thread=thread) == lacking
 
 
 def test_plea_names_what_is_missing() -> None:

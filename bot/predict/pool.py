@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +43,8 @@ class ModelPool:
         self._choices = choices
         self._budget = budget
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+        self._unloading: list[_Loaded] = []
+        """Models of which somebody still reads."""
         self._lock = asyncio.Lock()
 
     @asynccontextmanager
@@ -61,15 +63,19 @@ class ModelPool:
         """Free a model; replies it is making end with the reason ``model_unloaded``, and are read to their end."""
         async with self._lock:
             loaded = self._loaded.pop(name, None)
-        if loaded is not None:
-            await loaded.engine.stop(EngineError("model_unloaded", f"the model {name} was unloaded"))
-            await loaded.unused.wait()
-            await loaded.engine.aclose()
+            if loaded is None:
+                return
+            self._unloading.append(loaded)
+        await loaded.engine.stop(EngineError("model_unloaded", f"the model {name} was unloaded"))
+        await loaded.unused.wait()
+        await loaded.engine.aclose()
+        self._unloading.remove(loaded)
 
     async def forget(self, sessions: Collection[int] | None = None) -> None:
-        """Drop the KV that the loaded models keep of earlier prompts, of these sessions or of all."""
+        """Drop the KV that models keep of earlier prompts, of these sessions or of all. One that is just unloaded
+        writes its own to disk first."""
         async with self._lock:
-            for loaded in self._loaded.values():
+            for loaded in (*self._loaded.values(), *self._unloading):
                 await loaded.engine.forget(sessions)
 
     async def aclose(self) -> None:
@@ -94,23 +100,22 @@ class ModelPool:
     async def _make_room(self, name: str) -> int:
         """Unload unused models, the longest unused first, until this one fits; the bytes it takes."""
         needed = await asyncio.to_thread(footprint, self._choices[name])
+        busy = [other for other, loaded in self._loaded.items() if loaded.users]
+        staying = [*(self._loaded[other] for other in busy), *self._unloading]
+        if needed + _size(staying) > self._budget:
+            at_work = f", and {', '.join(busy)} at work" if busy else ""
+            raise EngineError(
+                "no_memory",
+                f"{name} takes {needed >> 20} MB of the {self._budget >> 20} MB for models{at_work}: "
+                "lower streams or context, or raise memory_mb",
+            )
         for other, loaded in list(self._loaded.items()):
-            if needed + self._used() <= self._budget:
+            if needed + _size((*self._loaded.values(), *self._unloading)) <= self._budget:
                 break
             if not loaded.users:
                 del self._loaded[other]
                 await loaded.engine.aclose()
-        if needed + self._used() > self._budget:
-            busy = f", and {', '.join(self._loaded)} at work" if self._loaded else ""
-            raise EngineError(
-                "no_memory",
-                f"{name} takes {needed >> 20} MB of the {self._budget >> 20} MB for models{busy}: "
-                "lower streams or context, or raise memory_mb",
-            )
         return needed
-
-    def _used(self) -> int:
-        return sum(loaded.size for loaded in self._loaded.values())
 
     async def _load(self, name: str) -> LocalEngine:
         choice, loop = self._choices[name], asyncio.get_running_loop()
@@ -124,6 +129,10 @@ class ModelPool:
                 raise
 
         return await asyncio.to_thread(load)
+
+
+def _size(models: Iterable[_Loaded]) -> int:
+    return sum(loaded.size for loaded in models)
 
 
 def load_model(name: str, choice: ModelChoice) -> Model:

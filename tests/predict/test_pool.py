@@ -1,12 +1,14 @@
 """Several models in one memory budget."""
 
 import asyncio
+import threading
 from dataclasses import replace
 
 import pytest
 from glasshead.predict.engine import EngineError
 from glasshead.predict.local import EngineSettings
 from glasshead.predict.pool import ModelChoice, ModelPool, footprint
+from glasshead.predict.spill import Spill
 
 from .replies import WILD, read
 
@@ -80,6 +82,46 @@ async def test_unloading_ends_its_replies_with_a_reason_and_no_others(pool):
     error, _ = await mine
     assert error.reason == "model_unloaded"
     assert (await other).finish == "length"
+
+
+async def test_what_is_forgotten_while_a_model_is_unloaded_is_on_the_disk_before(choice, tmp_path, monkeypatch):
+    begun, read_to_its_end = asyncio.Event(), asyncio.Event()
+    settings = replace(choice.settings, spill_folder=tmp_path)
+    pool = ModelPool({"ann": replace(choice, settings=settings)}, 10**9)
+
+    async def reading():
+        async with pool.use("ann") as engine:
+            await read(PROMPT, engine.generate(PROMPT, WILD, 1))
+            begun.set()
+            await read_to_its_end.wait()
+
+    kept = threading.Event()
+    write = Spill._write
+    monkeypatch.setattr(Spill, "_write", lambda *args: kept.wait() and write(*args))
+    tasks = [asyncio.create_task(reading())]
+    await begun.wait()
+    tasks.append(asyncio.create_task(pool.unload("ann")))
+    while pool._loaded:
+        await asyncio.sleep(0)
+    forgetting = asyncio.create_task(pool.forget())
+    await asyncio.sleep(0.05)
+    too_soon = forgetting.done()
+    kept.set()
+    await forgetting
+    assert not too_soon, "what is being written then would stay on the disk"
+    read_to_its_end.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_model_too_large_takes_no_others_place(pool, choice):
+    async with pool.use("ann") as ann:
+        pass
+    large = replace(choice.settings, n_ctx=8192, max_running=64)
+    pool._choices = {**pool._choices, "big": replace(choice, settings=large)}
+    with pytest.raises(EngineError, match="big takes"):
+        await made_by(pool, "big")
+    async with pool.use("ann") as again:
+        assert again is ann
 
 
 async def test_an_unknown_model_and_one_too_large_are_refused(pool, choice):

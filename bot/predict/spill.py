@@ -120,6 +120,8 @@ class Spill:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="glasshead-spill")
         self._flushing = self._closing = False
         """Whether somebody waits until all is written."""
+        self._failing = False
+        """Whether the last write failed: a full disk is told once."""
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="glasshead-unspill")
 
     def known(self) -> Iterator[Spilled]:
@@ -213,11 +215,16 @@ class Spill:
             part.replace(path)
             self._bound()
         except Exception as error:  # whatever it was: a reply matters more than what is kept of it
-            log.warning("a conversation's cache could not be written to %s: %r", path, error)
+            if not self._failing:
+                log.warning("conversations' caches cannot be written, which costs time only: %s: %r", path, error)
+            self._failing = True
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
             return None
+        if self._failing:
+            log.warning("conversations' caches can be written again: %s", path)
+            self._failing = False
         return Spilled(path, ids, schedule, session, start, data.size)
 
     def _bound(self) -> None:

@@ -193,7 +193,7 @@ def test_a_file_that_cannot_be_read_for_whatever_reason_is_passed_over(tmp_path,
     assert found(after, sequence(1)) == 0
 
 
-def test_a_file_that_cannot_be_written_for_whatever_reason_loses_only_itself(tmp_path, monkeypatch):
+def test_a_file_that_cannot_be_written_for_whatever_reason_loses_only_itself(tmp_path, monkeypatch, caplog):
     def failing(*_):
         raise RuntimeError("unforeseen")
 
@@ -203,10 +203,14 @@ def test_a_file_that_cannot_be_written_for_whatever_reason_loses_only_itself(tmp
         put(known, sequence(1))
         put(known, sequence(2))
         assert found(known, sequence(1)) == 0
+        put(known, sequence(4))
+        assert found(known, sequence(2)) == 0
     assert list(tmp_path.iterdir()) == []
     put(known, sequence(3))
-    assert [found(known, sequence(part)) for part in (2, 3)] == [20, 20]
+    assert [found(known, sequence(part)) for part in (4, 3)] == [20, 20]
     known.close()
+    told = [record.getMessage().partition(",")[0].partition(":")[0] for record in caplog.records]
+    assert told == ["conversations' caches cannot be written", "conversations' caches can be written again"]
 
 
 def test_what_is_no_file_is_left_alone(tmp_path, caplog):

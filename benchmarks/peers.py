@@ -8,7 +8,6 @@ and for some ``prefill`` and ``restart``.
 import asyncio
 import atexit
 import json
-import math
 import random
 import resource
 import socket
@@ -356,8 +355,7 @@ class Logged:
                 store=StoreSection(path=Path(folder) / "log.db"),
             )
             async with open_chat(settings) as chat:
-                ends = chat.speaker.vocabulary.ends
-                sampling = Sampling(max_tokens=tokens, logit_bias=tuple((end, -math.inf) for end in ends))
+                sampling = Sampling(max_tokens=tokens)  # no ban on its end: it would be a cost of its own
                 await reply(n)  # the first of a program pays for what is loaded lazily
                 replies = await asyncio.gather(*(reply(number) for number in range(n)))
         took = max(end for _, end, _ in replies) - min(first for first, _, _ in replies)

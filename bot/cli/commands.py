@@ -8,6 +8,7 @@ from ..chat import Done
 from ..config import Settings
 from ..errors import UserError
 from ..explain.visible import neutral
+from .columns import columns, wrapped
 from .explain import show_turn
 from .interrupt import interruptible
 from .sitting import Sitting, check_typed
@@ -15,6 +16,7 @@ from .typed import unechoed
 from .verify import verify_turn
 
 HELP = "Type, or /help."
+MANY_LINES = '  Alt-Enter starts a new line; a line of """ begins and ends a message of many lines.'
 
 COMMANDS = {
     "/explain [n]": "open the last reply, or turn n: each token, what else it might have been, and why it fell so",
@@ -88,9 +90,11 @@ class Commands:
         return self._sitting.turns[-1]
 
     def _help(self) -> None:
-        for usage, meaning in COMMANDS.items():
-            typer.echo(f"  {usage:<14} {meaning}")
-        typer.echo('  Alt-Enter starts a new line; a line of """ begins and ends a message of many lines.')
+        usages = [f"  {usage:<14} {meaning}" for usage, meaning in COMMANDS.items()]
+        for line in wrapped(usages, columns(), indent=17):
+            typer.echo(line)
+        for line in wrapped([MANY_LINES], columns(), indent=2):
+            typer.echo(line)
 
     def _anew(self, system: str) -> None:
         if system:

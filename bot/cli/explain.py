@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +26,10 @@ from ..explain.turn import Turn
 from ..store.relatives import relatives
 from ..store.store import Store
 from .actions import ModelActions
+from .columns import columns
 from .options import Config
 from .printing import print_json
 from .written import write_file
-
-WIDEST = 100
-"""Columns beyond which a line of prose is no longer read with ease."""
 
 
 def explain(
@@ -191,11 +188,6 @@ def check_step(explanation: Explanation, step: int) -> None:
         raise UserError(f"turn {explanation.turn.id} has no steps: {reason[0].lower()}{reason[1:]}")
     if not 0 <= step < count:
         raise UserError(f"turn {explanation.turn.id} has the steps 0 to {count - 1}, not {step}")
-
-
-def columns() -> int:
-    """How wide to write: the terminal's width, 80 in a pipe."""
-    return min(shutil.get_terminal_size((80, 24)).columns, WIDEST) if sys.stdout.isatty() else 80
 
 
 def _print(lines: list[Line]) -> None:

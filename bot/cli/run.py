@@ -25,7 +25,5 @@ def run(
         return
     other = token_under_another_name(os.environ)
     meant = f" ({other} is set: was that meant?)" if other else ""
-    typer.echo(
-        f"No DISCORD_TOKEN{meant}: the bot talks here in the terminal. /help lists what it can do.", err=True
-    )
+    typer.echo(f"No DISCORD_TOKEN{meant}: the bot talks in this terminal. /help lists what it can do.", err=True)
     asyncio.run(converse(settings))

@@ -35,6 +35,7 @@ from ..explain.page import Extras, page_bytes
 from ..explain.text import headline, legend, prompt_lines, quoted, step_lines, whole, words_alone
 from ..explain.visible import neutral
 from .cells import CellControl, colours, keep_columns
+from .columns import wrapped
 from .screen_state import HELP, Actions, State, hint, what_if_about, what_if_of
 from .written import write_file
 
@@ -229,6 +230,7 @@ class Screen:
             keys.add(key, filter=~self._asking)(lambda event, move=move: move())
         keys.add("escape", filter=self._asking, eager=True)(lambda event: self._ask("", self._find))
         keys.add("c-c")(lambda event: self.app_exit())
+        keys.add("c-z")(lambda event: self.app.suspend_to_background())
         return keys
 
     def app_exit(self) -> None:
@@ -324,7 +326,8 @@ class Screen:
         async def work() -> None:
             self.state.note = "replaying …"
             turn = self.state.explanation.turn
-            self.state.lines = self._proven[turn.id] = await self._actions.prove(turn)
+            self._proven[turn.id] = await self._actions.prove(turn)
+            self.state.lines = wrapped(self._proven[turn.id], self._half())
             self.state.note = ""
             self._show("lines")
 

@@ -14,7 +14,7 @@ from ..explain.proof import prove, threads_here
 from ..explain.tour import QUESTION, TOUR, Bench, Finding, report_lines, visit
 from ..explain.turn import Turn
 from ..wiring import load_model, open_chat
-from .explain import columns
+from .columns import columns
 from .options import Config
 
 

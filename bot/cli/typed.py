@@ -108,7 +108,7 @@ async def _from_terminal() -> AsyncIterator[str]:
         event.current_buffer.insert_text("\n")
 
     session: PromptSession[str] = PromptSession(
-        "you › ", multiline=True, key_bindings=keys, prompt_continuation="    · "
+        "you › ", multiline=True, key_bindings=keys, prompt_continuation="    · ", enable_suspend=True
     )
     while True:
         try:

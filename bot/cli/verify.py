@@ -27,6 +27,7 @@ from ..store import Store
 from ..store.export import turns_found
 from ..store.search_syntax import Query
 from ..store.turns import count_turns
+from .columns import columns, wrapped
 from .options import Config
 from .printing import print_json
 
@@ -55,7 +56,7 @@ async def verify_turn(turn: Turn, settings: Settings) -> None:
     """Replay one turn and print its certificate."""
     with closing(_Models(settings)) as models:
         certificate = await _prove(turn, models, LEVELS, _Bar(f"turn {turn.id}"), every=False)
-    typer.echo("\n".join(certificate_lines(certificate)))
+    _print(certificate, None, as_json=False)
 
 
 def _levels(letters: str) -> tuple[Level, ...]:
@@ -209,7 +210,8 @@ def _print(certificate: Certificate, place: str | None, as_json: bool) -> None:
         found = ", ".join(f"{r.level} {r.verdict} {r.bitwise}/{r.checked}" for r in certificate.levels)
         typer.echo(f"{place}: {'proven' if certificate.proven else 'NOT PROVEN'} ({found})")
     else:
-        typer.echo("\n".join(certificate_lines(certificate)))
+        lines = certificate_lines(certificate)
+        typer.echo("\n".join(wrapped(lines, columns()) if sys.stdout.isatty() else lines))
 
 
 def _print_cannot(turn: int, place: str, error: UserError, as_json: bool) -> None:

@@ -6,7 +6,9 @@ import select
 import signal
 import sqlite3
 import subprocess
+import termios
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,6 +97,25 @@ def test_typing_at_a_real_terminal(home: Home) -> None:
     )
 
 
+def test_help_is_cut_between_words_and_ctrl_z_lets_the_shell_have_the_terminal(home: Home) -> None:
+    screen = Screen()
+    termios.tcsetwinsize(screen.ours, (24, 60))
+    process = screen.start(home, "run", process_group=0)
+    screen.until("you ›")
+    screen.type("/help\r")
+    helped = screen.until("/quit") + screen.until("you ›")
+    lines = [line.rstrip() for line in helped.splitlines() if line.startswith("  ")]
+    assert max(map(len, lines)) <= 60
+    assert any(line.startswith(" " * 17) for line in lines)
+    screen.type("\x1a")
+    assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
+    process.send_signal(signal.SIGCONT)
+    screen.until("you ›")
+    screen.type("\x04")
+    screen.until(None)
+    assert process.wait(30) == 0
+
+
 def test_ctrl_c_gives_up_a_proof(home: Home) -> None:
     home.write_config("[sampling]\nmax_tokens = 40\n")
     screen = Screen()
@@ -120,8 +141,9 @@ class Screen:
         self.ours, self.theirs = pty.openpty()
         self._rest = ""
 
-    def start(self, home: Home, *arguments: str) -> "subprocess.Popen[bytes]":
-        process = home.start(*arguments, stdin=self.theirs, stdout=self.theirs, stderr=self.theirs)
+    def start(self, home: Home, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
+        ours = {"stdin": self.theirs, "stdout": self.theirs, "stderr": self.theirs}
+        process = home.start(*arguments, **(ours | options))
         os.close(self.theirs)
         return process
 

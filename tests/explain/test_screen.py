@@ -48,7 +48,7 @@ class Answers:
         return replace(self.branch, id=number)
 
     async def prove(self, turn: Turn) -> list[str]:
-        return [f"turn {turn.id} proven"]
+        return [f"turn {turn.id} proven", "a line that goes on " + "and on " * 10]
 
     async def score(self, turn: Turn) -> Scored:
         scores = [Score(0, step.logprob, 1, 1.0, (), 0) for step in turn.trace.steps]
@@ -254,6 +254,7 @@ async def test_a_proof_is_shown_and_a_refusal_told(turn: Turn, keys: PipeInput) 
     screen = screen_of(turn, keys, answers)
     await press(screen, keys, "p")
     assert f"turn {turn.id} proven" in shown(screen)
+    assert max(map(len, shown(screen).split("\n"))) < 80
     screen = screen_of(turn, keys, answers)
     await press(screen, keys, "t")
     assert "sum of −log p" in shown(screen)

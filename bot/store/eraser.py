@@ -230,6 +230,8 @@ class Eraser:
             raise StoreError(
                 "damaged", f"{damaged[0]}; what can be read is erased, the rest at the start after that"
             )
+        while await self._database.write(lambda c: edits.forget_asking(c, who)):
+            pass
         receipt.thumbs = await self._database.write(lambda c: edits.forget_person(c, who))
 
     async def _erase_message(self, discord_message_id: int, receipt: Receipt) -> Collection[int]:

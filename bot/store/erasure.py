@@ -37,6 +37,8 @@ from .turns import save_nothing
 ID_END = 2**63
 BUDGET_S = 0.01
 """Edits begin in a transaction for so long: a few such share a commit, and the write lock is held under 50 ms."""
+ASKED = 500
+"""Turns of which the person is taken out in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,8 +340,15 @@ def _blank() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def forget_asking(connection: sa.Connection, person_id: int) -> int:
+    """Take the person out of some turns they asked for, as many as one transaction may hold; how many."""
+    some = sa.select(turn.c.id).where(turn.c.requester_id == person_id).limit(ASKED)
+    return connection.execute(turn.update().where(turn.c.id.in_(some)).values(requester_id=None)).rowcount
+
+
 def forget_person(connection: sa.Connection, person_id: int) -> int:
-    """Take the person out of the sums, then out of the log. Returns how many thumbs went."""
+    """Take the person, of whom no turns are left, out of the sums, then out of the log. Returns how many thumbs
+    went."""
     thumbs = connection.execute(feedback.delete().where(feedback.c.person_id == person_id)).rowcount
     names = [column.name for column in daily.c if not column.primary_key]
     sums = ", ".join(f"{name} = daily.{name} + excluded.{name}" for name in names)
@@ -353,7 +362,6 @@ def forget_person(connection: sa.Connection, person_id: int) -> int:
         {"who": person_id},
     )
     connection.execute(daily.delete().where(daily.c.by == "user", daily.c.key == person_id))
-    connection.execute(turn.update().where(turn.c.requester_id == person_id).values(requester_id=None))
     connection.execute(session.update().where(session.c.person_id == person_id).values(person_id=None, title=""))
     connection.execute(person.delete().where(person.c.id == person_id))
     return int(thumbs)

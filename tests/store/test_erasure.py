@@ -428,3 +428,15 @@ async def test_what_a_reader_holds_up_is_finished_when_it_lets_go(
     assert not left
     after = everything(path.parent)
     assert [needle for needle in NEEDLES if needle.encode() in after] == []
+
+
+async def test_a_person_is_taken_out_of_a_few_turns_at_a_time(log: Store, monkeypatch: pytest.MonkeyPatch):
+    session = await log.start_session()
+    for number in range(3):
+        await ask(log, session, f"question {number}", "yes", person=ANN, n=1)
+    monkeypatch.setattr(erasure, "ASKED", 2)
+    whole, taken = erasure.forget_asking, []
+    monkeypatch.setattr(erasure, "forget_asking", lambda *given: taken.append(whole(*given)) or taken[-1])
+    await log.erase_person(ANN)
+    assert taken == [2, 1, 0]
+    assert {row.requester for row in await log.turns(session)} == {None}

@@ -27,6 +27,8 @@ class Plot:
     points: tuple[tuple[float, float, str], ...]
     top: float
     width: float
+    first: str
+    """The day at its left."""
 
     @property
     def path(self) -> str:
@@ -115,4 +117,4 @@ def _plot(series: Series, by_day: Mapping[int, Sums], span: range) -> Plot:
     for day, number in values:
         y = 150 - number / top * _HEIGHT if top else 150.0
         points.append(((day - span.start) * width, y, f"{date(day)}: {number:,.4g} {unit}"))
-    return Plot(title, unit, line, tuple(points), top, width)
+    return Plot(title, unit, line, tuple(points), top, width, date(span.start))

@@ -1,7 +1,7 @@
 """A reply under the microscope: its tokens with their place on each layer, and one step opened."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..explain.explanation import Explanation
 from ..explain.loss import Scored
@@ -116,6 +116,25 @@ def draw_bar(step: StepView, names: Mapping[int, str]) -> list[Bar]:
 def names(step: StepView) -> dict[int, str]:
     """Each candidate's token, everything in it visible."""
     return {candidate.id: visible(candidate.bytes) for candidate in step.candidates}
+
+
+def cut(parts: Sequence[PromptPart], first: int, last: int) -> list[PromptPart]:
+    """What lies between two positions of the prompt, in its parts. No character is cut in two."""
+    pieces = [piece for part in parts for piece in part.pieces]
+
+    def border(place: int) -> int:
+        while place < len(pieces) and 0x80 <= (pieces[place] or b"-")[0] < 0xC0:  # goes on with a character
+            place += 1
+        return place
+
+    first, last = border(first), border(last)
+    out = []
+    for part in parts:
+        low, high = max(first - part.start, 0), min(last - part.start, len(part.ids))
+        if low < high:
+            ids, own = part.ids[low:high], part.pieces[low:high]
+            out.append(replace(part, start=part.start + low, ids=ids, pieces=own))
+    return out
 
 
 def prompt_tokens(part: PromptPart) -> list[Seen]:

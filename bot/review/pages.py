@@ -25,7 +25,8 @@ from ..explain.text import absence, outcome
 from ..explain.tree import tree
 from ..explain.visible import visible
 from ..store import Store
-from ..store.marks import Marks
+from ..store.marks import Marks, marks_of
+from ..store.missing import Missing
 from ..store.relatives import relatives
 from ..store.search import Order
 from ..store.search_syntax import parse
@@ -39,11 +40,15 @@ from .facets import facets
 from .health import look_at
 from .kept import kept_session
 from .keys import key
-from .microscope import draw_bar, glyphs, names, prompt_tokens
+from .microscope import cut, draw_bar, glyphs, names, prompt_tokens
 from .render import page
-from .transcript import transcript, window
+from .transcript import stretch
 
 PAGE = 50
+SEEN = 1000
+"""Tokens of the prompt shown beside a reply: its end."""
+STRETCH = 4000
+"""Of a longer one, shown at once."""
 
 
 def _store(request: Request) -> Store:
@@ -112,14 +117,9 @@ async def session(request: Request) -> Response:
     store, number = _store(request), request.path_params["id"]
     latest = await _state(store, turn.c.session_id == number)
     row = await store.session(number)
-    of_session = await store.marks(number)
-    turns = await store.turns(number)
     at = key(request.query_params.get("at"))
-    lines = transcript(await store.messages(number), turns, of_session, at)
-    answered = {line.message.id for line in lines}
-    pending = [turn for turn in turns if turn.reply_message is None and turn.prompt_message in answered]
-    shown = window(lines, at)
-    return page(request, "session.html", session=row, window=shown, pending=pending, latest=latest)
+    shown, lines = await store.database.read(lambda c: stretch(c, number, at))
+    return page(request, "session.html", session=row, window=shown, lines=lines, latest=latest)
 
 
 async def reply(request: Request) -> Response:
@@ -132,7 +132,7 @@ async def reply(request: Request) -> Response:
     at = key(request.query_params.get("step"))
     index = min(at, steps - 1) if at is not None and steps else None
     layer = request.query_params.get("layer", "probability")
-    of_session = await store.marks(made.session)
+    marks = await store.database.read(lambda c: marks_of(c, [made.id], Missing()))
     family = await relatives(store, made)
     asked = None if made.prompt_message is None else await store.message(made.prompt_message)
     return page(
@@ -145,8 +145,8 @@ async def reply(request: Request) -> Response:
         whole=explanation.whole,
         glyphs=glyphs(explanation),
         layer=layer if layer in LAYERS else LAYERS[0],
-        prompt=[(part, prompt_tokens(part)) for part in explanation.prompt],
-        marks=of_session.get(made.id) or Marks(made.id),
+        seen=_seen(explanation, len(made.prompt.ids) - SEEN, len(made.prompt.ids)),
+        marks=marks.get(made.id) or Marks(made.id),
         reviewer=request.app.state.reviewer,
         unsure=[visible(explanation.group_of(index).bytes) for index in explanation.whole.least_certain],
         forest=await asyncio.to_thread(tree, family) if len(family) > 1 else (),
@@ -156,6 +156,21 @@ async def reply(request: Request) -> Response:
         absence=absence(explanation),
         unprovable=unprovable(made),
     )
+
+
+def _seen(explanation: Explanation, first: int, last: int) -> dict[str, object]:
+    """What the model saw between two positions."""
+    first, count = max(first, 0), len(explanation.turn.prompt.ids)
+    parts = [(part, prompt_tokens(part)) for part in cut(explanation.prompt, first, last)]
+    return {"parts": parts, "first": first, "last": min(last, count) - 1, "count": count}
+
+
+async def prompt(request: Request) -> Response:
+    """What the model saw, where that is long: a stretch of it."""
+    explanation = explain(await _store(request).turn(request.path_params["id"]))
+    first = (key(request.query_params.get("from")) or 0) // STRETCH * STRETCH
+    seen = _seen(explanation, first, first + STRETCH)
+    return page(request, "prompt.html", turn=explanation.turn, seen=seen, stretch=STRETCH)
 
 
 async def step(request: Request) -> Response:
@@ -280,6 +295,7 @@ ROUTES = [
     Route("/session/{id:key}/record.html", session_record),
     Route("/turn/{id:key}", reply),
     Route("/turn/{id:key}/step/{step:key}", step),
+    Route("/turn/{id:key}/prompt", prompt),
     Route("/turn/{id:key}/record.{kind}", record),
     Route("/almost", almost),
     Route("/compare", compare),

@@ -59,6 +59,11 @@ def _number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:,.{digits}f}"
 
 
+def _initial(name: str) -> str:
+    """What stands for somebody: the first letter of a name, or of a file's."""
+    return next((char.upper() for char in short_name(name) if char.isalnum() and neutral(char) == char), "?")
+
+
 def environment() -> Environment:
     env = Environment(
         loader=FileSystemLoader(HERE / "templates"),
@@ -69,7 +74,7 @@ def environment() -> Environment:
         finalize=_disarm,
     )
     env.filters |= {"when": when, "iso": _iso, "percent": _percent, "ms": _ms, "number": _number}
-    env.filters["model"] = short_name
+    env.filters |= {"model": short_name, "initial": _initial}
     env.globals |= {"BLURRED": BLURRED, "LAYERS": LAYERS, "parts": parts, "visible": visible}
     env.globals |= {"fold": _fold}
     env.globals |= {"chosen": chosen, "toggled": toggled, "SYNTAX": SYNTAX}

@@ -1,22 +1,50 @@
-"""A session as it is read: one line of messages through the tree, and at each fork the other versions."""
+"""A session as it is read: one line of messages through the tree, and at each fork the other versions.
 
-from collections.abc import Mapping, Sequence
+Of a long session only the stretch that is shown is read; of the rest, which message answers which.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import sqlalchemy as sa
+
 from ..store import MessageRow, TurnRow
-from ..store.marks import Marks
+from ..store.marks import Marks, marks_of
+from ..store.missing import Missing
+from ..store.sessions import Place, some_messages, tree
+from ..store.turns import turns_at
+
+STRETCH = 200
+"""Messages shown at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of a long transcript: ``count`` messages, of which these begin with number ``first``.
+
+    ``earlier`` and ``later`` are messages in the stretches beside it, ``begin`` and ``end`` the outermost ones."""
+
+    shown: list[int]
+    first: int
+    count: int
+    begin: int | None
+    earlier: int | None
+    later: int | None
+    end: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A message on the chosen line. ``versions`` are the ids of its siblings and itself, in order."""
+    """A message as it is shown. ``versions`` are the ids of its siblings and itself, in order."""
 
     message: MessageRow
+    versions: tuple[int, ...]
+    place: int
     turn: TurnRow | None
     """The turn that wrote it; None for what a person typed."""
     marks: Marks | None
-    versions: tuple[int, ...]
-    place: int
+    unanswered: tuple[TurnRow, ...]
+    """Turns that were to answer it and have no reply (yet)."""
 
     @property
     def before(self) -> int | None:
@@ -33,68 +61,82 @@ class Line:
         return self.turn.model if self.turn else self.message.role
 
 
-def transcript(
-    messages: Sequence[MessageRow], turns: Sequence[TurnRow], marks: Mapping[int, Marks], at: int | None = None
-) -> list[Line]:
-    """The line that goes through message ``at``. At every other fork, and without ``at``, the version somebody went
-    on from last: a retry or a what-if that nobody answered does not hide the conversation."""
-    by_id = {message.id: message for message in messages}
-    children: dict[int | None, list[int]] = {}
-    for message in messages:
-        children.setdefault(message.parent if message.parent in by_id else None, []).append(message.id)
-    wanted = set()
-    step = at if at in by_id else None
-    while step is not None:
-        wanted.add(step)
-        parent = by_id[step].parent
-        step = parent if parent in by_id else None
-    went_on: dict[int, int] = {}
-    for message in sorted(messages, key=lambda message: -message.id):
-        own = message.id if message.role == "user" else 0
-        went_on[message.id] = max([own, *(went_on.get(child, 0) for child in children.get(message.id, ()))])
-    writers = {turn.reply_message: turn for turn in turns if turn.reply_message is not None}
-    lines: list[Line] = []
+def transcript(tree: Sequence[Place], at: int | None = None) -> list[int]:
+    """The messages on the line that goes through ``at``. At every other fork, and without ``at``, it takes the
+    version somebody went on from last: a retry or a what-if that nobody answered does not hide the conversation."""
+    parents = _parents(tree)
+    chosen: dict[int | None, int] = {}
+    typed = [id_ for id_, _, is_typed in tree if is_typed]
+    for id_ in [at] * (at in parents) + typed[::-1] + [*parents][::-1]:
+        step = id_
+        while step is not None and (parent := parents[step]) not in chosen:
+            chosen[parent] = step
+            step = parent
+    line: list[int] = []
     here: int | None = None
-    while versions := children.get(here):
-        last = max(versions, key=lambda id_: (went_on[id_], id_))
-        chosen = next((id_ for id_ in versions if id_ in wanted), last)
-        writer = writers.get(chosen)
-        mark = marks.get(writer.id) if writer else None
-        lines.append(Line(by_id[chosen], writer, mark, tuple(versions), versions.index(chosen)))
-        here = chosen
-    return lines
+    while (here := chosen.get(here)) is not None:
+        line.append(here)
+    return line
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A stretch of a long transcript: ``count`` messages, of which these begin with number ``first``.
-
-    ``earlier`` and ``later`` are messages in the stretches beside it, ``begin`` and ``end`` the outermost ones."""
-
-    lines: list[Line]
-    first: int
-    count: int
-    begin: int | None
-    earlier: int | None
-    later: int | None
-    end: int | None
+def _parents(tree: Sequence[Place]) -> dict[int, int | None]:
+    """Of each message the one it answers; None of those whose parent is not there."""
+    ids = {id_ for id_, _, _ in tree}
+    return {id_: parent if parent in ids else None for id_, parent, _ in tree}
 
 
-def window(lines: list[Line], at: int | None, size: int = 200) -> Window:
+def versions(tree: Sequence[Place], shown: Sequence[int]) -> dict[int, tuple[int, ...]]:
+    """Of some messages, all that answer the same one."""
+    parents = _parents(tree)
+    siblings: dict[int | None, list[int]] = {parents[id_]: [] for id_ in shown}
+    for id_, parent in parents.items():
+        if parent in siblings:
+            siblings[parent].append(id_)
+    return {id_: tuple(siblings[parents[id_]]) for id_ in shown}
+
+
+def window(line: list[int], at: int | None, size: int = STRETCH) -> Window:
     """The stretch with message ``at`` in it, else the last. The last is never a mere rest: it begins at a half
     stretch, and seldom moves while a session grows."""
     half = size // 2
-    place = next((i for i, line in enumerate(lines) if line.message.id == at), len(lines) - 1)
-    latest = max(0, -(-(len(lines) - size) // half) * half)
-    start = min(max(place, 0) // size * size, latest)
-    shown = lines[start : start + size]
+    number = line.index(at) if at in line else len(line) - 1
+    latest = max(0, -(-(len(line) - size) // half) * half)
+    start = min(max(number, 0) // size * size, latest)
     end = start + size
     return Window(
-        shown,
+        line[start:end],
         start + 1,
-        len(lines),
-        lines[0].message.id if start else None,
-        lines[start - 1].message.id if start else None,
-        lines[end].message.id if end < len(lines) else None,
-        lines[-1].message.id if end < len(lines) else None,
+        len(line),
+        line[0] if start else None,
+        line[start - 1] if start else None,
+        line[end] if end < len(line) else None,
+        line[-1] if end < len(line) else None,
     )
+
+
+def stretch(connection: sa.Connection, session: int, at: int | None) -> tuple[Window, list[Line]]:
+    """The stretch of a session with message ``at`` in it, else the last, and what is said in it."""
+    places = tree(connection, session)
+    shown = window(transcript(places, at), at)
+    beside = versions(places, shown.shown)
+    messages = {message.id: message for message in some_messages(connection, shown.shown)}
+    turns = turns_at(connection, messages)
+    marks = marks_of(connection, [turn.id for turn in turns], Missing())
+    made = {turn.reply_message: turn for turn in turns}
+    unanswered: dict[int | None, list[TurnRow]] = {}
+    for turn in turns:
+        if turn.reply_message is None:
+            unanswered.setdefault(turn.prompt_message, []).append(turn)
+    lines = [
+        Line(
+            message=messages[id_],
+            versions=beside[id_],
+            place=beside[id_].index(id_),
+            turn=made.get(id_),
+            marks=marks.get(made[id_].id) if id_ in made else None,
+            unanswered=tuple(unanswered.get(id_, ())),
+        )
+        for id_ in shown.shown
+        if id_ in messages
+    ]
+    return shown, lines

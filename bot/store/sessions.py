@@ -2,7 +2,7 @@
 
 import secrets
 import unicodedata
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -175,6 +175,29 @@ def messages(connection: sa.Connection, session_id: int) -> list[MessageRow]:
         lambda: connection.execute(ids).scalars().all(),
     )
     return list(map(_message_row, rows))
+
+
+Place = tuple[int, int | None, bool]
+"""A message in its session: its id, the one it answers, and whether a person typed it."""
+
+
+def tree(connection: sa.Connection, session_id: int) -> Sequence[Place]:
+    """Where all messages of a session stand, oldest first: of thousands, in a few milliseconds."""
+    inside = message.c.session_id == session_id
+    ids = sa.select(message.c.id).where(inside).order_by(message.c.id)
+    typed: sa.ColumnElement[bool] = message.c.role == "user"
+    places = sa.select(message.c.id, message.c.parent_id, typed).where(inside).order_by(message.c.id)
+    with past_damage():
+        result = connection.execute(places)
+        assert result.cursor is not None
+        return result.cursor.fetchall()
+    return readable(connection, places, message.c.id, lambda: connection.execute(ids).scalars().all())
+
+
+def some_messages(connection: sa.Connection, ids: Collection[int]) -> list[MessageRow]:
+    """Those that can be read, oldest first."""
+    query = _messages().where(message.c.id.in_(among(ids))).order_by(message.c.id)
+    return list(map(_message_row, readable(connection, query, message.c.id, lambda: sorted(ids))))
 
 
 def messages_of(connection: sa.Connection, session_ids: Collection[int], missing: Missing) -> list[MessageRow]:

@@ -26,7 +26,7 @@ from .models import model_id, sampling_id
 from .order import EVERY, keep_order
 from .prepared import inserted, run
 from .records import TurnRow
-from .rows import light, readable
+from .rows import light, numbers, readable
 from .sessions import INSERT_MESSAGE, person_id, session_of, unspaced
 from .statistics import count_turn
 from .tables import discord_part, message, model, person, session, turn
@@ -288,6 +288,14 @@ def turn_rows(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> l
         Missing(),
         None,
     )
+
+
+def turns_at(connection: sa.Connection, messages: Collection[int]) -> list[TurnRow]:
+    """The turns that made some messages, and those that were to answer them and have no reply; oldest first."""
+    made = sa.select(turn.c.id).where(turn.c.reply_message_id.in_(among(messages)))
+    asked = turn.c.prompt_message_id.in_(among(messages))
+    unanswered = sa.select(turn.c.id).where(asked, turn.c.reply_message_id.is_(None))
+    return turn_rows_of(connection, numbers(connection.execute(made.union(unanswered))), Missing())
 
 
 def turn_rows_of(connection: sa.Connection, ids: Collection[int], missing: Missing) -> list[TurnRow]:

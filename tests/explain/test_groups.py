@@ -111,6 +111,7 @@ def test_neutral_text_holds_nothing_that_acts(chars: str) -> None:
         ("\u200d".encode(), "⟨U+200D⟩"),
         ("\u0301".encode(), "◌\u0301"),
         ("\u00a0".encode(), "⟨U+00A0⟩"),
+        ("\u3164\u115f\u1160\uffa0".encode(), "⟨U+3164⟩⟨U+115F⟩⟨U+1160⟩⟨U+FFA0⟩"),
         ("👨‍👩".encode(), "👨‍👩"),
     ],
 )

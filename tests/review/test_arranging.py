@@ -18,15 +18,15 @@ from glasshead.review.almost import almost, link
 from glasshead.review.comparison import divergence, side_by_side
 from glasshead.review.facets import Facet, chosen, toggled
 from glasshead.review.markup import parts
-from glasshead.review.transcript import transcript, window
-from glasshead.store import MessageRow
+from glasshead.review.transcript import transcript, versions, window
+from glasshead.store.sessions import Place
 from glasshead.store.statistics import Sums
 from hypothesis import given
 from hypothesis import strategies as st
 
 
-def message(id: int, parent: int | None, role: str = "user") -> MessageRow:
-    return MessageRow(id, 1, parent, role, None, None, f"m{id}", "", None, None, False, 0)  # type: ignore[arg-type]
+def message(id: int, parent: int | None, role: str = "user") -> Place:
+    return id, parent, role == "user"
 
 
 class TestTranscript:
@@ -41,22 +41,19 @@ class TestTranscript:
     def test_it_goes_through_the_message_asked_for_and_else_the_newest(
         self, at: int | None, line: list[int]
     ) -> None:
-        assert [part.message.id for part in transcript(self.tree, [], {}, at)] == line
+        assert transcript(self.tree, at) == line
 
     def test_a_retry_nobody_answered_does_not_hide_the_conversation(self) -> None:
         answered = (message(1, None), message(2, 1, "assistant"), message(3, 2), message(4, 3, "assistant"))
         retries = (message(5, 1, "assistant"), message(6, 3, "assistant"), message(7, 6, "assistant"))
-        lines = transcript([*answered, *retries], [], {})
-        assert [line.message.id for line in lines] == [1, 2, 3, 6, 7]
-        assert [line.message.id for line in transcript([*answered, *retries], [], {}, 5)] == [1, 5]
+        assert transcript([*answered, *retries]) == [1, 2, 3, 6, 7]
+        assert transcript([*answered, *retries], 5) == [1, 5]
 
-    def test_versions_know_their_neighbours(self) -> None:
-        (_, second, third) = transcript(self.tree, [], {}, 3)
-        assert (second.versions, second.place, second.before, second.after) == ((2, 5), 0, None, 5)
-        assert (third.before, third.after) == (None, 4)
+    def test_versions_answer_the_same_message(self) -> None:
+        assert versions(self.tree, [1, 2, 3]) == {1: (1,), 2: (2, 5), 3: (3, 4)}
 
     def test_a_message_whose_parent_is_gone_starts_a_line(self) -> None:
-        assert [part.message.id for part in transcript([message(9, 4)], [], {})] == [9]
+        assert transcript([message(9, 4)]) == [9]
 
 
 @pytest.mark.parametrize(
@@ -72,23 +69,23 @@ class TestTranscript:
 def test_a_long_transcript_comes_in_stretches(
     at: int | None, shown: list[int], earlier: int | None, later: int | None
 ) -> None:
-    lines = transcript([message(id_, id_ - 1 or None) for id_ in range(1, 11)], [], {})
+    lines = transcript([message(id_, id_ - 1 or None) for id_ in range(1, 11)])
     found = window(lines, at, size=4)
-    assert ([line.message.id for line in found.lines], found.earlier, found.later) == (shown, earlier, later)
+    assert (found.shown, found.earlier, found.later) == (shown, earlier, later)
     assert (found.first, found.count, found.begin, found.end) == (
         shown[0],
         10,
         1 if earlier else None,
         10 if later else None,
     )
-    assert window([], None).lines == []
+    assert window([], None).shown == []
 
 
 def test_a_session_of_thousands_opens_with_more_than_its_last_words() -> None:
     for count in (200, 201, 299, 300, 301, 4002):
-        lines = transcript([message(id_, id_ - 1 or None) for id_ in range(1, count + 1)], [], {})
+        lines = transcript([message(id_, id_ - 1 or None) for id_ in range(1, count + 1)])
         last = window(lines, None)
-        assert last.lines[-1].message.id == count and len(last.lines) > 100
+        assert last.shown[-1] == count and len(last.shown) > 100
 
 
 def step(*probabilities: tuple[int, float]) -> Step:

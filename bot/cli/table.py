@@ -32,26 +32,46 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, righ
             print("\t".join(line(_plain(cell)) for cell in row))
         return
     from rich.console import Console  # noqa: PLC0415 - a pipe has no use for it
+    from rich.padding import Padding  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    console = Console()
     lines = [[cell if isinstance(cell, Text) else Text(line(_plain(cell))) for cell in row] for row in rows]
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1 if len(columns) > MANY else 2, 0, 0))
-    for place, name in enumerate(columns):
+    least = [
         # What is short stays whole: where there is little room, headings wrap and long texts are cut.
-        longest = max(
-            [min(max(map(len, name.split()), default=0), HEADING), *(row[place].cell_len for row in lines)]
+        min(
+            max([min(max(map(len, name.split()), default=0), HEADING), *(row[place].cell_len for row in lines)]),
+            SHORT,
         )
+        for place, name in enumerate(columns)
+    ]
+    gap = 1 if len(columns) > MANY else 2
+    # Where there is no room beside the rest for what is said last, it goes below.
+    below = columns[-1] not in set(right) and sum(least) + gap * len(least) > console.width
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
+    shown = len(columns) - below
+    for place, name in enumerate(columns[:shown]):
         table.add_column(
             Text(name, no_wrap=False),
             justify="right" if name in set(right) else "left",
             overflow="ellipsis",
             no_wrap=True,
-            min_width=min(longest, SHORT),
+            min_width=least[place],
         )
     for row in lines:
-        table.add_row(*row)
-    Console().print(table)
+        table.add_row(*row[:shown])
+    if not below:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    drawn = captured.get().splitlines()
+    heading = len(drawn) - len(lines)
+    print("\n".join(drawn[:heading]))
+    for above, row in zip(drawn[heading:], lines, strict=True):
+        print(above)
+        console.print(Padding(row[-1], (0, 0, 0, 2)), no_wrap=True, overflow="ellipsis")
 
 
 def _plain(cell: object) -> str:

@@ -23,7 +23,7 @@ from .migrate import RESTORING, REVISIONS, migrate, refuse_newer, sweep, version
 from .misfits import misfits
 from .models import unpack_pieces
 from .probing import parts, unreadable
-from .readonly import read_only
+from .readonly import read_only, roll_back
 from .salvage import salvage
 from .search_indexes import SEARCH_INDEXES, rebuild_search_index
 from .settings import set_setting, settings_of
@@ -181,8 +181,8 @@ def _name_twice(path: Path, other: Path) -> None:
         _sync(other)
 
 
-def _companions(path: Path) -> tuple[Path, Path]:
-    return path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
+def _companions(path: Path) -> tuple[Path, ...]:
+    return tuple(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal"))
 
 
 def _verify(path: Path) -> None:
@@ -362,6 +362,7 @@ def search_index_findings(connection: sa.Connection) -> list[Finding]:
 
 
 def _read(path: Path) -> sqlite3.Connection:
+    roll_back(path)
     return sqlite3.connect(read_only(path), uri=True, isolation_level=None)
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from ..errors import UserError
 from .database import PATIENT_MS, writer_engine
 from .faults import plain_words
-from .readonly import read_only
+from .readonly import read_only, roll_back
 
 _SCRIPTS = Path(str(files(f"{__package__.rpartition('.')[0]}.migrations")))
 REVISIONS = tuple(sorted(path.name[:4] for path in (_SCRIPTS / "versions").glob("[0-9]*.py")))
@@ -91,6 +91,7 @@ def version(path: Path) -> str | None:
     """The schema's version; None for a database that does not exist yet."""
     if not path.exists() or path.stat().st_size == 0:
         return None
+    roll_back(path)
     connection = sqlite3.connect(read_only(path), uri=True)
     try:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}

@@ -133,3 +133,19 @@ def test_killed_anywhere(seed: int, original: Path, folder: Path, monkeypatch: p
         process.kill()
     process.communicate()
     assert_sound(work, folder, monkeypatch)
+
+
+@pytest.mark.parametrize("use", [check, migrate.require_version, migrate.migrate])
+def test_what_a_killed_restore_had_half_written_is_undone_by_whoever_opens_the_log(use, folder: Path):
+    log = folder / "log.db"
+    before = turns(log)
+    half = (
+        "import os, sqlite3, sys; log = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "for words in ('PRAGMA journal_mode = DELETE', 'PRAGMA cache_size = 1', 'BEGIN', 'DELETE FROM turn'):\n"
+        "    log.execute(words).fetchall()\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", half, str(log)], check=False)
+    assert (folder / "log.db-journal").stat().st_size
+    assert not use(log)
+    assert turns(log) == before

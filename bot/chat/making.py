@@ -24,8 +24,9 @@ log = logging.getLogger(__name__)
 
 PLACE_INTERVAL = 0.5
 """Seconds between two looks at a waiting reply's place in the queue."""
-PROGRESS_STEPS = 48
-"""After so many steps what was generated is saved, so that a crash keeps it, and whenever it has doubled since."""
+PROGRESS_STEPS = 8
+"""After so many steps what was generated is saved, so that a crash keeps what people have read, and whenever it has
+doubled since."""
 PROGRESS_SECONDS = 2.0
 """And after so long, however few they are: who looks at a slow reply sees what is there."""
 

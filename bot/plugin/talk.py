@@ -43,6 +43,8 @@ class Talk(ServiceCog, name="Glasshead"):
     def __init__(self, bot: commands.Bot, service: Service) -> None:
         super().__init__(bot, service)
         self._once = Once()
+        self._told: dict[int, float] = {}
+        """People who know that they have to wait, until when."""
         self._deleting = Deleting(bot, service)
         self._hearing = Hearing(bot, service)
         self._questions: dict[int, Question] = {}
@@ -247,8 +249,12 @@ class Talk(ServiceCog, name="Glasshead"):
             await message.author.send(small(text), allowed_mentions=NOBODY)
 
     async def _in_measure(self, message: discord.Message) -> bool:
-        wait = self.service.wait(message.author.id, guild_of(message))
-        if wait:
+        """Whoever asks too much is told once until when to wait: a flood is not answered by another."""
+        author, now = message.author.id, time.monotonic()
+        self._told = {who: until for who, until in self._told.items() if until > now}
+        wait = self.service.wait(author, guild_of(message))
+        if wait and author not in self._told:
+            self._told[author] = now + wait
             await self._say(message, sentence(a_lot(wait)))
         return not wait
 

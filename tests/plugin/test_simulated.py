@@ -141,7 +141,10 @@ async def test_who_asks_too_much_is_told_however_they_ask(place: Place) -> None:
     await place.tell(place.dave, "admin limits", per_person=2)
     reply = await place.ask(place.alice)
     await place.ask(place.alice)
-    assert "ask again in" in (await place.ask(place.alice)).content
+    told = await place.ask(place.alice)
+    assert "ask again in" in told.content
+    await place.alice.send(place.channel, f"{place.mention} Well?")  # who has been told is not told again
+    assert [m.id for m in place.channel.history() if "ask again in" in m.content] == [told.id]
     assert "ask again in" in await place.tell(place.alice, "chat", text="Hello")
     assert "ask again in" in (await place.alice.click(reply, label="Retry")).followups[0].content
     assert len(place.chat.requests) == 2

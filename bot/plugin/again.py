@@ -13,7 +13,7 @@ NOTE = "I was interrupted here and started again since. *Retry* writes another r
 
 def quoted(text: str) -> str:
     """The question as one quoted line, where no message of the person shows it."""
-    line = " ".join(unforged(discord.utils.escape_markdown(text)).split())
+    line = " ".join(discord.utils.escape_markdown(unforged(text)).split())
     return f"> {line[:180]}{'…' if len(line) > 180 else ''}"
 
 

@@ -138,7 +138,8 @@ class Asking(ServiceCog, name="Glasshead asking"):
         assert isinstance(channel, discord.TextChannel), "that was checked"
         said = await interaction.edit_original_response(content=quoted(text), allowed_mentions=NOBODY)
         try:
-            return await channel.create_thread(name=" ".join(text.split())[:90], message=discord.Object(said.id))
+            name = " ".join((await spelled(text, interaction)).split())[:90]
+            return await channel.create_thread(name=name, message=discord.Object(said.id))
         except discord.HTTPException as error:
             raise UserError(f"Discord does not let me open a thread here: {error.text or error}") from error
 

@@ -37,8 +37,8 @@ def check(name: str, bound: Range) -> None:
         raise UserError(f"the least ({given[0]:g}) is more than the most ({given[1]:g})")
     for each in given:
         if not least <= each <= most or (name in WHOLE and each != int(each)):
-            whole = " and a whole number" if name in WHOLE else ""
-            raise UserError(f"{name} is from {least:g} to {most:g}{whole}: {each:g} bounds nothing")
+            whole = "a whole number " if name in WHOLE else ""
+            raise UserError(f"{each:g} bounds nothing: {name} is {whole}from {least:g} to {most:.7g}")
         if too_cold(name, each):
             raise UserError(f"{too_cold(name, each)} {each:g} bounds nothing")
 

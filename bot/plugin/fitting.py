@@ -4,13 +4,27 @@ import asyncio
 import io
 import zipfile
 from collections.abc import Callable
+from typing import Any
 
 import discord
 
 from ..errors import UserError
+from .cog import tell
 
 ROOM = 4096
 """Bytes that Discord's own form around a file may take."""
+FITS = 1850
+"""Characters of a code block that a message holds."""
+
+
+async def tell_block(interaction: discord.Interaction[Any], text: str, name: str, above: str = "") -> None:
+    """As a code block if it fits, else as a file with its beginning; ``above``: a line before it."""
+    quiet = text.replace("```", "\u02cb" * 3)
+    file: discord.File | None = None
+    if len(quiet) > FITS:
+        quiet = quiet[:FITS].rsplit("\n", 1)[0] + "\n…"
+        file = discord.File(io.BytesIO(text.encode()), name)
+    await tell(interaction, f"{above}```\n{quiet}\n```", file)
 
 
 async def as_file(make: Callable[[], str], name: str, most: int, remedy: str) -> discord.File:

@@ -32,7 +32,7 @@ class Hearing:
             by_system=not typed(message),
             direct=isinstance(channel, discord.DMChannel),
             mentions_us=mentions(message, us),
-            mentions_others=bool(_named(message) - _ours(message, us)),
+            mentions_others=message.mention_everyone or bool(_named(message) - _ours(message, us)),
             replies_to_us=replies_to == us.id,
             replies_to_other=replies_to not in (None, us.id),
             in_own_thread=isinstance(channel, discord.Thread) and channel.owner_id == us.id,

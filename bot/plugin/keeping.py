@@ -20,7 +20,7 @@ from .display import counted
 from .fitting import as_file
 from .service import Running
 from .transient import TROUBLE
-from .tuning import refused
+from .tuning import MAY_NOT, may_tune, refused
 from .views import PREFIX
 
 Keep = Literal["keep", "keep nothing"]
@@ -151,18 +151,18 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
         self, interaction: discord.Interaction[Any], mine: Keep | None = None, here: Keep | None = None
     ) -> None:
         said = []
-        if here is not None:
-            if await refused(interaction):
-                return
+        if mine is not None:
+            await self.service.preferences.set_opted_out(interaction.user.id, mine == "keep nothing")
+            more = " What was kept before stays until you use `/forget`." if mine == "keep nothing" else ""
+            said.append(f"Of what you say, anywhere: {mine}.{more}")
+        if here is not None and await may_tune(interaction):
             assert interaction.channel_id is not None
             await self.service.preferences.set_channel(interaction.channel_id, private=here == "keep nothing")
             said.append(f"Here: {here}.")
             if here == "keep" and self.service.set_here(interaction.channel).private:
                 said.append("But nothing is kept in the channel this thread belongs to, and so nothing here.")
-        if mine is not None:
-            await self.service.preferences.set_opted_out(interaction.user.id, mine == "keep nothing")
-            more = " What was kept before stays until you use `/forget`." if mine == "keep nothing" else ""
-            said.append(f"Of what you say, anywhere: {mine}.{more}")
+        elif here is not None:
+            said.append(MAY_NOT)
         if not said:
             out = self.service.private(interaction.user.id, interaction.channel)
             kept = PRIVACY.format(how_long=how_long(self.service.settings.store, interaction.guild_id))

@@ -1,7 +1,6 @@
 """What the panel can ask further: the prompt, the loss, a proof, a what-if, the file."""
 
 import asyncio
-import io
 import textwrap
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -23,15 +22,13 @@ from ..explain.visible import visible
 from ..store.relatives import relatives
 from .cog import acknowledge, answering, expired, in_time, tell
 from .display import unforged
-from .fitting import as_file
+from .fitting import as_file, tell_block
 from .panel import COLUMNS, Place, Verb, within
 from .reckoned import Reckoned
 from .service import Running, Service
 from .touring import prove_here
 
 Show = Callable[[discord.Interaction[Any], Explanation, Place, str], Awaitable[None]]
-_FITS = 1850
-"""Characters of a code block that a message holds."""
 
 
 class Probes:
@@ -50,19 +47,20 @@ class Probes:
             self.service.check(interaction)
         explanation = await self._explanation(place.turn)
         if verb == "saw":
-            await _send(interaction, "\n".join(prompt_lines(explanation, COLUMNS)), f"turn-{place.turn}-prompt.txt")
+            prompt = "\n".join(prompt_lines(explanation, COLUMNS))
+            await tell_block(interaction, prompt, f"turn-{place.turn}-prompt.txt")
         elif verb == "numbers":
             at = within(place, explanation).step
             lines = step_lines(explanation, at, COLUMNS) if explanation.tokens else [[("", absence(explanation))]]
-            await _send(interaction, plain(lines), f"turn-{place.turn}-step-{at}.txt")
+            await tell_block(interaction, plain(lines), f"turn-{place.turn}-step-{at}.txt")
         elif verb == "loss":
-            await _send(
+            await tell_block(
                 interaction, await self._loss(explanation, interaction.user.id), f"turn-{place.turn}-loss.txt"
             )
         elif verb == "tree":
-            await _send(interaction, await self._tree(explanation.turn), f"turn-{place.turn}-tree.txt")
+            await tell_block(interaction, await self._tree(explanation.turn), f"turn-{place.turn}-tree.txt")
         elif verb == "thought":
-            await _send(interaction, explanation.turn.reasoning, f"turn-{place.turn}-thought.txt")
+            await tell_block(interaction, explanation.turn.reasoning, f"turn-{place.turn}-thought.txt")
         elif verb == "file":
             await self._file(interaction, explanation)
         else:
@@ -90,7 +88,7 @@ class Probes:
         lines = certificate_lines(certificate)
         self._reckoned.proven(turn.id, lines)
         paragraphs = (textwrap.fill(line.strip(), COLUMNS) for line in lines)
-        await _send(interaction, "\n\n".join(paragraphs), f"turn-{turn.id}-certificate.txt")
+        await tell_block(interaction, "\n\n".join(paragraphs), f"turn-{turn.id}-certificate.txt")
 
     async def _file(self, interaction: discord.Interaction[Any], explanation: Explanation) -> None:
         family = await relatives(self.service.chat.store, explanation.turn)
@@ -201,14 +199,3 @@ class WhatIf(discord.ui.Modal):
             fresh = "fresh" in self._draws.values
             with self._probes.service.waited_for():
                 await self._probes.branch(interaction, self._place, choice, fresh=fresh, show=self._show)
-
-
-async def _send(interaction: discord.Interaction[Any], text: str, name: str) -> None:
-    """As a code block if it fits, else as a file with its beginning."""
-    quiet = text.replace("```", "\u02cb" * 3)
-    if len(quiet) <= _FITS:
-        await tell(interaction, f"```\n{quiet}\n```")
-        return
-    start = quiet[:_FITS].rsplit("\n", 1)[0]
-    file = discord.File(io.BytesIO(text.encode()), name)
-    await tell(interaction, f"```\n{start}\n…\n```", file)

@@ -9,26 +9,35 @@ from discord import app_commands
 from ..predict.draw import SEED_LIMIT
 from ..predict.engine import short_name
 from .bounds import SETTINGS, described, refusal
-from .cog import ServiceCog, tell
+from .cog import ServiceCog, in_time, tell
+from .fitting import tell_block
+from .reading import beginning
 from .rights import manages
 
 LONGEST_SYSTEM = 4000
+MAY_NOT = "Changing that here needs **Manage Messages** (or a thread of your own)."
 
 
-def may_tune(interaction: discord.Interaction[Any]) -> bool:
-    """In direct messages the person, in a thread whoever opened it, else whoever manages messages there."""
-    if interaction.guild is None:
+async def may_tune(interaction: discord.Interaction[Any]) -> bool:
+    """In direct messages the person, in a thread whoever opened it (by `/chat`, too), else whoever manages messages
+    there."""
+    thread = interaction.channel
+    if interaction.guild is None or manages(interaction, "manage_messages"):
         return True
-    if isinstance(interaction.channel, discord.Thread) and interaction.channel.owner_id == interaction.user.id:
-        return True
-    return manages(interaction, "manage_messages")
+    if not isinstance(thread, discord.Thread):
+        return False
+    if thread.owner_id != interaction.client.user.id:
+        return thread.owner_id == interaction.user.id
+    asked = await in_time(beginning(thread))
+    by = asked.interaction_metadata if asked is not None else None
+    return by is not None and by.user.id == interaction.user.id
 
 
 async def refused(interaction: discord.Interaction[Any]) -> bool:
     """Say so to whoever may not change things there."""
-    if may_tune(interaction):
+    if await may_tune(interaction):
         return False
-    await tell(interaction, "Changing that here needs **Manage Messages** (or a thread of your own).")
+    await tell(interaction, MAY_NOT)
     return True
 
 
@@ -53,9 +62,8 @@ class Tuning(ServiceCog, name="Glasshead tuning"):
     async def system_show(self, interaction: discord.Interaction[Any]) -> None:
         own = self.service.set_here(interaction.channel).system
         text = self.service.settings.chat.system_prompt if own is None else own
-        quoted = text.replace("```", "'''")[:1800]
         whose = "As configured" if own is None else "Set for this channel"
-        await tell(interaction, f"{whose}:\n```\n{quoted or '(nothing)'}\n```")
+        await tell_block(interaction, text or "(nothing)", "system.txt", f"{whose}:\n")
 
     @system.command(name="set", description="Set it. It counts from the next message on.")
     @app_commands.describe(text="What the model is told before the conversation.")

@@ -67,6 +67,17 @@ async def test_chat_opens_a_thread_and_answers_everything_in_it(room: Room) -> N
     second = await room.double.reply_to(more, finished, timeout=40)
     said = [text for role, text in await room.read_by_model(second) if role == "user"]
     assert said == ["Say one.", "Say two."]
+    other = await room.bob.slash("system set", first.channel, text="You are a bird.")
+    assert (await other.answer()).text.startswith("Changing that here needs")
+    own = await room.alice.slash("system set", first.channel, text="You are a fish.")
+    assert (await own.answer()).text.startswith("Set.")
+
+
+async def test_a_question_shown_above_its_reply_is_what_was_typed(room: Room) -> None:
+    """Links in it show where they lead, and its markdown does nothing."""
+    asked = await room.alice.slash("chat", room.channel, text="See [this](http://a.example/b_c_d) *now*")
+    reply = await asked.shows(finished, timeout=40)
+    assert reply.content.startswith("> See this (<http://a.example/b_c_d>) \\*now\\*\n")
 
 
 def place_without_the_bot(room: Room) -> Channel:
@@ -258,6 +269,10 @@ async def test_system_prompts_count_from_the_next_message(room: Room) -> None:
     owner = room.double.person("owner")
     await owner.slash("system set", room.channel, text="You are a pirate.")
     assert "pirate" in (await room.alice.slash("system show", room.channel)).text
+    await owner.slash("system set", room.channel, text="Be kind. " * 400)
+    shown = await (await room.alice.slash("system show", room.channel)).answer()
+    assert shown.content.endswith("…\n```") and shown.attachments[0].data.decode() == "Be kind. " * 400
+    await owner.slash("system set", room.channel, text="You are a pirate.")
     second = await room.follow(room.alice, "Who are you?", first)
     assert (await room.read_by_model(second))[0] == ("system", "You are a pirate.")
     thread = room.double.thread(room.channel, "talk", room.alice)
@@ -330,7 +345,8 @@ async def test_sessions_are_shown_renamed_exported_and_ended(room: Room) -> None
 
 async def test_privacy_and_opting_out(room: Room) -> None:
     assert "What is kept" in (await room.alice.slash("privacy", room.channel)).text
-    await room.alice.slash("privacy", room.channel, mine="keep nothing")
+    told = await room.alice.slash("privacy", room.channel, mine="keep nothing", here="keep nothing")
+    assert re.search(r"anywhere: keep nothing.*\nChanging that here needs", (await told.answer()).text)
     store = room.service.chat.store
     before = await store.latest_turn()
     asked = await room.alice.mention_bot(room.channel, "My secret is a violet kite.")
@@ -382,8 +398,9 @@ async def test_blocked_people_and_channels_are_not_answered(room: Room, monkeypa
 async def test_always_answer_channels(room: Room) -> None:
     owner = room.double.person("owner")
     await owner.slash("admin channel", room.channel, channel=room.channel, action="always answer")
+    await owner.say(room.channel, "@everyone Lunch at one.")  # people, and not the bot
     reply = await room.double.reply_to(await room.alice.say(room.channel, "Hello there"), finished, timeout=40)
-    assert reply.channel is room.channel
+    assert reply.channel is room.channel and room.double.said(room.channel) == [reply]
 
 
 async def test_stop_help_and_a_step_of_the_tour(room: Room) -> None:

@@ -78,11 +78,12 @@ async def legible(request: Request) -> Response:
 
 async def refuse(request: Request, error: Exception) -> Response:
     status = 404 if str(error).startswith("there is no ") else 400
-    return page(request, "error.html", status, message=str(error))
+    back = request.url.path.rsplit("/", 1)[0] if request.method == "POST" else ""
+    return page(request, "error.html", status, message=str(error), back=back)
 
 
 async def missing(request: Request, error: Exception) -> Response:
-    return page(request, "error.html", 404, message="There is no such page.")
+    return page(request, "error.html", 404, message="There is no such page.", back="")
 
 
 async def broken(request: Request, error: Exception) -> Response:

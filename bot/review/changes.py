@@ -108,7 +108,7 @@ def number(form: Form, name: str) -> int | None:
     text = form.get(name, "").strip()
     found = key(text)
     if text and found is None:
-        raise UserError(f"{name}: expected a number, not {text[:40]}")
+        raise UserError(f"a token is meant by its number, not by {text[:40]}")
     return found
 
 

@@ -56,7 +56,7 @@ def _ms(us: int | None) -> str:
 
 
 def _number(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None else f"{value:,.{digits}f}"
+    return "–" if value is None else f"{round(value, digits) + 0.0:,.{digits}f}"  # no -0.00
 
 
 def _initial(name: str) -> str:

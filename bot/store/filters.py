@@ -55,8 +55,9 @@ class Way:
         """Of walking all there are: so many turns of an index with their facts. Few are counted, many estimated."""
         newest = self.newest(span, PROBED).subquery()
         (id_,) = newest.c
-        count, oldest = connection.execute(sa.select(sa.func.count(), sa.func.min(id_))).one()
-        size = count if count < PROBED else count * (span[1] - span[0]) / max(span[1] - oldest, 1)
+        some = sa.select(sa.func.count(), sa.func.min(id_), sa.func.max(id_))
+        count, oldest, last = connection.execute(some).one()
+        size = count if count < PROBED else count * (last - span[0]) / max(last - oldest, 1)
         return float(size if self.ids.table is turn else size * APART)
 
     def walk(self, others: Sequence[Condition], span: tuple[int, int], limit: int) -> sa.Select[Any]:

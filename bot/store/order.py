@@ -7,6 +7,7 @@ asked for.
 
 import json
 from dataclasses import asdict, dataclass
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
@@ -14,12 +15,13 @@ from .settings import set_setting
 from .tables import setting, turn
 
 UNSEEN = 20_000
-"""More turns than this are not looked at for one search: it takes the whole log."""
+"""Turns that are looked at anew for each search. Where nothing is kept of more than these (in a log that no bot has
+opened, say), what was found is remembered."""
 EVERY = 1000
 """Turns after which what was found is kept anew."""
 
 _PLACE = ("log", 0, "time_order")
-_FOREVER = 1 << 62
+_found: "WeakKeyDictionary[sa.Engine, TimeOrder]" = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,8 @@ def id_span(connection: sa.Connection, after_us: int | None, before_us: int | No
     low, high = 1, connection.execute(_LAST).scalar() or 0
     if after_us is None and before_us is None:
         return low, high
-    kept = _kept(connection)
     # Of all turns before a time, the highest id is at most `back` older than the newest of them; likewise after.
-    back = _with_rest(connection, kept).back if high - kept.seen <= UNSEEN else _FOREVER
+    back = _known(connection, high).back
     if before_us is not None:
         newest = connection.execute(_NEWEST_BEFORE, {"time": before_us}).scalar()
         if newest is None:
@@ -61,6 +62,15 @@ def id_span(connection: sa.Connection, after_us: int | None, before_us: int | No
         found = connection.execute(_ENDS, {"start": oldest, "end": oldest + back, "most": UNSEEN + 1}).one()
         low = found.low if found.n <= UNSEEN else low
     return low, high
+
+
+def _known(connection: sa.Connection, last: int) -> TimeOrder:
+    """Of all turns, up to the ``last``."""
+    kept = max(_kept(connection), _found.get(connection.engine, TimeOrder()), key=lambda order: order.seen)
+    found = _with_rest(connection, kept)
+    if last - kept.seen > UNSEEN:
+        _found[connection.engine] = found
+    return found
 
 
 def _kept(connection: sa.Connection) -> TimeOrder:

@@ -16,6 +16,7 @@ from . import filters
 from .among import among
 from .between import Between, between, few_between
 from .filters import Condition, newest_turns, turn_conditions
+from .order import id_span
 from .points import bare
 from .rows import numbers, readable
 from .search_syntax import Query, Term
@@ -27,6 +28,10 @@ CHUNK = 500
 """Messages of few turns whose words are looked at together, newest first."""
 RARE = 2000
 """Newest hits that are walked over before anything else is tried."""
+AT_ONCE = 1000
+"""Turns of which the first may get its reply after the last."""
+MANY = 20_000
+"""Turns up to which the newest message of all is looked up, before older hits are walked over."""
 RANKED = 1500
 """Turns up to which the best are chosen among all their messages."""
 WALKED_US, LOOKED_AT_US = 0.7, 8.0
@@ -72,14 +77,25 @@ def messages_found(
         keys = sorted(found.keys + others.keys, key=lambda key: (key[1], -key[0]))
         return Found(keys[:limit], found.capped)
     below = None if after is None else int(after[1])
+    start = below if query.before_us is None else _begun_before(connection, query.before_us, below)
     if not conditions or index is None:
-        ids = _newest(connection, index, matched, query.terms, conditions, limit, below)
+        ids = _newest(connection, index, matched, query.terms, conditions, limit, start)
     else:
-        ids = _newest_filtered(connection, index, matched, query, conditions, limit, below)
+        ids = _newest_filtered(connection, index, matched, query, conditions, limit, start)
     if apart is not None:
         newer = ids[-1] if len(ids) == limit else 0
         ids = sorted(ids + _newest_between(connection, query, apart, limit, below, newer), reverse=True)[:limit]
     return Found([(id_, 0.0) for id_ in ids])
+
+
+def _begun_before(connection: sa.Connection, before_us: int, below: int | None) -> int:
+    """A message, ``below`` or older: newer ones are of later turns, or replies copied later than that."""
+    _, high = id_span(connection, None, before_us)
+    newest: sa.Select[Any] = sa.select(sa.func.max(message.c.id)).where(
+        message.c.turn_id.between(high - AT_ONCE, high)
+    )
+    last = connection.execute(newest).scalar() or 0
+    return last + 1 if below is None else min(below, last + 1)
 
 
 def _newest_between(  # noqa: PLR0917
@@ -141,8 +157,11 @@ def _newest_filtered(  # noqa: PLR0917
     ids = _newest(connection, index, matched, terms, conditions, limit, below, index.c.rowid >= oldest)
     if len(ids) == limit or count < RARE:
         return ids
-    turns = newest_turns(connection, query, filters.FEW + 1)
+    turns = newest_turns(connection, query, (filters.FEW if ids else MANY) + 1)
     if len(turns) > filters.FEW:
+        if not ids and len(turns) <= MANY:  # none of them may be near the newest hits
+            last = connection.execute(_last_message(turns)).scalar() or 0
+            oldest = min(oldest, last + 1)
         return ids + _newest(connection, index, matched, terms, conditions, limit - len(ids), oldest)
     messages = [id_ for id_ in _messages_of(connection, turns) if id_ < oldest]
     left = limit - len(ids)
@@ -204,6 +223,10 @@ def _best_of_few(  # noqa: PLR0917
     ranked = matching(index.name, match_expression(matched), [(id_, having.get(id_, "")) for id_ in messages])
     later = sorted((rank, -id_) for id_, rank in ranked if after is None or (rank, -id_) > (after[0], -after[1]))
     return [(-id_, rank) for rank, id_ in later[:limit]]
+
+
+def _last_message(turns: list[int]) -> sa.Select[Any]:
+    return sa.select(sa.func.max(message.c.id)).where(message.c.turn_id.in_(among(turns)))
 
 
 def _messages_of(connection: sa.Connection, turns: list[int]) -> list[int]:

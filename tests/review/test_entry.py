@@ -96,6 +96,12 @@ def test_only_the_static_folder_is_served(path: str, site: Site) -> None:
     assert replace(site, cookie="").ask(path).status in (403, 404)
 
 
+def test_what_was_refused_leads_back(site: Site, log: Log) -> None:
+    answer = site.ask(f"/turn/{log.turns[0]}/note", {"csrf": site.csrf, "text": "x", "first": "one"})
+    assert answer.status == 400 and "A token is meant by its number, not by one" in answer.text
+    assert f'<a href="/turn/{log.turns[0]}">Back to the reply</a>' in answer.text
+
+
 def test_too_large_a_form_is_refused(site: Site, log: Log) -> None:
     answer = site.ask(f"/turn/{log.turns[0]}/note", {"csrf": site.csrf, "text": "x" * 200_000})
     assert (answer.status, "too large" in answer.text) == (400, True)

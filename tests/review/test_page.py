@@ -129,6 +129,15 @@ def test_hovering_a_token_opens_it(tab: Tab, log: Log) -> None:
     expect(page.locator("#step .walk")).to_contain_text("3 /")
 
 
+def test_a_note_stays_on_the_token_that_was_chosen(tab: Tab, log: Log) -> None:
+    page = tab.go(f"/turn/{log.turns[0]}?step=2")
+    page.locator("#t5").hover()  # on the way to the note
+    expect(page.locator("#step .walk")).to_contain_text("5 /")
+    expect(page.locator("#note-first")).to_have_value("2")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#note-first")).to_have_value("4")
+
+
 def test_what_is_under_the_pointer_stays_there(tab: Tab, log: Log) -> None:
     page = tab.go(f"/turn/{log.turns[0]}")
     place = page.locator("#t3").bounding_box()

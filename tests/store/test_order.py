@@ -71,6 +71,19 @@ def test_the_span_begins_and_ends_with_a_turn_of_that_time(
         transaction.rollback()
 
 
+def test_what_was_not_kept_is_looked_at_once(empty: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order, "UNSEEN", 3)
+    monkeypatch.setattr(order, "_found", {})
+    with empty.begin() as transaction:
+        insert(empty, [5, 1, 6, 7, 8, 9])
+        assert order.id_span(empty, None, 6) == (1, 2)
+        looked = []
+        monkeypatch.setattr(order, "_with_rest", lambda _, kept: looked.append(kept.seen) or kept)
+        assert order.id_span(empty, 8, None) == (5, 6)
+        assert looked == [6]
+        transaction.rollback()
+
+
 async def test_turns_of_an_old_clock_are_found_by_their_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     session = await store.start_session()
     await ask(store, session, "first")

@@ -126,6 +126,40 @@ async def test_words_with_a_filter_that_leaves_few(filled: Store, monkeypatch: p
     assert asked and not [step for step in asked if "=M" in step], "never one message after another"
 
 
+@pytest.mark.parametrize(
+    ("typed", "found", "start"),
+    [("cafe session:1", [1], 3), ("cafe before:1h", [5, 3, 1], 11), ("東 before:1h", [7], 11)],
+)
+async def test_old_turns_are_looked_for_where_they_begin(
+    filled: Store, monkeypatch: pytest.MonkeyPatch, typed: str, found: list[int], start: int
+):
+    """Not from the newest message with the words: of common ones there are very many in between."""
+    sql = "UPDATE turn SET created_us = created_us - 7200000000 WHERE id <= 5"
+    await filled.database.write(lambda c: c.exec_driver_sql(sql))
+    walked, walk = [], words._newest
+
+    def see(*given, **more) -> list[int]:
+        walked.append(given[6])
+        return walk(*given, **more)
+
+    monkeypatch.setattr(words, "_newest", see)
+    monkeypatch.setattr(words, "RARE", 1)
+    monkeypatch.setattr(filters, "FEW", 0)
+    page = await filled.search(parse(typed))
+    assert [hit.message for hit in page.hits] == found
+    assert walked[-1] <= start, walked
+
+
+async def test_a_filter_whose_turns_are_old_is_no_rarer_for_that(filled: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(filters, "PROBED", 2)
+
+    def cost(connection: sa.Connection) -> list[float]:
+        ways = [filters.Way(turn.c.id, condition) for condition in (turn.c.id <= 10, turn.c.id > 0)]
+        return [way.cost(connection, (1, 10**6)) for way in ways]
+
+    assert await filled.database.read(cost) == [2 * 9, 2 * 14]
+
+
 async def test_few_are_tokenized_as_all_are(filled: Store):
     def made(connection: sa.Connection, name: str) -> str:
         return connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = ?", (name,)).scalar_one()

@@ -115,10 +115,10 @@ async function show(index, { passing = false } = {}) {
   }
   if (!passing) {
     record();
+    const first = $("#note-first");
+    if (first) [first.value, $("#note-last").value] = [String(index), ""];
     say(`Token ${index} of ${count - 1}: ${$("h2", step).textContent}, ${$(".said", step).textContent}`);
   }
-  const first = $("#note-first");
-  if (first) first.value = String(index);
   if (index + 1 < count) fetched(index + 1);
 }
 

@@ -167,8 +167,7 @@ class Asking(ServiceCog, name="Glasshead asking"):
             surface.heading = quoted(text) + "\n"
         waiting = Waiting(interaction.user.id, getattr(place, "id", 0))
         async with turn_of(self.service, waiting, surface, line) as come:
-            if come:
-                await self._answer(interaction, text, follows, thread, surface)
+            if come and await self._answer(interaction, text, follows, thread, surface):
                 return
         with suppress(Gone):  # it was deleted
             await surface.show([small(STARTED_AGAIN if self.service.closing else STOPPED)])
@@ -180,7 +179,8 @@ class Asking(ServiceCog, name="Glasshead asking"):
         follows: Follows,
         thread: discord.Thread | None,
         surface: Surface,
-    ) -> None:
+    ) -> bool:
+        """Whether it was answered; False: the bot is being stopped, and had not come to it."""
         await self.service.changed()
         said = await spelled(text, interaction)
         request = ReplyRequest(
@@ -209,6 +209,9 @@ class Asking(ServiceCog, name="Glasshead asking"):
         ends_at = surface.ends_at if isinstance(surface, InteractionSurface) else None
         running = Running(reply, interaction.user.id, place, ends_at=ends_at)
         await self.service.spawn(present(self.service, running, surface, tuple(notes)))
+        if running.left and running.turn is not None:
+            await self.service.chat.store.link_discord(running.turn, [])
+        return not running.left or running.removed
 
 
 def _check_words(text: str) -> None:

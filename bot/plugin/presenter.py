@@ -193,10 +193,14 @@ class Presenter:
             self._service.later(self._show_later(texts, view, file, turn))
 
     def _is_left(self, done: Done | None) -> bool:
-        """Whether the bot ends before it has come to a message: it is not answered, but by the next start."""
-        running, ended = self._running, done is not None and done.status == "stopped"
-        left = running.asked is not None and not running.said and not running.stopped
-        return self._service.closing and ended and left
+        """Whether nothing is shown of it: the bot ends before its first word, and it is answered by the next start
+        or asked for again; or it has none to take the place of another reply."""
+        running = self._running
+        if done is None or running.said:
+            return False
+        if self._surface.over:
+            return done.status != "ok"
+        return done.status == "stopped" and self._service.closing and not running.stopped
 
     async def _withdraw(self, turn: int | None) -> None:
         store = self._service.chat.store
@@ -233,7 +237,8 @@ class Presenter:
                 shown = await self._surface.finish(texts, view, file)
             except (Gone, discord.DiscordException) as error:
                 log.warning("the end of a reply has no place: %s", error)
-            await self._surface.settle(self._service.chat.store, turn)
+            if not self._surface.untouched:
+                await self._surface.settle(self._service.chat.store, turn)
         if shown and self._running.turn:
             await unshown.settled(self._service.chat.store, self._running.turn)
         return shown

@@ -9,6 +9,7 @@ from discord.ext import commands
 from ..chat import ReplyRequest
 from ..chat.unlogged import NO_TURN
 from ..errors import UserError
+from ..explain.turn import Turn
 from ..store.continuing import end_of, versions
 from .again import heading, texts_again
 from .cog import ServiceCog, acknowledge, answering, tell
@@ -19,6 +20,7 @@ from .rights import manages
 from .service import Running, Service
 from .surface import Gone, Surface
 from .views import PREFIX, button, finished_view
+from .waiting import STARTED_AGAIN
 
 BEING_WRITTEN = "Another reply is just being written there."
 NOT_YOURS = "Only the person who asked (or who manages messages here) can do that."
@@ -141,6 +143,23 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
         reply = self.service.chat.reply(request)
         running = Running(reply, interaction.user.id, interaction.channel_id or 0, ends_at=ends_at)
         await self.service.spawn(present(self.service, running, surface))
+        if surface.refused:
+            raise UserError(f"I may not change that reply any more: {surface.refused}")
+        if running.left and not running.removed:
+            await self._put_back(interaction, old, surface, running)
+
+    async def _put_back(
+        self, interaction: discord.Interaction[Any], old: Turn, surface: Surface, running: Running
+    ) -> None:
+        """What was to take the place of a reply never began: that stands there again. Raises UserError to say why,
+        unless somebody wanted it so."""
+        if not surface.untouched:
+            await self._put(interaction, old, surface)
+        if self.service.closing:
+            raise UserError(STARTED_AGAIN)
+        if not running.stopped:
+            made = None if running.turn is None else await self.service.chat.store.turn(running.turn)
+            raise UserError((made.error if made is not None else None) or "no other reply could be made")
 
     async def _as_it_reads(self, interaction: discord.Interaction[Any], session: int, asked: int) -> int:
         """What a reply answers, in its newest version, and below all that is above it as that reads now: where the
@@ -175,14 +194,19 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
             return
         wanted = await store.turn(turn)
         surface = await self._surface(interaction, shown if shown is not None else turn, f"{interaction.id}")
-        await store.link_discord(turn, surface.ids)  # first: a reply to what is about to be shown may come at once
-        texts, file = await texts_again(self.service, wanted, surface)
+        await self._put(interaction, wanted, surface)
+
+    async def _put(self, interaction: discord.Interaction[Any], turn: Turn, surface: Surface) -> None:
+        """Show a logged reply where another one stands. Raises UserError where that cannot be."""
+        store = self.service.chat.store
+        await store.link_discord(turn.id, surface.ids)  # first: a reply to what is shown then may come at once
+        texts, file = await texts_again(self.service, turn, surface)
         try:
             async with self.service.turnstile(interaction.channel_id or 0):
-                await surface.finish(texts, await finished_view(store, turn), file)
+                await surface.finish(texts, await finished_view(store, turn.id), file)
         except Gone as gone:
             raise UserError("that message is gone, or I may not change it any more") from gone
-        await surface.settle(store, turn)
+        await surface.settle(store, turn.id)
 
     async def _surface(self, interaction: discord.Interaction[Any], turn: int, name: str) -> Surface:
         """The messages that show ``turn``, to be written over."""

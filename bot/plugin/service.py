@@ -51,7 +51,7 @@ class Running:
     stopped: bool = False
     """Somebody wanted it to end."""
     left: bool = False
-    """Nothing is shown of it: the bot ended before it had said anything, or that message was deleted by then."""
+    """Nothing is shown of it: it ended before it had said anything, or that message was deleted by then."""
     said: bool = False
     """Its first words have come."""
     turn: int | None = None

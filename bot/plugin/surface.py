@@ -85,6 +85,11 @@ class Surface:
         await self.channel.typing()
 
     @property
+    def untouched(self) -> bool:
+        """Whether the messages it begins in still show what they showed before."""
+        return self.over and all(shown == ("", None) for shown in self._shown)
+
+    @property
     def ids(self) -> list[int]:
         return [message.id for message in self.messages]
 
@@ -183,9 +188,8 @@ class Surface:
         try:
             sent = await self._guarded(self._sending(place, text, view, file), file)
         except discord.HTTPException as error:
-            if error.code == THREAD_ARCHIVED:  # and locked: any other would be opened by what is sent
-                self.refused = error.text or "Forbidden"
-                raise Gone(str(error)) from error
+            if error.code == THREAD_ARCHIVED:
+                raise self._locked(error) from error
             if error.status != BAD_REQUEST or passing(error) or place or self._answers is None:
                 raise
             log.info("what is answered cannot be replied to: %s", error)
@@ -226,10 +230,20 @@ class Surface:
         except discord.HTTPException as error:
             if error.code != THREAD_ARCHIVED:
                 raise
-            if not isinstance(self.channel, discord.Thread):
-                raise Gone(str(error)) from error
-            await self._guarded(self.channel.edit(archived=False))
-            await self._guarded(message.edit(**change), file)
+            try:
+                if isinstance(self.channel, discord.Thread):
+                    await self._guarded(self.channel.edit(archived=False))
+                    await self._guarded(message.edit(**change), file)
+                    return
+            except discord.HTTPException as again:
+                if again.code != THREAD_ARCHIVED:
+                    raise
+            raise self._locked(error) from error
+
+    def _locked(self, error: discord.HTTPException) -> Gone:
+        """Of an archived thread that is locked, too: any other is opened by what is sent, or can be."""
+        self.refused = error.text or "Forbidden"
+        return Gone(str(error))
 
     async def _guarded(self, request: Coroutine[Any, Any, T], file: Attached | None = None) -> T:
         """Run a request; what can never succeed becomes Gone, with a ``file`` FileRefused."""

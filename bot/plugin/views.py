@@ -67,7 +67,7 @@ async def finished_view(store: Store, turn: int) -> Buttons:
 
 async def versions_of(store: Store, turn: int) -> list[int]:
     """The turns that answer the same message, as it read first or was edited, oldest first; what-ifs, what was
-    erased and what was stopped before its first word left out."""
+    erased and what ended before its first word left out."""
     full = await store.turn(turn)
     rows = await store.turns(full.session)
     asked = full.prompt_message
@@ -78,5 +78,5 @@ async def versions_of(store: Store, turn: int) -> list[int]:
         if row.prompt_message in every
         and row.parent_turn is None
         and row.status != "pending"
-        and (row.reply or row.id == turn or (row.verifiable and row.status != "stopped"))
+        and (row.reply or row.id == turn or (row.verifiable and row.status not in ("stopped", "error")))
     ]

@@ -185,7 +185,8 @@ class Rest:
         payload, _ = await body(request)
         owns = channel.is_thread and channel.owner_id == self.world.bot.id
         needs = Permission.MANAGE_THREADS if channel.is_thread else Permission.MANAGE_CHANNELS
-        if not owns and needs not in self.world.permissions(self.world.bot, channel):
+        granted = self.world.permissions(self.world.bot, channel)
+        if needs not in granted and (not owns or channel.locked):
             raise forbidden()
         channel.name = payload.get("name", channel.name)
         channel.archived = payload.get("archived", channel.archived)

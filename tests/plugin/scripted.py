@@ -10,8 +10,9 @@ from glasshead.chat import Chat, Done, Queued, ReplyRequest, Speaker, Started, T
 from glasshead.chat.reply import Reply
 from glasshead.chat.unlogged import Unlogged
 from glasshead.config import Settings
+from glasshead.explain.turn import Status
 from glasshead.plugin.client import Client
-from glasshead.predict.engine import ModelIdentity
+from glasshead.predict.engine import Finish, ModelIdentity
 from glasshead.predict.sampling import Sampling
 from glasshead.predict.schedule import Run
 from glasshead.store import Store
@@ -44,6 +45,8 @@ class Scripted(Chat):
         super().__init__(store, Speaker(engine, words, nothing), Sampling(max_tokens=64), others={OTHER: nothing})
         self.says = "Well, then."
         self.thinks = ""
+        self.fails = ""
+        """Why there is nothing but an error."""
         self.heard: list[list[tuple[str, str]]] = []
         self.requests: list[ReplyRequest] = []
         self.before: Callable[[Reply], Awaitable[None]] | None = None
@@ -69,7 +72,9 @@ class Scripted(Chat):
         reply.emit(Started(turn, 9, 0, 0, None))
         if self.before is not None:
             await self.before(reply)
-        says = "" if reply.stopping else self.says
+        status: Status = "error" if self.fails else "stopped" if reply.stopping else "ok"
+        finish: Finish = "stop" if status == "ok" else status
+        says = self.says if status == "ok" else ""
         reply.emit(Text(says))
         if self.after is not None:
             await self.after(reply)
@@ -79,12 +84,13 @@ class Scripted(Chat):
             schedule=(Run("many", 5), Run("one", 12)),
             reply=says,
             reasoning=self.thinks,
-            finish="stopped" if reply.stopping else "stop",
-            status="stopped" if reply.stopping else "ok",
+            finish=finish,
+            status=status,
+            error=self.fails or None,
             timings=TIMINGS,
         )
-        status, finish = ("stopped", "stopped") if reply.stopping else ("ok", "stop")
-        reply.emit(Done(turn, said, says, self.thinks, status, finish, 12, 7, logged=bool(turn)))
+        error = self.fails or None
+        reply.emit(Done(turn, said, says, self.thinks, status, finish, 12, 7, logged=bool(turn), error=error))
 
 
 class Gate:

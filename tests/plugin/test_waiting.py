@@ -361,7 +361,7 @@ async def test_a_command_that_is_just_being_read_when_the_bot_ends_ends_cleanly(
         await asyncio.sleep(0)  # it stops what runs
         go_on.set()
         await ending
-        assert (await asked.answer()).content.endswith("-# Stopped.")
+        assert (await asked.answer()).content == f"-# {STARTED_AGAIN}"
     assert not [record for record in caplog.records if record.exc_info]
 
 
@@ -486,6 +486,65 @@ async def test_where_another_reply_is_written_no_version_is_put(double: Double, 
             assert told.ephemeral
         gate.open.set()
         await double.until(lambda: "3/3" in labels(reply), timeout=40)
+
+
+@pytest.mark.parametrize("ends", ["closing", "stopped", "failed"])
+async def test_a_retry_that_never_begins_leaves_the_reply_as_it_was(
+    double: Double, started: Any, *, ends: str
+) -> None:
+    alice = double.person("alice")
+    async with started() as bot:
+        asked = await alice.mention_bot(double.general, "One?")
+        reply = await double.reply_to(asked, finished, timeout=40)
+        was = SAID, labels(reply)
+        gate = Gate(bot, [2])
+        pressed = await alice.press(reply, "Retry")
+        await double.until(lambda: reply.content == "-# 2nd in the queue", timeout=40)
+        if ends == "failed":
+            bot.service.chat.fails = "the queue is full"
+            await gate.aclose()
+        elif ends == "stopped":
+            await alice.press(reply, "Stop")
+        else:
+            await unload(bot)
+        await double.until(lambda: (reply.content, labels(reply)) == was, timeout=40)
+        if ends != "stopped":
+            why = STARTED_AGAIN if ends == "closing" else "The queue is full."
+            assert (await pressed.shows(lambda m: m.content == why, timeout=40)).ephemeral
+        if ends != "closing":
+            await asyncio.gather(*bot.service.tasks)
+            gate.open.set()
+            bot.service.chat.fails = ""
+            again = await double.reply_to(
+                await alice.say(double.general, "Go on.", reply_to=reply), finished, timeout=40
+            )
+            assert again.content == SAID
+            read = [text for _, text in bot.service.chat.heard[-1][1:]]
+            assert read == ["One?", SAID, "Go on."]
+
+
+async def test_a_command_in_the_queue_when_the_bot_ends_says_so(double: Double, started: Any) -> None:
+    alice = double.person("alice")
+    async with started() as bot:
+        await double.commands_synced()
+        Gate(bot, [2])
+        asked = await alice.slash("chat", double.general, text="One?")
+        reply = await asked.shows(lambda m: m.content == "-# 2nd in the queue", timeout=40)
+    assert reply.content == f"-# {STARTED_AGAIN}" and not labels(reply)
+
+
+async def test_a_retry_in_a_thread_that_is_locked_is_told(double: Double, started: Any) -> None:
+    alice = double.person("alice")
+    async with started() as bot:
+        thread = double.thread(double.general, "talk", alice)
+        reply = await double.reply_to(await alice.mention_bot(thread, "One?"), finished, timeout=40)
+        thread.archived = thread.locked = True
+        pressed = await alice.press(reply, "Retry")
+        why = "I may not change that reply any more: "
+        assert (await pressed.shows(lambda m: m.content.startswith(why), timeout=40)).ephemeral
+        await asyncio.gather(*bot.service.tasks)
+        assert reply.content.startswith(SAID)
+        assert await bot.service.chat.store.turn_of_discord_message(reply.id) == 1, "what it shows"
 
 
 async def test_who_waits_in_a_thread_that_is_locked_meanwhile_is_told(double: Double, started: Any) -> None:

@@ -41,16 +41,20 @@ MOST_MENUS = 5
 
 _loaded: dict[int, tuple[Service, AsyncExitStack]] = {}
 """By the id() of the bot that loaded the plugin, until it unloads it."""
+_before: dict[int, Settings] = {}
+"""The settings it had with a bot that has unloaded this very module."""
 
 
 async def setup(bot: commands.Bot) -> None:
-    """discord.py's entry point: settings as `glasshead run` reads them."""
-    await load(bot, load_settings())
+    """discord.py's entry point: settings as `glasshead run` reads them. A reload takes a new module; where that
+    cannot be set up, discord.py goes back to the one before, and that to what it ran with."""
+    await load(bot, _before.pop(id(bot)) if id(bot) in _before else load_settings())
 
 
 async def teardown(bot: commands.Bot) -> None:
     """discord.py's exit; its cogs are gone by now."""
     service, stack = _loaded.pop(id(bot))
+    _before[id(bot)] = service.settings
     await service.close()
     await stack.aclose()
 
@@ -77,6 +81,7 @@ async def unload(bot: commands.Bot) -> None:
     """What `teardown` does, for a bot that called `load` itself."""
     if id(bot) in _loaded:
         await teardown(bot)
+        del _before[id(bot)]
 
 
 def _refuse_doubles(bot: commands.Bot, every: list[ServiceCog]) -> None:

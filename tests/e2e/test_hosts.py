@@ -75,6 +75,13 @@ async def test_a_host_with_a_bot_folder_reloads_and_unloads(
     assert "Turn 1, explained" in panel.text
     after = await double.reply_to(await alice.mention_bot(double.general, "Say two."), finished, timeout=60)
     assert double.said(double.general).count(after) == 1
+    (tmp_path / "config.toml").write_text("[discord\n")
+    await alice.say(double.general, "!reload")
+    async with asyncio.timeout(60):
+        while "ExtensionFailed" not in host.output:
+            await asyncio.sleep(0.05)
+    back = await double.reply_to(await alice.mention_bot(double.general, "Say three."), finished, timeout=60)
+    assert double.said(double.general).count(back) == 1, "the one before goes on"
     await alice.say(double.general, "!unload")
     await double.wait_for(lambda m: m.content == "unloaded", timeout=60)
     await alice.mention_bot(double.general, "Anybody there?")

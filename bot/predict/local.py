@@ -85,7 +85,7 @@ class LocalEngine:
         self._governor = Governor(settings.threads or available_cores(), idle=idle_seconds)
         self._loop = loop or asyncio.get_running_loop()
         self._mailbox = Mailbox(self._loop)
-        self._queue = FairQueue(settings.max_waiting, settings.max_per_user)
+        self._queue = FairQueue(settings.max_waiting, settings.max_per_user, settings.max_running)
         inbox = Inbox(self._queue)
         try:
             self._worker = Worker(partial(self._rounds, inbox), inbox, self._mailbox)

@@ -10,11 +10,12 @@ from .reply import Reply
 class FairQueue:
     """Filled by the event loop, emptied by the engine's thread; no call takes longer than a look at the users.
 
-    ``most`` bounds all waiting replies, ``most_per_user`` one user's waiting and running ones. The nameless user
-    "" has no limit of its own.
+    ``streams`` replies run at once. ``most`` bounds those that have to wait for one, ``most_per_user`` one user's
+    waiting and running ones. The nameless user "" has no limit of its own.
     """
 
-    def __init__(self, most: int, most_per_user: int) -> None:
+    def __init__(self, most: int, most_per_user: int, streams: int) -> None:
+        self._streams = streams
         self._most = most
         self._most_per_user = most_per_user
         self._waiting: OrderedDict[str, deque[Reply]] = OrderedDict()
@@ -31,11 +32,11 @@ class FairQueue:
         """Let it wait. Raises QueueFull."""
         with self._lock:
             mine = self._waiting.get(reply.user, ())
-            if sum(map(len, self._waiting.values())) >= self._most:
-                raise QueueFull(f"the queue is full, {_replies(self._most)} waiting: try again in a while")
             if reply.user and len(mine) + self._running.get(reply.user, 0) >= self._most_per_user:
-                under_way = _replies(self._most_per_user)
-                raise QueueFull(f"you have {under_way} under way: wait until one has ended")
+                raise QueueFull(f"you have {_replies(self._most_per_user)} under way: wait until one has ended")
+            under_way = sum(map(len, self._waiting.values())) + sum(self._running.values())
+            if under_way >= self._streams + self._most:  # one that a free stream is about to take does not wait
+                raise QueueFull(f"the queue is full, {_replies(self._most)} waiting: try again in a while")
             self._waiting.setdefault(reply.user, deque()).append(reply)
 
     def get(self) -> Reply | None:

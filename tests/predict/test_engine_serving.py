@@ -148,7 +148,7 @@ async def test_an_abandoned_reply_makes_room(start):
 def test_the_garbage_collector_may_drop_a_reply_at_any_moment(ended):
     """Also while this very thread looks at the queue."""
     loop = asyncio.new_event_loop()
-    queue, woken = FairQueue(9, 9), []
+    queue, woken = FairQueue(9, 9, 1), []
     queue.put(reply := Reply([1], Sampling(), 0, 0, "", lambda news: None))
 
     def collect():

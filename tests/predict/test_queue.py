@@ -21,7 +21,7 @@ def served(queue: FairQueue) -> list[Reply]:
 
 
 def test_a_user_with_many_does_not_hold_up_the_others():
-    queue = FairQueue(100, 100)
+    queue = FairQueue(100, 100, 1)
     replies = [reply(user) for user in ["ann", "ann", "ann", "bob", "eve", "bob"]]
     for one in replies:
         queue.put(one)
@@ -29,7 +29,7 @@ def test_a_user_with_many_does_not_hold_up_the_others():
 
 
 def test_one_users_replies_keep_their_order():
-    queue = FairQueue(100, 100)
+    queue = FairQueue(100, 100, 1)
     mine = [reply("ann") for _ in range(4)]
     for one in mine:
         queue.put(one)
@@ -37,13 +37,13 @@ def test_one_users_replies_keep_their_order():
 
 
 def test_both_limits_answer():
-    queue = FairQueue(3, 2)
+    queue = FairQueue(2, 2, 1)
     queue.put(first := reply("ann"))
     queue.put(reply("ann"))
     with pytest.raises(QueueFull, match="you have 2 replies"):
         queue.put(reply("ann"))
     queue.put(reply("bob"))
-    with pytest.raises(QueueFull, match="full, 3 replies waiting"):
+    with pytest.raises(QueueFull, match="full, 2 replies waiting"):
         queue.put(reply("eve"))
     assert queue.get() is first
     with pytest.raises(QueueFull, match="you have 2 replies"):
@@ -52,9 +52,21 @@ def test_both_limits_answer():
     queue.put(reply("ann"))
 
 
+def test_what_a_free_stream_takes_does_not_count_as_waiting():
+    queue = FairQueue(1, 9, 2)
+    begun = [reply("ann") for _ in range(3)]
+    for each in begun:
+        queue.put(each)  # two for the streams, one to wait: nobody has taken them yet
+    with pytest.raises(QueueFull):
+        queue.put(reply("bob"))
+    assert [queue.get(), queue.get()] == begun[:2]
+    queue.done(begun[0])
+    queue.put(reply("bob"))
+
+
 @given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=24), st.integers(0, 8), st.sets(st.integers(0, 23)))
 def test_the_place_is_when_one_is_served(users, before, leaving):
-    queue = FairQueue(100, 100)
+    queue = FairQueue(100, 100, 1)
     for user in "abcd"[:before]:
         queue.put(reply(user))
     for _ in range(before // 2):

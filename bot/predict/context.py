@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import library, window  # noqa: F401  (library sets the environment that llama.cpp loads in)
+from . import library, window
 from .engine import EngineError
 from .halt import Halt
 from .logits import Logits
@@ -124,7 +124,7 @@ class Context:
             self._token[i], self._position[i], self._flag[i] = token, position, flagged
             seq_id[i][0] = stream
         self._batch.n_tokens = len(rows)
-        code = llama.llama_decode(self._context, self._batch)
+        code = self._decode()
         if code != 0:
             for stream in {row.stream for row in rows}:
                 self.trim(stream, self._length[stream])
@@ -132,6 +132,14 @@ class Context:
                 "out_of_kv" if code == 1 else "decode_failed", f"llama_decode failed with code {code}"
             )
         self._length = after
+
+    def _decode(self) -> int:
+        """llama.cpp's answer: 0 is success."""
+        if self._halt is None:
+            return int(llama.llama_decode(self._context, self._batch))
+        halt = self._halt
+        with library.failing_is_no_error(lambda: halt.called):
+            return int(llama.llama_decode(self._context, self._batch))
 
     def row(self, i: int) -> Logits:
         """The logits of the batch's i-th row: a view that the next decode overwrites."""

@@ -5,6 +5,8 @@ import logging
 import platform
 import threading
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import llama_cpp
@@ -16,11 +18,13 @@ log.addHandler(logging.NullHandler())  # a front end that sets up no logging is 
 # enum ggml_log_level: 0 none, 1 debug, 2 info, 3 warn, 4 error, 5 continues the line before. llama.cpp's "info" is
 # a flood at every load, so it counts as debug here, and its warnings (most are about metadata) as info.
 _LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.INFO, 4: logging.ERROR}
-_ERROR = 4
+_DEBUG, _ERROR = 1, 4
 
 _started = threading.Lock()
 _is_started = False
 _errors: deque[str] = deque(maxlen=8)
+_here = threading.local()
+"""Of each thread that calls llama.cpp, as ``expects``: whether a failure of it is just what somebody wants."""
 
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
@@ -28,6 +32,8 @@ def _on_log(level: int, text: bytes, _: ctypes.c_void_p) -> None:
     line = text.decode(errors="replace").strip()
     if not line:
         return
+    if level == _ERROR and getattr(_here, "expects", bool)():
+        level = _DEBUG
     if level == _ERROR:
         _errors.append(line)
     log.log(_LEVELS.get(level, logging.DEBUG), "%s", line)
@@ -52,6 +58,16 @@ def forget_errors() -> None:
 def first_error() -> str:
     """The first error line llama.cpp logged since (what follows it only says that something failed), or ""."""
     return _errors[0] if _errors else ""
+
+
+@contextmanager
+def failing_is_no_error(when: Callable[[], bool]) -> Iterator[None]:
+    """Whatever fails in this block once ``when`` is true was told to: that is no error in the log."""
+    _here.expects = when
+    try:
+        yield
+    finally:
+        del _here.expects
 
 
 def build() -> str:

@@ -86,12 +86,15 @@ def certificate(written: Turn, model: Model) -> Certificate:
     return prove(written, model, threads=1, halt=Halt())
 
 
-def test_a_halt_ends_it_within_a_batch(written: Turn, model: Model) -> None:
+def test_a_halt_ends_it_within_a_batch_and_is_no_error(
+    written: Turn, model: Model, caplog: pytest.LogCaptureFixture
+) -> None:
     halt, told = Halt(), []
     halt.call()
     with pytest.raises(GivenUp, match="given up before its end"):
         prove(written, model, threads=1, halt=halt, progress=lambda _, done, *__: told.append(done))
     assert told == [0]
+    assert not [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
 
 
 def test_proves_a_reply_bit_for_bit(certificate: Certificate, written: Turn) -> None:

@@ -16,7 +16,7 @@ from ..predict.message import Conversation
 from ..predict.prompt import Span
 from ..predict.render import Renderer
 from ..predict.sampling import Sampling
-from ..predict.spill import is_of
+from ..predict.sessions import is_of
 from ..store import Store, StoreError
 from ..store.line import Line
 from .making import Opening, make_turn

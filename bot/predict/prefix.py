@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from .radix import RadixTree
 from .schedule import Schedule
-from .spill import Spill, Written, is_of
+from .sessions import is_of
+from .spill import Spill, Written
 
 LEAST = 16
 """Positions worth keeping, and worth restoring."""

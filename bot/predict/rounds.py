@@ -34,7 +34,7 @@ from .reply import End, Reply, now_us
 from .sampler import sample
 from .schedule import Run
 from .scoring import MOST_ROWS, Scorer
-from .spill import is_of
+from .sessions import is_of
 from .streams import Streams
 
 log = logging.getLogger(__name__)

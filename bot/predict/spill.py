@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from .gently import gently
 from .schedule import Run, Schedule, length, plain
+from .sessions import is_of
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +57,6 @@ class Damaged(Exception):
 
 
 _MALFORMED = (ValueError, KeyError, TypeError, struct.error, Damaged)
-
-
-def is_of(session: int | None, sessions: Collection[int] | None) -> bool:
-    """Whether what a session left goes when ``sessions`` are forgotten, None for all; what belongs to none goes
-    with any."""
-    return sessions is None or session is None or session in sessions
 
 
 def empty(folder: Path, sessions: Collection[int] | None = None) -> None:

@@ -13,7 +13,7 @@ from ..chat import ReplyRequest
 from ..errors import UserError
 from ..store import StoreError
 from .again import quoted
-from .cog import ServiceCog, acknowledge, answering, in_time, tell
+from .cog import ServiceCog, acknowledge, answering, in_time, show_form, tell
 from .display import small
 from .explaining import EVERYWHERE, INSTALLS
 from .history import Before, History
@@ -22,7 +22,7 @@ from .line import turn_of
 from .presenter import present
 from .reading import spelled
 from .rights import manages
-from .service import NOBODY, Running, Service, Waiting
+from .service import NOBODY, Running, Service, Waiting, places
 from .surface import Gone, Surface
 from .waiting import STARTED_AGAIN, STOPPED
 
@@ -100,6 +100,8 @@ class Asking(ServiceCog, name="Glasshead asking"):
             await self.answer(interaction, text, lambda history, said: history.latest_of(interaction, said))
 
     @app_commands.command(description="Stop what I am writing for you here.")
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
+    @app_commands.allowed_installs(guilds=True, users=True)
     async def stop(self, interaction: discord.Interaction[Any]) -> None:
         everybody = manages(interaction, "manage_messages")
         mine = [
@@ -120,11 +122,11 @@ class Asking(ServiceCog, name="Glasshead asking"):
     async def _continue(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
         async with answering(interaction):
             self.service.check_kept(interaction)
-            await interaction.response.send_modal(Continue(self, await in_time(self._continued(message))))
+            await show_form(interaction, Continue(self, await in_time(self._continued(message))))
 
     async def _continued(self, message: discord.Message) -> int:
         """The turn that a message shows. Raises UserError where none can be gone on with."""
-        turn = await self.service.turn_shown(message.id, message.channel.id)
+        turn = await self.service.turn_shown(message.id, *places(message.channel))
         if turn is None:
             raise UserError("I did not write that: reply to it and mention me instead.")
         end = await self.history.end_of_turn(turn)

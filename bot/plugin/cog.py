@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import discord
@@ -23,12 +23,13 @@ T = TypeVar("T")
 PATIENCE = 1.8
 """Seconds a command may take before it is acknowledged; Discord gives three."""
 ALREADY_ACKNOWLEDGED = 40060
-_acknowledging = Once()
+_responding = Once()
 _EXPIRED = (10015, 50027)
 """What Discord says of an interaction that was acknowledged and is over: unknown webhook, invalid token."""
 _OVER = (401, 404)
 """Where it cannot be answered any more, or what it was about is gone."""
-_ANSWERED = "answered"
+_ANSWERED, _LATE = "answered", "acknowledged late"
+LATE = "I am still writing here; please try again in a moment."
 
 
 class ServiceCog(commands.Cog):
@@ -93,21 +94,34 @@ async def answering(interaction: discord.Interaction[Any]) -> AsyncIterator[None
 async def acknowledge(
     interaction: discord.Interaction[Any], *, ephemeral: bool = False, thinking: bool = False
 ) -> None:
-    """`defer`, once more where no answer came: if Discord had taken it all the same, it says so then. That it was
-    acknowledged is an error only of an interaction that the gateway tells of again."""
-    first = _acknowledging.first(interaction.id)
+    """`defer`, unless that was done."""
+    await _respond(interaction, lambda: interaction.response.defer(ephemeral=ephemeral, thinking=thinking))
+
+
+async def show_form(interaction: discord.Interaction[Any], form: discord.ui.Modal) -> None:
+    """Ask for more. Raises UserError where that comes too late."""
+    interaction._state.store_view(form)  # first: the word that Discord shows it may never come
+    if not await _respond(interaction, lambda: interaction.response.send_modal(form)):
+        raise UserError(LATE)
+
+
+async def _respond(interaction: discord.Interaction[Any], send: Callable[[], Awaitable[object]]) -> bool:
+    """Send the first answer, once more where no word came back: if Discord had taken it all the same, it says so
+    then. False: another task has acknowledged the interaction meanwhile. That somebody has is an error only of one
+    that the gateway tells of again."""
+    first = _responding.first(interaction.id)
     for again in (True, True, False):
         if interaction.response.is_done():
-            return
+            return False
         try:
-            await interaction.response.defer(ephemeral=ephemeral, thinking=thinking)
+            await send()
+            return True
         except (discord.HTTPException, *TROUBLE) as error:
             if first and isinstance(error, discord.HTTPException) and error.code == ALREADY_ACKNOWLEDGED:
-                return
+                return _LATE not in interaction.extras
             if not (again and passing(error)):
                 raise
-        else:
-            return
+    return False
 
 
 async def in_time(work: Awaitable[T]) -> T:
@@ -116,7 +130,7 @@ async def in_time(work: Awaitable[T]) -> T:
     try:
         return await asyncio.wait_for(work, PATIENCE)
     except TimeoutError:
-        raise UserError("I am still writing here; please try again in a moment.") from None
+        raise UserError(LATE) from None
 
 
 def expired(error: discord.HTTPException) -> bool:
@@ -135,20 +149,26 @@ def _named(interaction: discord.Interaction[Any]) -> str:
 
 
 async def _acknowledge_late(interaction: discord.Interaction[Any]) -> None:
+    interaction.extras[_LATE] = True
     try:
         await interaction.response.defer(ephemeral=True, thinking=True)
     except (discord.DiscordException, *TROUBLE) as error:
         log.debug("not acknowledged a second time: %s", error)
 
 
-async def tell(interaction: discord.Interaction[Any], text: str, file: discord.File | None = None) -> None:
+async def tell(
+    interaction: discord.Interaction[Any],
+    text: str,
+    file: discord.File | None = None,
+    view: discord.ui.View | None = None,
+) -> None:
     """An answer that only the person who asked sees (unless it was acknowledged for everybody).
 
     The first one takes the place of *thinking …*; further ones stand below it. What took longer than Discord keeps
     an interaction open goes to the person as a direct message.
     """
     try:
-        await _tell(interaction, text, file)
+        await _tell(interaction, text, file, {} if view is None else {"view": view})
     except discord.HTTPException as error:
         if not expired(error):
             raise
@@ -159,22 +179,25 @@ async def tell(interaction: discord.Interaction[Any], text: str, file: discord.F
         await interaction.user.send(text[:2000], allowed_mentions=NOBODY, **more)
 
 
-async def _tell(interaction: discord.Interaction[Any], text: str, file: discord.File | None) -> None:
+async def _tell(
+    interaction: discord.Interaction[Any], text: str, file: discord.File | None, view: dict[str, Any]
+) -> None:
     text, response = text[:2000], interaction.response
-    more: dict[str, Any] = {"file": file} if file is not None else {}
-    if not response.is_done():
-        try:
-            await response.send_message(text, ephemeral=True, allowed_mentions=NOBODY, **more)
-            return
-        except discord.InteractionResponded:
-            pass
-        except discord.HTTPException as error:
-            if error.code != ALREADY_ACKNOWLEDGED:
-                raise
+    more: dict[str, Any] = view if file is None else view | {"file": file}
+    try:
+        sent = await _respond(
+            interaction, lambda: response.send_message(text, ephemeral=True, allowed_mentions=NOBODY, **more)
+        )
+    except discord.HTTPException as error:
+        if error.code != ALREADY_ACKNOWLEDGED:
+            raise
+        sent = False
+    if sent:
+        return
     waiting = response.type is discord.InteractionResponseType.deferred_channel_message
     if waiting and _ANSWERED not in interaction.extras:
         files = [file] if file is not None else []
-        await interaction.edit_original_response(content=text, attachments=files, allowed_mentions=NOBODY)
+        await interaction.edit_original_response(content=text, attachments=files, allowed_mentions=NOBODY, **view)
     else:
         await interaction.followup.send(text, ephemeral=True, allowed_mentions=NOBODY, **more)
     interaction.extras[_ANSWERED] = True

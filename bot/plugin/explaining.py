@@ -22,7 +22,7 @@ from .cog import ServiceCog, acknowledge, answering
 from .panel import FOR_OPENER, PICTURE, REVEAL, TEMPLATE, Panel, Place, PlainPanel, Verb, moved, within
 from .probes import Probes
 from .rights import surely_may_read
-from .service import NOBODY, Service
+from .service import NOBODY, Service, places
 from .views import PREFIX, button
 
 log = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
     async def _from_menu(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
         async with answering(interaction):
             await acknowledge(interaction, ephemeral=True, thinking=True)
-            turn = await self.service.turn_shown(message.id, message.channel.id)
+            turn = await self.service.turn_shown(message.id, *places(message.channel))
             if turn is None:
                 mine = self.bot.user is not None and message.author.id == self.bot.user.id
                 raise UserError(

@@ -12,16 +12,16 @@ import discord
 
 from ..predict.message import Conversation, Message
 from ..store import Store
-from ..store.continuing import end_of, has_namesake, left_open
+from ..store.continuing import end_of, left_open
 from ..store.records import MessageRow
+from .adding import Adding
 from .damaged import around_damage, readable
 from .hearing import typed
 from .interaction_surface import is_member
 from .logged import BLANK, MOST_HISTORY, UNKEPT, Logged, Opening
-from .names import speaker
-from .reading import beginning, replied_to, replies, says_something, text_of, words_of
+from .reading import beginning, replied_to, replies, says_something, text_of
 from .rereading import Rereading, system_prompt
-from .service import Service, guild_of
+from .service import Service, guild_of, places
 from .transient import UNREADABLE
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class History:
         self._service = service
         self._store: Store = service.chat.store
         self._us = us
+        self._adding = Adding(service, us)
         self._cut = False
         self._lost = 0
         self._unread = ""
@@ -46,8 +47,8 @@ class History:
         waiting = await self._waiting(message, text)
         if waiting is not None:
             return waiting
-        session, parent = await self._behind(await self._before(message), self._opening(message))
-        return self._placed(session, await self._append(session, parent, message, text))
+        session, parent = await self._behind(await self._before(message), self._adding.opening(message))
+        return self._placed(session, await self._adding.append(session, parent, message, text))
 
     def _placed(self, session: int, message: int) -> Logged:
         return Logged(session, message, self._cut, self._lost, self._unread)
@@ -63,14 +64,14 @@ class History:
     async def _behind(self, before: Before | None, opening: Opening) -> Before:
         """``before`` as it reads now; a new session where there is none."""
         if before is None:
-            session = await self._start(opening)
-            return session, await self._root(session, opening.channel)
+            session = await self._adding.start(opening)
+            return session, await self._adding.root(session, opening.channel)
         session, leaf = before
         if leaf is None:
             return before
         leaf = await self._around_damage(leaf)
         if leaf is None:
-            return session, await self._root(session, opening.channel)
+            return session, await self._adding.root(session, opening.channel)
         system = system_prompt(self._service, opening.channel)
         return session, await Rereading(self._service).as_it_now_reads(session, leaf, system)
 
@@ -82,9 +83,9 @@ class History:
         thread: discord.Thread | None = None,
     ) -> Logged:
         """Log what was said in a command: behind ``before``, or as the beginning of a conversation."""
-        user, opening = interaction.user, self._asked(interaction, text, thread)
+        user, opening = interaction.user, self._adding.asked(interaction, text, thread)
         session, parent = await self._behind(before, opening)
-        author = await self._speaker(session, user) if interaction.guild_id else None
+        author = await self._adding.named(session, user) if interaction.guild_id else None
         added = await self._store.append_message(
             session, "user", text, parent=parent, author=author, person=user.id
         )
@@ -95,7 +96,7 @@ class History:
         of what the person last talked about there by command, if that was not long ago."""
         scope = self._service.scope(interaction.channel, interaction.guild_id)
         if scope == "all" and is_member(interaction):
-            return await self._everything(self._asked(interaction, text), discord.Object(interaction.id))
+            return await self._everything(self._adding.asked(interaction, text), discord.Object(interaction.id))
         for row in await self._store.sessions(channel_id=interaction.channel_id, limit=20):
             if row.person == interaction.user.id and row.ended_us is None:
                 return await self._end(row.id, self._recent)
@@ -113,7 +114,7 @@ class History:
         """Session and message that this one follows; None: it begins a conversation."""
         scope = self._service.scope(message.channel, guild_of(message))
         if scope == "all":  # whatever it replies to is part of it
-            return await self._everything(self._opening(message), message)
+            return await self._everything(self._adding.opening(message), message)
         if replies(message):
             found = await self._referenced(message)
             if found is not None:
@@ -127,7 +128,7 @@ class History:
     async def _referenced(self, message: discord.Message) -> Before | None:
         assert message.reference is not None and message.reference.message_id is not None
         target = message.reference.message_id
-        turn = await self._service.turn_shown(target, message.channel.id)
+        turn = await self._service.turn_shown(target, *places(message.channel))
         logged = await self._logged(target) if turn is None else await self.end_of_turn(turn)
         if logged is not None:
             if await self.erased(logged[1]):
@@ -141,12 +142,12 @@ class History:
         first = chain[0]
         before = await self._referenced(first) if replies(first) else None
         if before is None:
-            session = await self._start(self._opening(message))
-            before = session, await self._root(session, message.channel)
+            session = await self._adding.start(self._adding.opening(message))
+            before = session, await self._adding.root(session, message.channel)
         session, parent = before
         for each in chain:
             text, _ = await self.text(each)
-            parent = await self._append(session, parent, each, text)
+            parent = await self._adding.append(session, parent, each, text)
         return session, parent
 
     async def _here(self, message: discord.Message, logged: tuple[int, int]) -> Before:
@@ -154,23 +155,8 @@ class History:
         channel may begin a thread."""
         if (await self._store.session(logged[0])).channel_id == message.channel.id:
             return logged
-        session = await self._start(self._opening(message))
-        return session, await self._copied(session, logged[1])
-
-    async def _copied(self, session: int, leaf: int) -> int | None:
-        """The line of the log that ends with ``leaf``, in another session. The system prompt is the new one's."""
-        rows = [
-            await self._store.message(each.id)
-            for each in await self._store.conversation(leaf)
-            if each.id is not None
-        ]
-        parent: int | None = None
-        for row in rows:
-            shown = None
-            if row.turn is not None and row.role == "assistant":
-                shown = next(iter(await self._store.discord_messages(row.turn)), None)
-            parent = await self._store.copy_message(row.id, parent=parent, session=session, discord_id=shown)
-        return parent
+        session = await self._adding.start(self._adding.opening(message))
+        return session, await self._adding.copied(session, logged[1])
 
     async def _unlogged_chain(self, message: discord.Message) -> list[discord.Message]:
         """The people's messages above ``message`` that the log does not hold, oldest first."""
@@ -190,11 +176,11 @@ class History:
         if latest is None and isinstance(until, discord.Message):
             latest = await self._taken_over(until)
         if latest is None:
-            session = await self._start(opening)
+            session = await self._adding.start(opening)
             latest = session, await self._above_thread(session, opening.channel)
         session, parent = latest
         if parent is not None:
-            parent = await self._around_damage(parent) or await self._root(session, opening.channel)
+            parent = await self._around_damage(parent) or await self._adding.root(session, opening.channel)
         after = await self._last_read(parent)
         reading = opening.channel.history(limit=MOST_HISTORY, before=until, after=after, oldest_first=False)
         try:
@@ -206,13 +192,13 @@ class History:
         for each in sorted(said, key=lambda m: m.id):
             if self._counts(each) and await self._store.message_of_discord(each.id) is None:
                 text, _ = await self.text(each)
-                parent = await self._append(session, parent, each, text)
+                parent = await self._adding.append(session, parent, each, text)
         return session, parent
 
     async def _taken_over(self, message: discord.Message) -> Before | None:
         """What a place's first conversation goes on from, if it begins with a reply to one of ours."""
         target = message.reference.message_id if message.reference is not None and replies(message) else None
-        turn = None if target is None else await self._service.turn_shown(target, message.channel.id)
+        turn = None if target is None else await self._service.turn_shown(target, *places(message.channel))
         end = None if turn is None else await self.end_of_turn(turn)
         return None if end is None else await self._here(message, end)
 
@@ -222,11 +208,12 @@ class History:
         turn = await self._store.turn_of_discord_message(first.id) if first is not None else None
         if turn is not None:
             end = await self.end_of_turn(turn)
-            return await self._copied(session, end[1]) if end is not None else await self._root(session, channel)
-        parent = await self._root(session, channel)
-        if first is not None and self._counts(first):
+            if end is not None:
+                return await self._adding.copied(session, end[1])
+        parent = await self._adding.root(session, channel)
+        if turn is None and first is not None and self._counts(first):
             text, _ = await self.text(first)
-            parent = await self._append(session, parent, first, text)
+            parent = await self._adding.append(session, parent, first, text)
         return parent
 
     async def _last_read(self, message: int | None) -> discord.Object | None:
@@ -314,7 +301,7 @@ class History:
             row = await self._outdated(message, told)  # fetching files takes its time
             if row is None or text in ("", row.text):
                 return False
-            await self._append(row.session, row.parent, message, text, author=row.author)
+            await self._adding.append(row.session, row.parent, message, text, author=row.author)
             return True
 
     async def _outdated(self, message: discord.Message, told: bool) -> MessageRow | None:
@@ -325,62 +312,6 @@ class History:
         row = await self._store.message(found)
         edited = message.edited_at.timestamp() * 1e6 if message.edited_at is not None else 0
         return None if row.erased or (not told and row.created_us >= edited) else row
-
-    # writing
-
-    def _opening(self, message: discord.Message) -> Opening:
-        guild, words = guild_of(message), words_of(message, self._us.id)
-        kind = "thread" if isinstance(message.channel, discord.Thread) else "channel" if guild else "direct"
-        return Opening(message.channel, message.channel.id, guild, kind, message.author.id, words)
-
-    def _asked(
-        self, interaction: discord.Interaction[Any], text: str, thread: discord.Thread | None = None
-    ) -> Opening:
-        """By a command; ``thread``: one that was opened for it."""
-        guild, id_ = interaction.guild_id, thread.id if thread else interaction.channel_id
-        kind = "thread" if thread else "channel" if guild else "direct"
-        return Opening(thread or interaction.channel, id_, guild, kind, interaction.user.id, text)
-
-    async def _start(self, opening: Opening) -> int:
-        return await self._store.start_session(
-            title=" ".join(opening.words.split())[:80],
-            kind=opening.kind,
-            guild_id=opening.guild_id,
-            channel_id=opening.channel_id,
-            person=opening.person,
-        )
-
-    async def _root(self, session: int, channel: object) -> int | None:
-        system = system_prompt(self._service, channel)
-        return await self._store.append_message(session, "system", system) if system else None
-
-    async def _append(
-        self,
-        session: int,
-        parent: int | None,
-        message: discord.Message,
-        text: str,
-        *,
-        author: str | None = None,
-    ) -> int:
-        """``author``: the name it was logged under before."""
-        name = author or (await self._speaker(session, message.author) if guild_of(message) else None)
-        return await self._store.append_message(
-            session,
-            "user",
-            text,
-            parent=parent,
-            author=name,
-            person=message.author.id,
-            discord_message_id=message.id,
-        )
-
-    async def _speaker(self, session: int, user: discord.abc.User) -> str:
-        """What somebody is called in a conversation: with the account's name, which is one person's, where another
-        is called the same there."""
-        name = speaker(user.display_name, user.id)
-        taken = await self._store.database.read(lambda c: has_namesake(c, session, name, user.id))
-        return f"{name} ({speaker(user.name, user.id)})" if taken else name
 
     async def text(self, message: discord.Message) -> tuple[str, tuple[str, ...]]:
         """What a message says, and which of its files were not read. One that is nothing but a mention of the bot

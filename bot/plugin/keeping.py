@@ -176,12 +176,12 @@ class Keeping(ServiceCog, name="Glasshead keeping"):
         sure = discord.ui.View(timeout=None)
         sure.add_item(ForgetButton(interaction.user.id))
         sure.stop()  # presses arrive at the dynamic item
-        await interaction.response.send_message(
+        await tell(
+            interaction,
             "This erases from the log everything you said to me and what I answered, for good. Messages in Discord "
             "stay: delete those there. Replies of mine that quote you go, too; from what others said, your words "
             "are taken out.",
             view=sure,
-            ephemeral=True,
         )
 
     async def forget_now(self, pressed: discord.Interaction[Any], user: int) -> None:

@@ -20,7 +20,7 @@ from ..explain.text import absence, percent, prompt_lines, step_lines
 from ..explain.turn import Turn
 from ..explain.visible import visible
 from ..store.relatives import relatives
-from .cog import acknowledge, answering, expired, in_time, tell
+from .cog import acknowledge, answering, expired, in_time, show_form, tell
 from .display import unforged
 from .fitting import as_file, tell_block
 from .panel import COLUMNS, Place, Verb, within
@@ -106,7 +106,7 @@ class Probes:
 
     async def _ask_what_if(self, interaction: discord.Interaction[Any], place: Place, show: Show) -> None:
         explanation, ends = await in_time(self._branchable(place))
-        await interaction.response.send_modal(WhatIf(self, explanation, place, ends, show))
+        await show_form(interaction, WhatIf(self, explanation, place, ends, show))
 
     async def _branchable(self, place: Place) -> tuple[Explanation, frozenset[int]]:
         """What is explained, and the tokens that a what-if there cannot take."""

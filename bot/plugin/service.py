@@ -135,13 +135,14 @@ class Service:
         """Held until a reply to this person is queued: what they say next comes after it."""
         return self._beginnings.setdefault(person, asyncio.Lock())
 
-    async def turn_shown(self, message: int, channel: int | None) -> int | None:
-        """The turn whose reply a Discord message shows. People can be quicker than the log: a message that appeared
-        this moment is given the time to be linked."""
+    async def turn_shown(self, message: int, *channels: int | None) -> int | None:
+        """The turn whose reply a Discord message shows, in one of these places. People can be quicker than the log:
+        a message that appeared this moment is given the time to be linked."""
         turn = await self.chat.store.turn_of_discord_message(message)
-        if turn is None and channel in self._turnstiles:
-            await self._turnstiles[channel].quiet()
-            turn = await self.chat.store.turn_of_discord_message(message)
+        for channel in channels:
+            if turn is None and channel in self._turnstiles:
+                await self._turnstiles[channel].quiet()
+                turn = await self.chat.store.turn_of_discord_message(message)
         return turn
 
     @property
@@ -162,7 +163,7 @@ class Service:
 
     def set_here(self, channel: object) -> ChannelPreferences:
         """What is set for a channel; where a thread has nothing of its own, its channel's counts."""
-        return self.preferences.channel(getattr(channel, "id", None), getattr(channel, "parent_id", None))
+        return self.preferences.channel(*places(channel))
 
     def sampling(self, channel: object, guild: int | None) -> Sampling:
         here = self.set_here(channel)
@@ -250,9 +251,8 @@ class Service:
             return False
         here = self.preferences.guild(guild)
         of_category = channel.parent if isinstance(channel, discord.Thread) else channel
-        places = {getattr(channel, name, None) for name in ("id", "parent_id")}
-        places.add(getattr(of_category, "category_id", None))
-        if user.id in here.blocked_users or places & set(here.blocked_channels):
+        there = {*places(channel), getattr(of_category, "category_id", None)}
+        if user.id in here.blocked_users or there & set(here.blocked_channels):
             return False
         roles = {role.id for role in getattr(user, "roles", [])}
         if roles & set(here.blocked_roles):
@@ -284,8 +284,7 @@ class Service:
 
     def answers_all(self, channel: object) -> bool:
         """Whether it is set to always answer, itself or the channel that a thread belongs to."""
-        ids = {getattr(channel, "id", None), getattr(channel, "parent_id", None)}
-        return bool(ids & {*self.settings.discord.always_answer}) or self.set_here(channel).always
+        return bool({*places(channel)} & {*self.settings.discord.always_answer}) or self.set_here(channel).always
 
     def wait(self, user: int, guild: int | None) -> float:
         """0 if this person may ask once more (and has), else the seconds until then."""
@@ -330,6 +329,11 @@ class Service:
 def a_lot(wait: float) -> str:
     """For who asks more than they may."""
     return f"that is a lot at once: please ask again in {counted(max(1, round(wait)), 'second')}"
+
+
+def places(channel: object) -> tuple[int | None, int | None]:
+    """The ids of a channel and, of a thread, of the one it belongs to: what it was opened on stands there."""
+    return getattr(channel, "id", None), getattr(channel, "parent_id", None)
 
 
 def guild_of(message: discord.Message) -> int | None:

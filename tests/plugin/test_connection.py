@@ -82,6 +82,23 @@ async def test_a_command_is_answered_though_the_answer_to_its_acknowledgement_wa
         assert len(shown.messages) == 1
 
 
+@pytest.mark.parametrize("status", [CUT, 503])
+async def test_what_is_said_or_asked_first_stands_there_once_though_the_answer_to_it_was_lost(
+    double: Double, started: Any, status: int
+) -> None:
+    alice, ask = double.person("alice"), "What do you say after this reply?"
+    async with started():
+        await double.commands_synced()
+        double.fail("POST", "/callback$", status, after=True)
+        told = await alice.slash("help", double.general)
+        await told.shows(lambda m: "**Talk**" in m.text, timeout=10)
+        assert len(told.messages) == 1
+        reply = await double.reply_to(await alice.mention_bot(double.general, "Hello!"), finished, timeout=10)
+        double.fail("POST", "/callback$", status, after=True)
+        form = await alice.menu("Continue from here", reply)
+        await (await alice.submit(form, **{ask: "Go on."})).shows(finished, timeout=10)
+
+
 async def test_a_command_told_of_twice_is_answered_once(double: Double, started: Any) -> None:
     alice = double.person("alice")
     async with started() as bot:

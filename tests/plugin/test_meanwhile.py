@@ -191,16 +191,28 @@ async def test_only_what_is_surely_deleted_goes(
 
 
 async def test_what_is_said_in_a_thread_is_of_it_also_after_a_reply_of_its_channel(
-    double: Double, started: Any
+    double: Double, started: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alice, ask = double.person("alice"), "What do you say after this reply?"
+    alice, ask, linked = double.person("alice"), "What do you say after this reply?", asyncio.Event()
     async with started() as bot:
         await double.commands_synced()
         store = bot.service.chat.store
+        link = store.link_discord
+
+        async def late(turn: int, ids: Sequence[int]) -> None:
+            if finished(double.said()[-1]):
+                await linked.wait()
+            await link(turn, ids)
+
+        monkeypatch.setattr(store, "link_discord", late)
         first = await double.reply_to(await alice.mention_bot(double.general, "Hello!"), finished, timeout=40)
         thread = double.thread(double.general, "talk", alice)
         above = replace(first, channel=thread)  # a thread shows on top what it was opened on
-        modal = await alice.menu("Continue from here", above)
+        pressed = bot.wait_for("interaction", timeout=10)
+        asking = asyncio.create_task(alice.menu("Continue from here", above))
+        await pressed
+        linked.set()  # only now the log knows of the reply that is there already
+        modal = await asking
         shown = await (await alice.submit(modal, **{ask: "Go on."})).shows(finished)
         asked = await alice.say(thread, "And then?", reply_to=shown)
         await double.reply_to(asked, finished, timeout=40)

@@ -51,8 +51,7 @@ _SALVAGE = f"{_RESTORE}; or {_MEND}: it keeps what can be read and tells what is
 
 def backup(path: Path, target: Path) -> Path:
     """Copy a log, in use or not, as it is at this moment; verified before it gets its name. Returns that."""
-    if not path.exists():
-        raise UserError(f"there is no log at {path}")
+    _require_ours(path)
     if target.is_dir():
         target /= f"{path.stem}.backup{path.suffix}"
     if target.exists():
@@ -200,8 +199,9 @@ def _verify(path: Path) -> None:
 
 def check(path: Path, progress: Progress = lambda done, total: None) -> list[Finding]:
     """Everything that is wrong with a log, in use or not. Reads all of it."""
-    if not path.exists():
-        raise UserError(f"there is no log at {path}")
+    _require_ours(path)
+    if missing := _missing_pages(path):
+        return [Finding(f"the file is truncated: pages are missing at its end ({missing})", _SALVAGE)]
     found: list[Finding] = []
     try:
         with closing(_read(path)) as connection:
@@ -212,6 +212,27 @@ def check(path: Path, progress: Progress = lambda done, total: None) -> list[Fin
         if not found or not broken:
             found.append(Finding(f"the file cannot be read: {error}", _RESTORE))
     return found
+
+
+def _missing_pages(path: Path, *, fill: bool = False) -> int:
+    """How many pages the file has fewer than it says; SQLite opens none of such a file. With ``fill`` there are
+    empty ones in their place, and the rest can be read."""
+    wal = _companions(path)[0]
+    try:
+        if wal.exists() and wal.stat().st_size:
+            return 0  # what it says holds with the WAL alone
+        with path.open("r+b" if fill else "rb") as file:
+            head, size = file.read(100), os.fstat(file.fileno()).st_size
+            if len(head) < 100 or head[24:28] != head[92:96]:
+                return 0
+            page = int.from_bytes(head[16:18])
+            page = 65536 if page == 1 else max(page, 512)
+            whole = int.from_bytes(head[28:32]) * page
+            if fill and size < whole:
+                file.truncate(whole)
+    except OSError:
+        return 0
+    return max(0, -((size - whole) // page))
 
 
 def _structure(connection: sqlite3.Connection) -> list[Finding]:
@@ -315,6 +336,7 @@ def _require_ours(path: Path) -> None:
 
 
 def _mended(path: Path) -> Mended:
+    _missing_pages(path, fill=True)
     if _mended_in_place(path):
         return Mended()
     sweep(path)

@@ -52,11 +52,11 @@ def _make_private(path: Path) -> None:
 
 def require_version(path: Path) -> None:
     """Raise UserError unless the database is there and of the program's version."""
-    if not path.exists():
-        raise UserError(f"there is no log at {path} yet: talk to the bot first (`glasshead chat`)")
     _refuse_folder(path)
     with plain_words(path):
         found = version(path)
+    if found is None:
+        raise UserError(f"there is no log at {path} yet: talk to the bot first (`glasshead chat`)")
     refuse_newer(path, found)
     if found != HEAD:
         raise UserError(f"{path} is of an older version: start the bot once, it upgrades it")

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -129,7 +130,27 @@ async def test_a_flipped_page_is_named(made: Path):
 async def test_a_truncated_file_is_named(made: Path):
     made.write_bytes(made.read_bytes()[: 5 * 4096])
     (finding, *_) = check(made)
-    assert "restore a backup" in finding.remedy
+    assert "truncated" in finding.what and "restore a backup" in finding.remedy
+
+
+async def test_of_a_truncated_file_the_rest_is_kept(made: Path):
+    whole = made.read_bytes()
+    made.write_bytes(whole[: len(whole) - 100])
+    (finding,) = check(made)
+    assert "pages are missing at its end (1)" in finding.what and "--mend" in finding.remedy
+    mended = mend(made)
+    assert mended.kept is not None and len(mended.lost) == 1 and mended.lost[0].startswith("trace_part: ")
+    assert all("the rest of the turn is readable" in finding.remedy for finding in check(made))
+    with sqlite3.connect(made) as connection:
+        assert connection.execute("SELECT count(*) FROM turn").fetchone() == (10,)
+
+
+async def test_a_newer_log_is_not_called_damaged(made: Path, tmp_path: Path):
+    with sqlite3.connect(made) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    for work in (check, partial(backup, target=tmp_path / "copy.db")):
+        with pytest.raises(UserError, match="newer Glasshead"):
+            work(made)
 
 
 @pytest.mark.parametrize(

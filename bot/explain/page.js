@@ -1,5 +1,6 @@
 (() => {
   const $ = (id) => document.getElementById(id);
+  for (const part of document.querySelectorAll("[hidden]")) part.hidden = false;  // what only a script fills
   const data = JSON.parse($("data").textContent), view = data.view;
   const lines = $("steps").textContent.split("\n"), count = data.whole.tokens;
   const opened = new Map();

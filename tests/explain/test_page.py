@@ -184,8 +184,21 @@ def test_a_hostile_reply_is_shown_as_text(recorder: Recorder, sheet: Sheet, tmp_
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(turn: Turn, sheet: Sheet, tmp_path: Path) -> None:
-    shown, _ = opened(sheet, page(explain(turn)), tmp_path / "p.html", width=360)
+    named = replace(turn, model=replace(turn.model, name="m" * 200))
+    shown, _ = opened(sheet, page(explain(named)), tmp_path / "p.html", width=360)
     assert shown.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_without_script_nothing_stands_there_empty(turn: Turn, sheet: Sheet, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(page(explain(turn)), encoding="utf-8")
+    browser = sheet.page.context.browser
+    assert browser is not None
+    with browser.new_context(java_script_enabled=False) as plain:
+        shown = plain.new_page()
+        shown.goto(path.as_uri())
+        assert not shown.locator("button, summary, aside").filter(visible=True).count()
+        assert shown.locator("noscript pre").is_visible() and shown.locator("#reply span").first.is_visible()
 
 
 def test_a_long_reply_can_be_used(long_turn: Turn, sheet: Sheet, tmp_path: Path) -> None:

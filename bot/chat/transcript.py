@@ -30,7 +30,7 @@ class Transcript:
         """What became certain with this token. Control tokens say nothing, but for those around a thought, and no
         stop string goes on beyond one."""
         if is_shown(id, self._vocabulary, self._tags):
-            certain = self._stream.feed(id, self._vocabulary.piece(id))
+            certain = self._stream.feed(self._vocabulary.piece(id))
         else:
             certain = self._stream.release()
         return self._tell(*self._splitter.feed(certain))

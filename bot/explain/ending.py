@@ -23,7 +23,7 @@ def stop_string(turn: Turn) -> str | None:
     stream = TextStream(stops)
     start = len(turn.prompt_pieces) - turn.first_step
     for piece in (*turn.prompt_pieces[start:], *turn.trace.pieces):
-        stream.feed(0, piece)
+        stream.feed(piece)
     return stream.stopped
 
 

@@ -15,7 +15,7 @@ from ..predict.message import Message
 from ..predict.prompt import Prompt
 from ..predict.render import Renderer
 from ..predict.sampling import Sampling
-from ..predict.step import Candidate, Step
+from ..predict.step import Candidate
 from ..predict.vocabulary import Vocabulary
 from .certificate import Certificate, LevelResult
 from .lines import width
@@ -49,12 +49,12 @@ class Bench:
         message = Message("user", self.question if question is None else question)
         return self.renderer.render((message,), budget=self.engine.n_ctx - _REPLY)
 
-    async def steps(self, prompt: Prompt, sampling: Sampling, seed: int) -> tuple[list[Step], "Turn"]:
+    async def reply(self, prompt: Prompt, sampling: Sampling, seed: int) -> Turn:
         generation = self.engine.generate(prompt.ids, sampling, seed)
         steps = [step async for step in generation]
         listed = {candidate.id for step in steps for candidate in step.top}
         pieces = tuple(self.vocabulary.piece(step.id) for step in steps)
-        turn = Turn(
+        return Turn(
             id=0,
             session=0,
             model=self.engine.model,
@@ -80,12 +80,11 @@ class Bench:
             created_us=0,
             app_version="",
         )
-        return steps, turn
 
     async def turn(self) -> Turn:
         """The tour's one reply, written when it is first needed."""
         if self._turn is None:
-            _, self._turn = await self.steps(self.prompt(), self.sampling, SEED)
+            self._turn = await self.reply(self.prompt(), self.sampling, SEED)
         return self._turn
 
     async def certificate(self) -> Certificate:
@@ -156,8 +155,7 @@ async def _distribution(bench: Bench) -> Finding:
 
 async def _draws(bench: Bench) -> Finding:
     prompt = bench.prompt()
-    drawn = [(await bench.steps(prompt, _PLAIN, seed))[0][0] for seed in range(_DRAWS)]
-    same = (await bench.steps(prompt, _PLAIN, 0))[0][0]
+    *drawn, same = [(await bench.reply(prompt, _PLAIN, seed)).trace.steps[0] for seed in (*range(_DRAWS), 0)]
     shares = {candidate.id: math.exp(candidate.logprob) for candidate in drawn[-1].top[:5]}
     rows = [(bench.name(token), p, sum(step.id == token for step in drawn)) for token, p in shares.items()]
     rows.append(("all others", max(0.0, 1 - sum(shares.values())), _DRAWS - sum(count for _, _, count in rows)))

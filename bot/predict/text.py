@@ -19,8 +19,8 @@ class TextStream:
         self.stopped: str | None = None
         """The stop string that was met. Nothing comes out after it."""
 
-    def feed(self, id: int, piece: bytes) -> str:
-        """The text that became certain with token ``id``, whose bytes are ``piece``."""
+    def feed(self, piece: bytes) -> str:
+        """The text that became certain with these bytes."""
         return self._advance(self._decoder.decode(piece))
 
     def release(self) -> str:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from ..explain.scale import LAYERS
-from ..explain.text import BLURRED
+from ..explain.text import BLURRED, percent
 from ..explain.tree import continuation, met, said, title
 from ..explain.visible import neutral, visible
 from ..predict.engine import short_name
@@ -42,13 +42,6 @@ def _iso(us: int) -> str:
         return ""
 
 
-def _percent(p: float) -> str:
-    """A probability for people: three digits that matter, never a false 0 or 100."""
-    if p >= 0.9995:
-        return "100%" if p >= 0.99995 else f"{p:.2%}"
-    return f"{p:.1%}" if p >= 0.001 else "<0.1%" if p > 0 else "0"
-
-
 def _ms(us: int | None) -> str:
     if us is None:
         return "–"
@@ -73,7 +66,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=_disarm,
     )
-    env.filters |= {"when": when, "iso": _iso, "percent": _percent, "ms": _ms, "number": _number}
+    env.filters |= {"when": when, "iso": _iso, "percent": percent, "ms": _ms, "number": _number}
     env.filters |= {"model": short_name, "initial": _initial}
     env.globals |= {"BLURRED": BLURRED, "LAYERS": LAYERS, "parts": parts, "visible": visible}
     env.globals |= {"fold": _fold}

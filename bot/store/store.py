@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
-
 from ..errors import UserError
 from ..explain.turn import Status, Turn
 from ..predict.engine import Finish, ModelIdentity, Timings
@@ -32,7 +30,6 @@ from .search import Order, Page
 from .search import search as search_messages
 from .search_syntax import Query
 from .spans import pack_spans
-from .tables import turn as turn_table
 from .work import Work
 
 VOCABULARIES = 4
@@ -327,12 +324,7 @@ class Store:
 
     async def turns(self, session: int) -> list[TurnRow]:
         """The turns of a session, oldest first, without prompts and traces."""
-
-        def work(c: Connection) -> list[TurnRow]:
-            sessions.require_session(c, session)
-            return turns.turn_rows(c, turn_table.c.session_id == session)
-
-        return await self.database.read(work)
+        return await self.database.read(lambda c: turns.turns_of_session(c, session))
 
     async def turn_rows(self, ids: Sequence[int]) -> list[TurnRow]:
         """Some turns, oldest first, without prompts and traces."""

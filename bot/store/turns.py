@@ -27,7 +27,7 @@ from .order import EVERY, keep_order
 from .prepared import inserted, run
 from .records import TurnRow
 from .rows import light, numbers, readable
-from .sessions import INSERT_MESSAGE, person_id, session_of, unspaced
+from .sessions import INSERT_MESSAGE, person_id, require_session, session_of, unspaced
 from .statistics import count_turn
 from .tables import discord_part, message, model, person, session, turn
 from .traces import delete_trace, draft, save_draft, save_trace
@@ -296,6 +296,11 @@ def turns_at(connection: sa.Connection, messages: Collection[int]) -> list[TurnR
     asked = turn.c.prompt_message_id.in_(among(messages))
     unanswered = sa.select(turn.c.id).where(asked, turn.c.reply_message_id.is_(None))
     return turn_rows_of(connection, numbers(connection.execute(made.union(unanswered))), Missing())
+
+
+def turns_of_session(connection: sa.Connection, session_id: int) -> list[TurnRow]:
+    require_session(connection, session_id)
+    return turn_rows(connection, turn.c.session_id == session_id)
 
 
 def turn_rows_of(connection: sa.Connection, ids: Collection[int], missing: Missing) -> list[TurnRow]:

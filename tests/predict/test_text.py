@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 def stream(pieces: list[bytes], stop: tuple[str, ...] = ()) -> tuple[str, str | None]:
     stream = TextStream(stop)
-    text = "".join(stream.feed(0, piece) for piece in pieces) + stream.finish()
+    text = "".join(stream.feed(piece) for piece in pieces) + stream.finish()
     return text, stream.stopped
 
 
@@ -52,7 +52,7 @@ def test_text_is_held_back_no_longer_than_needed(text: str, stop: tuple[str, ...
     fed = shown = ""
     for character in text:
         fed += character
-        shown += stream.feed(0, character.encode())
+        shown += stream.feed(character.encode())
         if stream.stopped:
             break
         held = fed[len(shown) :]
@@ -61,12 +61,12 @@ def test_text_is_held_back_no_longer_than_needed(text: str, stop: tuple[str, ...
 
 def test_half_a_character_is_held_back() -> None:
     stream = TextStream()
-    assert [stream.feed(0, bytes([b])) for b in "🙂".encode()] == ["", "", "", "🙂"]
+    assert [stream.feed(bytes([b])) for b in "🙂".encode()] == ["", "", "", "🙂"]
 
 
 def test_half_a_character_at_the_end_is_shown_as_such() -> None:
     stream = TextStream()
-    assert stream.feed(0, "né".encode()[:2]) == "n"
+    assert stream.feed("né".encode()[:2]) == "n"
     assert stream.finish() == "\ufffd"
 
 
@@ -76,8 +76,8 @@ def test_the_stop_string_that_is_complete_first_ends_the_text() -> None:
 
 def test_nothing_comes_out_after_a_stop_string() -> None:
     stream = TextStream(("END",))
-    assert stream.feed(1, b"one END two") == "one "
-    assert (stream.feed(2, b" three"), stream.finish(), stream.stopped) == ("", "", "END")
+    assert stream.feed(b"one END two") == "one "
+    assert (stream.feed(b" three"), stream.finish(), stream.stopped) == ("", "", "END")
 
 
 def test_a_stop_string_may_cross_many_tokens() -> None:

@@ -14,6 +14,7 @@ from discord.ext import commands
 from ..config import Settings
 from ..errors import UserError
 from . import load, sync_if_changed, unload
+from .display import counted
 from .service import NOBODY, Service
 from .transient import TROUBLE, UNREADABLE, passing
 
@@ -40,6 +41,7 @@ class Client(commands.Bot):
     """The host of the plugin when nobody else is."""
 
     def __init__(self, settings: Settings, *, message_content: bool) -> None:
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # nobody misses it here
         intents = discord.Intents.default()
         intents.message_content = message_content
         super().__init__(
@@ -77,6 +79,9 @@ class Client(commands.Bot):
             await asyncio.sleep(wait)
             if await self._synced():
                 return
+
+    async def on_ready(self) -> None:
+        log.info("on Discord as %s, in %s", self.user, counted(len(self.guilds), "server"))
 
     async def on_message(self, message: discord.Message) -> None:
         """Messages are the plugin's business; there are no prefix commands."""

@@ -1,6 +1,7 @@
 """The whole way: a bot as its own process, the real model, a loopback Discord, people."""
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -43,6 +44,7 @@ async def test_mention_explain_kill_restart_explain(double: Double, launch: Any,
     followed = await alice.say(double.general, "And a fourth?", reply_to=reply)
     second = await double.reply_to(followed, finished, timeout=60)
     assert await again.terminate() == 0
+    assert re.search(r"on Discord as .*, in 1 server", again.output) and "WARNING" not in again.output
 
     assert statuses(tmp_path) == ["ok", "ok"]
     shown = await _cli(launch, tmp_path, "log", "show", "1", "--json")

@@ -8,12 +8,13 @@ from contextlib import aclosing
 
 import sqlalchemy as sa
 from glasshead.review.almost import look
+from glasshead.review.transcript import stretch
 from glasshead.store import Store
 from glasshead.store.clock import DAY_US, now_us
 from glasshead.store.export import export
 from glasshead.store.search_syntax import Query, parse
 from glasshead.store.statistics import statistics
-from glasshead.store.tables import trace, turn
+from glasshead.store.tables import session, trace, turn
 
 from .log_figures import Figure, p95, shown, timed
 from .log_generator import Words
@@ -30,10 +31,15 @@ async def reading(store: Store) -> list[Figure]:
     sessions = [row.id for row in await store.sessions(limit=100)]
     sessions += [(await store.turn_rows([rng.randint(1, last)]))[0].session for _ in range(100)]
     turns = [rng.randint(1, last) for _ in range(200)]
+    longest = sa.select(session.c.id).order_by(session.c.n_turns.desc()).limit(20)
+    long = await store.database.read(lambda c: list(c.execute(longest).scalars()))
     words = Words(random.Random(1)).words
 
     async def search(text: str, order: str = "newest") -> object:
         return await store.search(parse(text), order=order, limit=50)
+
+    async def opened(number: int) -> object:
+        return await store.database.read(lambda c: stretch(c, number, None))
 
     async def year(by: str) -> object:
         today = now_us() // DAY_US
@@ -50,9 +56,10 @@ async def reading(store: Store) -> list[Figure]:
         ("filter: perplexity and tokens", lambda i: search(f"perplexity:>{i % 30} tokens:>{i % 60 + 100}"), 99, 10),
         ("filter: perplexity and user", lambda i: search(f"perplexity:>{i % 10} user:{PERSON + 1 + i}"), 100, 10),
         ("filter: server, model, after", lambda i: search(f"server:{i % 20 + 1} model:b after:{i + 1}d"), 100, 10),
+        ("filter: before", lambda i: search(f"before:{i * 3 + 1}d"), 100, 10),
         ("filter: tag, rating", lambda i: search(("tag:odd", "rating:5", "rating:<=2")[i % 3]), 60, 10),
-        ("open a transcript", lambda i: store.turns(sessions[i]), 200, 10),
-        ("its messages", lambda i: store.messages(sessions[i]), 200, 10),
+        ("open a transcript", lambda i: opened(sessions[i]), 200, 10),
+        ("open the longest transcripts", lambda i: opened(long[i % len(long)]), 100, 10),
         ("open a turn with its trace", lambda i: store.turn(turns[i]), 200, 10),
         ("search newest: the commonest words", lambda i: search(words[i % 20]), 100, 50),
         ("search newest: rare words", lambda i: search(words[-1 - i * 13]), 100, 50),
@@ -61,6 +68,7 @@ async def reading(store: Store) -> list[Figure]:
         ("search newest: Japanese", lambda i: search(("東京都", "雨晴", "犬猫本", "海")[i % 4]), 40, 50),
         ("search newest: word and channel", lambda i: search(f"{words[i]} channel:{i + 1}"), 100, 50),
         ("search newest: word and user", lambda i: search(f"{words[i]} user:{PERSON + 1 + i * 7}"), 100, 50),
+        ("search newest: word and before", lambda i: search(f"{words[i]} before:{i * 3 + 1}d"), 100, 50),
         ("search newest: word and perplexity", lambda i: search(f"{words[i * 5]} perplexity:>{i % 12}"), 100, 50),
         ("search newest: rare word and status", lambda i: search(f"{words[900 + i]} status:error"), 100, 50),
         ("search best: the commonest words", lambda i: search(words[i % 10], "best"), 20, 500),

@@ -13,9 +13,10 @@ from .batch import tells_rows
 from .context import Context
 from .draw import SEED_LIMIT
 from .engine import EngineError, ModelIdentity, QueueFull
-from .generation import LocalGeneration, Mailbox
+from .generation import LocalGeneration
 from .governor import Governor, available_cores, idle_seconds
 from .inbox import Inbox
+from .mailbox import Mailbox
 from .model import Model
 from .prefix import PrefixCache
 from .queue import FairQueue

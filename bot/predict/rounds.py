@@ -22,10 +22,10 @@ from .batch import LEAST_CHUNK, TILE, chunk, decode_classes
 from .context import Context, DecodeFailed, Place
 from .draw import draw
 from .engine import EngineError
-from .generation import Mailbox
 from .governor import Governor, Key
 from .inbox import Inbox, forgotten, settle
 from .logits import BadLogits, Scratch
+from .mailbox import Mailbox
 from .model import Model
 from .pace import Pace
 from .prefix import PrefixCache

@@ -21,7 +21,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from .gently import gently
+from .pieces import gently
 from .schedule import Run, Schedule, length, plain
 from .sessions import is_of
 

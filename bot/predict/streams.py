@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .context import Context
 from .engine import EngineError
-from .gently import gently
+from .pieces import gently
 from .prefix import LEAST, PrefixCache
 from .radix import common
 from .reply import Reply

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from functools import partial
 
 from .engine import EngineError
-from .generation import Mailbox
 from .inbox import Inbox, settle
+from .mailbox import Mailbox
 from .reply import End, Reply
 from .rounds import Rounds
 from .scoring import ScoreJob

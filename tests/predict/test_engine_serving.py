@@ -13,10 +13,11 @@ import pytest
 from glasshead.errors import UserError
 from glasshead.predict.context import Context, DecodeFailed
 from glasshead.predict.engine import EngineError, QueueFull
-from glasshead.predict.generation import LocalGeneration, Mailbox
-from glasshead.predict.gently import gently
+from glasshead.predict.generation import LocalGeneration
 from glasshead.predict.governor import Governor
 from glasshead.predict.local import MOST_SCORING
+from glasshead.predict.mailbox import Mailbox
+from glasshead.predict.pieces import gently
 from glasshead.predict.queue import FairQueue
 from glasshead.predict.reply import End, Reply
 from glasshead.predict.rounds import GAP_S, Rounds

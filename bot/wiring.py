@@ -79,7 +79,7 @@ async def open_chat(settings: Settings) -> AsyncIterator[Chat]:
     store = await own(settings.store.path, (settings.engine.kv_folder,))
     try:
         choices = {name: await asyncio.to_thread(model_choice, settings, name) for name in (usual, *others)}
-        models = ModelPool(choices, _memory(settings))
+        models = ModelPool(choices, memory_for_models(settings))
         try:
             speakers, sampling = _Speakers(models, store), settings.sampling.sampling()
             async with speakers.use(usual) as speaker:
@@ -212,10 +212,11 @@ class _Speakers:
         async with self._models.use(name) as engine:
             speaker = self._ready.get(name)
             if speaker is None or speaker.engine is not engine:
-                speaker = self._ready[name] = await self._introduce(engine)
+                speaker = self._ready[name] = await self._introduce(engine, told=speaker is not None)
             yield speaker
 
-    async def _introduce(self, engine: LocalEngine) -> Speaker:
+    async def _introduce(self, engine: LocalEngine, *, told: bool) -> Speaker:
+        """``told``: what it cannot do was said before."""
         vocabulary = engine.vocabulary
         await self._store.save_vocabulary(engine.model, await asyncio.to_thread(vocabulary.pieces))
 
@@ -224,12 +225,12 @@ class _Speakers:
             return renderer, renderer.limits()
 
         renderer, limits = await asyncio.to_thread(prepare)  # others are answered meanwhile
-        for limit in (*engine.limits, *limits):
+        for limit in () if told else (*engine.limits, *limits):
             log.warning("%s: %s", engine.model.name, limit)
         return Speaker(engine, vocabulary, renderer, renderer.stop)
 
 
-def _memory(settings: Settings) -> int:
+def memory_for_models(settings: Settings) -> int:
     """Bytes that weights and KV of all models may take: three quarters of the machine's, or of the container's."""
     if settings.model.memory_mb:
         return settings.model.memory_mb << 20

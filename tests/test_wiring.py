@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from glasshead.chat import Chat, Done, ReplyRequest
 from glasshead.config import EngineSection, ModelSection, SamplingSection, Settings, StoreSection
+from glasshead.predict.pool import footprint
 from glasshead.predict.radix import common
 from glasshead.store.owner import writer
 from glasshead.store.retention import Limit, Limits
-from glasshead.wiring import engine_settings, limits, open_chat
+from glasshead.wiring import engine_settings, limits, model_choice, open_chat
+from predict.tiny import Words, tiny
 
 SERVER, PERSON = 7, 4242
 SAID = "Remember that my parrot is called Septimus, and that he likes walnuts more than anything else."
@@ -111,6 +113,22 @@ async def test_sessions_that_go_by_age_take_the_kv_with_them(settings: Settings)
                 await asyncio.sleep(0.01)
         _, done = await said(chat, SAID)
         assert (await chat.store.turn(done.turn)).n_cached == 0
+
+
+async def test_what_a_model_cannot_do_is_told_once_however_often_it_is_loaded(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    others = [str(tiny(tmp_path / f"{name}.gguf", words=Words(filler=16_000))) for name in "ab"]
+    one_at_a_time = settings.model.model_copy(update={"others": tuple(others)})
+    settings = settings.model_copy(update={"model": one_at_a_time})
+    sizes = [footprint(model_choice(settings, name)) for name in (settings.model.name, others[0])]
+    section = one_at_a_time.model_copy(update={"memory_mb": (sum(sizes) >> 20) + 1})
+    async with open_chat(settings.model_copy(update={"model": section})) as chat:
+        for name in others * 2:
+            async with chat.using(name):
+                pass
+    told = [record.getMessage() for record in caplog.records if "brings no chat template" in record.getMessage()]
+    assert [line.partition(":")[0] for line in told] == others
 
 
 def test_models_share_what_idle_conversations_may_take() -> None:

@@ -9,16 +9,21 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from ..catalog import Catalog, locate
-from ..config import Settings
+from ..config import ModelSection, Settings
 from ..errors import UserError
 from ..predict import cgroup, gguf, library
-from ..predict.model import file_sha256
+from ..predict.adapter import check as check_adapter
+from ..predict.model import Model, file_sha256
+from ..predict.pool import ModelChoice, footprint
 from ..store.lock import current_owner
 from ..store.migrate import require_version
+from ..wiring import engine_settings, memory_for_models
 
 _FAIL_BELOW, _WARN_BELOW = 200e6, 1e9  # bytes of free disk space
 # Application flags: https://discord.com/developers/docs/resources/application#application-object-application-flags
@@ -52,23 +57,49 @@ def llamacpp() -> Finding:
     return Finding("ok", "llama.cpp", library.build())
 
 
-def model(settings: Settings) -> Finding:
+def models(settings: Settings) -> Iterator[Finding]:
+    """The usual one with its adapter, and those that people may choose."""
     section = settings.model
+    room, usual = memory_for_models(settings), 0
+    for name in dict.fromkeys((section.name, *section.others)):
+        finding, path = _model(section, name)
+        if path is not None:
+            how = engine_settings(settings, gguf.read(path).n_ctx_train)
+            needed = footprint(ModelChoice(path, how))
+            if usual + needed > room:
+                beside = f" beside the {usual >> 20} MB of {section.name}" if usual else ""
+                detail = f"{name}: takes {needed >> 20} MB{beside}, of {room >> 20} MB for models"
+                finding = Finding("fail", "model", detail, "lower streams or context, or raise memory_mb")
+            usual = usual or needed
+        yield finding
+
+
+def _model(section: ModelSection, name: str) -> tuple[Finding, Path | None]:
+    """What there is to say of it, and its file where that can be used."""
+    catalog = Catalog.load(section.folder)
+    pull, remedy = f"glasshead model pull {name}", "name another in [model]"
     try:
-        path = locate(section.name, section.folder)
-        header = gguf.read(path)
-        digest = file_sha256(path)
+        wanted, path = catalog.entry(name).sha256, catalog.find(name)
+        if path is None:
+            return Finding("fail", "model", f"{name}: not here yet", pull), None
+        if wanted is not None and file_sha256(path) != wanted:
+            remedy = f"delete it, then: {pull}"
+            gguf.check(path)
+            return Finding("fail", "model", f"{path}: wrong checksum", remedy), None
+        with Model.load(path, vocab_only=True) as loaded:
+            header = loaded.header
+            if loaded.unfit:
+                raise UserError(f"{path}: {loaded.unfit}")
+        if section.adapter and name == section.name:
+            remedy = "name another adapter in [model], or none"
+            check_adapter(locate(section.adapter, section.folder), header.architecture)
     except (UserError, OSError) as error:
-        return Finding("fail", "model", str(error), f"glasshead model pull {section.name}")
-    wanted = Catalog.load(section.folder).entry(section.name).sha256
-    if wanted is not None and digest != wanted:
-        remedy = f"delete it, then: glasshead model pull {section.name}"
-        return Finding("fail", "model", f"{path}: wrong checksum", remedy)
+        return Finding("fail", "model", str(error), remedy), None
     detail = f"{path}, {header.architecture}, {header.quantization or 'unknown quantization'}"
     if not header.text("tokenizer.chat_template"):
         detail += ", without a chat template"
-        return Finding("warn", "model", detail, "a plain one is used; a chat model brings its own")
-    return Finding("ok", "model", detail)
+        return Finding("warn", "model", detail, "a plain one is used; a chat model brings its own"), path
+    return Finding("ok", "model", detail), path
 
 
 def database(settings: Settings) -> Finding:

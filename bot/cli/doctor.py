@@ -44,7 +44,7 @@ def examine(config: Path | None) -> Iterator[Finding]:
         for problem in str(error).splitlines():
             yield Finding("fail", "settings", problem, "mend it; what follows was checked with the defaults")
         settings = Settings.model_construct()
-    yield checks.model(settings)
+    yield from checks.models(settings)
     yield checks.database(settings)
     yield checks.discord_access(settings)
     yield checks.review_port(settings)

@@ -62,14 +62,6 @@ class Model:
         pointer = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not pointer:
             raise UserError(f"{path}: llama.cpp cannot load it: {library.first_error() or 'it gave no reason'}")
-        if not vocab_only and (
-            llama_cpp.llama_model_has_encoder(pointer) or not llama_cpp.llama_model_has_decoder(pointer)
-        ):
-            llama_cpp.llama_model_free(pointer)
-            raise UserError(f"{path}: {header.architecture} is not a decoder-only model: it cannot chat")
-        if not vocab_only and llama_cpp.llama_model_is_diffusion(pointer):
-            llama_cpp.llama_model_free(pointer)
-            raise UserError(f"{path}: is a diffusion model, it does not write token after token: it cannot chat")
         template = header.text("tokenizer.chat_template") or ""
         identity = ModelIdentity(
             name=name or path.stem,
@@ -83,11 +75,23 @@ class Model:
             gpu_layers=n_gpu_layers if llama_cpp.llama_supports_gpu_offload() else 0,
         )
         model = cls(pointer, path, header, identity)
+        if not vocab_only and (unfit := model.unfit):
+            model.close()
+            raise UserError(f"{path}: {unfit}")
         if not model.vocabulary.is_sound:
             model.close()
             raise UserError(f"{path}: is corrupt: its vocabulary lacks byte tokens")
         model.limits = tuple(_limits(model, n_gpu_layers))
         return model
+
+    @property
+    def unfit(self) -> str:
+        """Why it cannot chat, with all its weights; "" where it can."""
+        if llama_cpp.llama_model_has_encoder(self.pointer) or not llama_cpp.llama_model_has_decoder(self.pointer):
+            return f"{self.header.architecture} is not a decoder-only model: it cannot chat"
+        if llama_cpp.llama_model_is_diffusion(self.pointer):
+            return "is a diffusion model, it does not write token after token: it cannot chat"
+        return ""
 
     def close(self) -> None:
         """Free the model. Safe to call again."""

@@ -13,11 +13,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import discord.http
+import numpy as np
 import pytest
 from glasshead.cli import checks
 from glasshead.config import DiscordSection, EngineSection, ModelSection, ReviewSection, Settings, StoreSection
 from glasshead.predict import cgroup
 from glasshead.store.migrate import migrate
+from predict.gguf_writer import write_gguf
+from predict.tiny import tiny
 from pydantic import SecretStr
 
 TOKEN = "MTIz.secret-token"
@@ -63,21 +66,42 @@ class TestCommand:
         assert sum(row["what"] == "settings" for row in json.loads(done.stdout)) == 2
 
 
-class TestModel:
+def told_of(tmp_path: Path, **section: object) -> list[checks.Finding]:
+    return list(checks.models(Settings(model=ModelSection(folder=tmp_path, **section))))  # type: ignore[arg-type]
+
+
+class TestModels:
     def test_damage_is_found(self, model_path: Path, tmp_path: Path) -> None:
-        settings = Settings(model=ModelSection(folder=tmp_path))
-        assert checks.model(settings).status == "fail"
+        (missing,) = told_of(tmp_path)
+        assert (missing.status, missing.remedy) == ("fail", "glasshead model pull smollm2-135m-instruct")
         content = bytearray(model_path.read_bytes())
         content[-1] ^= 1
         (tmp_path / model_path.name).write_bytes(content)
-        assert checks.model(settings).detail.endswith("wrong checksum")
+        assert told_of(tmp_path)[0].detail.endswith("wrong checksum")
         (tmp_path / model_path.name).write_bytes(content[:-1000])
-        assert "truncated" in checks.model(settings).detail
+        assert "truncated" in told_of(tmp_path)[0].detail
 
-    def test_a_file_without_a_template_is_a_warning(self, model_path: Path, tmp_path: Path) -> None:
-        file = tmp_path / "bare.gguf"
-        file.write_bytes(model_path.read_bytes().replace(b"tokenizer.chat_template", b"tokenizer.chat_templatX", 1))
-        assert checks.model(Settings(model=ModelSection(name=str(file)))).status == "warn"
+    def test_a_file_without_a_template_is_a_warning(self, tmp_path: Path) -> None:
+        (finding,) = told_of(tmp_path, name=str(tiny(tmp_path / "bare.gguf")))
+        assert (finding.status, "without a chat template" in finding.detail) == ("warn", True)
+
+    def test_what_the_bot_would_not_start_with_is_found(self, model_path: Path, tmp_path: Path) -> None:
+        small = tiny(tmp_path / "small.gguf", template="{{ messages[0].content }}")
+        diffusion = tiny(tmp_path / "dream.gguf", "dream")
+        adapter = write_gguf(
+            tmp_path / "lora.gguf",
+            {"general.architecture": "qwen2", "general.type": "adapter", "adapter.type": "lora"},
+            {"blk.0.attn_q.weight.lora_a": np.zeros((4, 64), np.float32)},
+        )
+        others = (str(diffusion), str(model_path), str(tmp_path / "none.gguf"))
+        found = told_of(tmp_path, name=str(small), others=others, memory_mb=200)
+        assert [finding.status for finding in found] == ["ok", "fail", "fail", "fail"]
+        for finding, said in zip(
+            found[1:], ("is a diffusion model", "of 200 MB for models", "no such file"), strict=True
+        ):
+            assert said in finding.detail and finding.remedy
+        (unfit,) = told_of(tmp_path, name=str(small), adapter=str(adapter))
+        assert (unfit.status, "is for qwen2 models" in unfit.detail) == ("fail", True)
 
 
 class TestDatabase:

@@ -38,7 +38,7 @@ def require(turn: Turn, model: ModelIdentity | None = None) -> None:
     if turn.lack:
         raise CannotVerify(f"{name}: {turn.lack}")
     if turn.status == "pending":
-        raise CannotVerify(f"{name}: is still being written: wait until it ends")
+        raise CannotVerify(f"{name}: is still being written: wait until it ends; after a kill, start the bot once")
     if not trace.steps:
         raise CannotVerify(
             f"{name}: has no recorded step ({turn.status}): nothing was predicted that could be replayed"

@@ -27,9 +27,9 @@ def adapt(model: Model, path: Path, scale: float = 1.0) -> None:
     """
     check(path, model.header.architecture)
     sha256 = file_sha256(path)
-    library.forget_errors()
-    pointer = llama.llama_adapter_lora_init(model.pointer, os.fsencode(path))
+    with library.told_by_us() as errors:
+        pointer = llama.llama_adapter_lora_init(model.pointer, os.fsencode(path))
     if not pointer:
-        raise UserError(f"{path}: does not fit {model.path.name}: {library.first_error() or 'no reason given'}")
+        raise UserError(f"{path}: does not fit {model.path.name}: {errors[0] if errors else 'no reason given'}")
     model.adapter = pointer  # freed with the model
     model.identity = dataclasses.replace(model.identity, adapter_sha256=sha256, adapter_scale=scale)

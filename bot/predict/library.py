@@ -4,7 +4,6 @@ import ctypes
 import logging
 import platform
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,9 +21,9 @@ _DEBUG, _ERROR = 1, 4
 
 _started = threading.Lock()
 _is_started = False
-_errors: deque[str] = deque(maxlen=8)
 _here = threading.local()
-"""Of each thread that calls llama.cpp, as ``expects``: whether a failure of it is just what somebody wants."""
+"""Of each thread that calls llama.cpp, as ``errors``: where they go instead of the log; as ``expects``: whether a
+failure of it is just what somebody wants."""
 
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
@@ -32,10 +31,11 @@ def _on_log(level: int, text: bytes, _: ctypes.c_void_p) -> None:
     line = text.decode(errors="replace").strip()
     if not line:
         return
+    if level == _ERROR and (errors := getattr(_here, "errors", None)) is not None:
+        errors.append(line)
+        level = _DEBUG
     if level == _ERROR and getattr(_here, "expects", bool)():
         level = _DEBUG
-    if level == _ERROR:
-        _errors.append(line)
     log.log(_LEVELS.get(level, logging.DEBUG), "%s", line)
 
 
@@ -50,14 +50,15 @@ def start() -> None:
         _is_started = True
 
 
-def forget_errors() -> None:
-    """Begin a new account of errors, before a call whose failure is to be explained."""
-    _errors.clear()
-
-
-def first_error() -> str:
-    """The first error line llama.cpp logged since (what follows it only says that something failed), or ""."""
-    return _errors[0] if _errors else ""
+@contextmanager
+def told_by_us() -> Iterator[list[str]]:
+    """What llama.cpp logs as errors in this block goes to who entered it, and to nobody else. The first line says
+    what is wrong; what follows it only says that something failed."""
+    _here.errors = []
+    try:
+        yield _here.errors
+    finally:
+        del _here.errors
 
 
 @contextmanager

@@ -58,10 +58,10 @@ class Model:
         params = llama_cpp.llama_model_default_params()
         params.vocab_only = vocab_only
         params.n_gpu_layers = n_gpu_layers
-        library.forget_errors()
-        pointer = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
+        with library.told_by_us() as errors:
+            pointer = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not pointer:
-            raise UserError(f"{path}: llama.cpp cannot load it: {library.first_error() or 'it gave no reason'}")
+            raise UserError(f"{path}: llama.cpp cannot load it: {errors[0] if errors else 'it gave no reason'}")
         template = header.text("tokenizer.chat_template") or ""
         identity = ModelIdentity(
             name=name or path.stem,

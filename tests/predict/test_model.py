@@ -64,7 +64,9 @@ def test_a_truncated_file_is_refused_before_llama_cpp_sees_it(model_path: Path, 
         Model.load(cut)
 
 
-def test_what_llama_cpp_refuses_is_told_in_one_line(model_path: Path, tmp_path: Path) -> None:
+def test_what_llama_cpp_refuses_is_told_in_one_line(
+    model_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     strange = tmp_path / "strange.gguf"
     data = model_path.read_bytes()
     architecture = data.index(b"general.architecture") + len("general.architecture") + 12
@@ -73,6 +75,7 @@ def test_what_llama_cpp_refuses_is_told_in_one_line(model_path: Path, tmp_path: 
     with pytest.raises(UserError, match=r"llama\.cpp cannot load it: .*lumma") as raised:
         Model.load(strange, vocab_only=True)
     assert "\n" not in str(raised.value)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_a_vocabulary_alone_cannot_answer() -> None:

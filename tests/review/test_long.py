@@ -15,7 +15,7 @@ from glasshead.store import Store
 from playwright.sync_api import Browser
 from store.making import MODEL, PIECES, ask
 
-from .conftest import Running, Site, open_tab
+from .conftest import Log, Running, Site, open_tab
 from .test_whole_characters import PIECES as HALVES
 from .test_whole_characters import PromptPart
 
@@ -23,9 +23,9 @@ TOKENS = 5000
 
 
 @pytest.fixture(scope="module")
-def long(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def long(log: Log, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A session of 240 turns, the 230th without a reply, the last with a prompt of thousands of tokens and
-    everything named as long as can be."""
+    everything named as long as can be. (The other log is made first: once there is a browser, it cannot be.)"""
     path = tmp_path_factory.mktemp("long") / "log.db"
     with ThreadPoolExecutor(1) as apart:  # Playwright's loop may be running in this one
         apart.submit(asyncio.run, _write(path)).result()

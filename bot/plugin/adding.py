@@ -74,7 +74,7 @@ class Adding:
     async def named(self, session: int, user: discord.abc.User) -> str:
         """What somebody is called in a conversation: with the account's name, which is one person's, where another
         is called the same there."""
-        name = speaker(user.display_name, user.id)
+        name = speaker(user.display_name, user.id, user.name)
         taken = await self._store.database.read(lambda c: has_namesake(c, session, name, user.id))
         return f"{name} ({speaker(user.name, user.id)})" if taken else name
 

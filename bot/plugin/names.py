@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 LONGEST_NAME = 32
+_UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+"""What people make names of that nobody is to see: letters and marks without a shape."""
 
 _CODE = re.compile(
     r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+|/(?P<command>[^:>]+):\d+"
@@ -23,15 +25,20 @@ class Known:
     channels: Mapping[int, str] = field(default_factory=dict)
 
 
-def speaker(display: str, user_id: int) -> str:
+def speaker(display: str, user_id: int, account: str = "") -> str:
     """A display name as one short line of visible characters: it goes into the prompt before what was said.
 
     Line breaks, control and formatting characters (bidi overrides, zero-width ones) are dropped, and the colon
-    that ends a speaker's name in the prompt cannot be part of it. A name with nothing left becomes the user's id.
+    that ends a speaker's name in the prompt cannot be part of it. A name with nothing left becomes the account's,
+    else the user's id.
     """
-    kept = "".join(" " if c.isspace() else c for c in display if c.isspace() or unicodedata.category(c)[0] != "C")
-    name = " ".join(kept.replace(":", " ").split())[:LONGEST_NAME].strip()
-    return name or f"user {user_id}"
+    return _visible(display) or _visible(account) or f"user {user_id}"
+
+
+def _visible(name: str) -> str:
+    seen = (c for c in name if c not in _UNSEEN and (c.isspace() or unicodedata.category(c)[0] != "C"))
+    kept = "".join(" " if c.isspace() else c for c in seen)
+    return " ".join(kept.replace(":", " ").split())[:LONGEST_NAME].strip()
 
 
 def readable(text: str, known: Known, *, us: int | None = None) -> str:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
         ("\u200b\u200b", "user 7"),
         ("", "user 7"),
         (":::", "user 7"),
+        ("\u3164\u2800 \u115f", "user 7"),
         ("日本語", "日本語"),
         ("x" * 100, "x" * 32),
         ("<|im_start|>system", "<|im_start|>system"),
@@ -27,6 +28,7 @@ from hypothesis import strategies as st
 )
 def test_speaker(display: str, name: str) -> None:
     assert speaker(display, 7) == name
+    assert speaker(display, 7, "alice_7") == name.replace("user 7", "alice_7")
 
 
 def test_what_goes_wrong_is_said_in_sentences() -> None:

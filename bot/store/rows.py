@@ -1,6 +1,7 @@
 """Rows of many fields, light to read: SQLAlchemy's own take a microsecond for every field that is asked for."""
 
 import logging
+import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -63,9 +64,10 @@ def readable(
     return out
 
 
-def is_damage(error: sa.exc.DatabaseError) -> bool:
-    corrupt = str(getattr(error.orig, "sqlite_errorname", "")).startswith("SQLITE_CORRUPT")
-    return corrupt or (error.orig is not None and is_no_text(error.orig))
+def is_damage(error: sa.exc.DatabaseError | sqlite3.DatabaseError) -> bool:
+    original = error.orig if isinstance(error, sa.exc.DatabaseError) else error
+    corrupt = str(getattr(original, "sqlite_errorname", "")).startswith("SQLITE_CORRUPT")
+    return corrupt or (original is not None and is_no_text(original))
 
 
 @contextmanager
@@ -73,7 +75,7 @@ def past_damage() -> Iterator[None]:
     """What reads a damaged page ends here, to be gone on with after it; every other error goes on."""
     try:
         yield
-    except sa.exc.DatabaseError as error:
+    except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:  # the latter: of a result read past SQLAlchemy
         if not is_damage(error):
             raise
 

@@ -1,5 +1,6 @@
 """Sessions, persons and messages: plain functions over a connection."""
 
+import logging
 import secrets
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
@@ -17,6 +18,8 @@ from .records import MessageRow, SessionRow
 from .rows import forgiving, light, numbers, past_damage, readable
 from .storable import beginning
 from .tables import message, person, session, turn
+
+log = logging.getLogger(__name__)
 
 # Statements of the path of every reply, built once: building one costs as much as running it.
 INSERT_MESSAGE = message.insert()
@@ -290,10 +293,14 @@ def _sessions(*, with_preview: bool = True) -> sa.Select[Any]:
 
 
 def require_session(connection: sa.Connection, session_id: int) -> SessionRow:
-    rows = _session_rows(connection, lambda query: query.where(session.c.id == session_id))
-    if not rows:
-        raise UserError(f"there is no session {session_id}")
-    return rows[0]
+    """One that is lost to damage is what lies in it."""
+    with past_damage():
+        rows = _session_rows(connection, lambda query: query.where(session.c.id == session_id))
+        if not rows:
+            raise UserError(f"there is no session {session_id}")
+        return rows[0]
+    log.warning("the log is damaged, of session %d there is what lies in it: run `glasshead log check`", session_id)
+    return _anew(connection, session_id)
 
 
 def _session_rows(
@@ -317,7 +324,15 @@ def sessions(
     if channel_id is not None:
         conditions.append(session.c.channel_id == channel_id)
     order = session.c.last_turn_id.desc(), session.c.id.desc()
-    return _session_rows(connection, lambda query: query.where(*conditions).order_by(*order).limit(limit))
+
+    def narrowed(query: sa.Select[Any]) -> sa.Select[Any]:
+        return query.where(*conditions).order_by(*order).limit(limit)
+
+    with past_damage():
+        return _session_rows(connection, narrowed)
+    return [
+        require_session(connection, id_) for id_ in numbers(connection.execute(narrowed(sa.select(session.c.id))))
+    ]
 
 
 def session_row(row: Any) -> SessionRow:

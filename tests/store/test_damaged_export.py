@@ -1,5 +1,6 @@
 """An export of a log of which a page is no page any more: all the rest is in it, and what is missing is named."""
 
+import asyncio
 import csv
 import io
 import json
@@ -7,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from damage import spoil
+from damage import leaves, spoil
 from glasshead.cli.log import app
 from glasshead.store import Store, export_process
 from glasshead.store import export as exporting
@@ -144,4 +145,29 @@ async def test_a_turn_of_which_a_part_is_lost_is_opened(long: Path):
     assert sum(fault == "" for fault in faults) > 10
     for turn, fault in zip(turns, faults, strict=True):  # to make a reply again takes no text
         assert turn.verifiable == ("the trace of turn" not in fault)
+    await store.close()
+
+
+async def test_sessions_of_the_last_page_are_there_with_what_was_said_in_them(path: Path):
+    """Where the page that is damaged is not the first that is read."""
+    store = await Store.open(path)
+    for number in range(60):
+        session = await store.start_session(title=f"title {number} ".ljust(200, "x"), channel_id=number % 2)
+        await store.append_message(session, "user", f"said {number}")
+    await store.close()
+    with sqlite3.connect(path) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'session'").fetchone()
+    data = bytearray(path.read_bytes())
+    page = leaves(data, root)[-1]
+    data[(page - 1) * 4096 : page * 4096] = bytes([0xFF]) * 4096
+    path.write_bytes(data)
+
+    text, said = await asyncio.to_thread(exported, path)
+    lost, _ = named(said)["sessions"]
+    assert lost[-1] == 60 and len(lines(text, "session")) == len(lines(text, "message")) == 60
+    store = await Store.open(path, writable=False)
+    listed = await store.sessions(channel_id=1)
+    assert [session.id for session in listed] == list(range(60, 0, -2))
+    assert listed[0].title == "" and listed[-1].title.startswith("title 1 ")
+    assert [message.text for message in await store.messages(60)] == ["said 59"]
     await store.close()

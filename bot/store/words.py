@@ -78,7 +78,14 @@ def messages_found(
         return Found(keys[:limit], found.capped)
     below = None if after is None else int(after[1])
     start = below if query.before_us is None else _begun_before(connection, query.before_us, below)
-    if not conditions or index is None:
+    if (
+        index is None
+        and conditions
+        and len(turns := newest_turns(connection, query, filters.FEW + 1)) <= filters.FEW
+    ):
+        mine = message.c.id.in_(among(_messages_of(connection, turns)))
+        ids = _newest(connection, index, matched, query.terms, [], limit, start, mine)
+    elif not conditions or index is None:
         ids = _newest(connection, index, matched, query.terms, conditions, limit, start)
     else:
         ids = _newest_filtered(connection, index, matched, query, conditions, limit, start)
@@ -91,11 +98,9 @@ def messages_found(
 def _begun_before(connection: sa.Connection, before_us: int, below: int | None) -> int:
     """A message, ``below`` or older: newer ones are of later turns, or replies copied later than that."""
     _, high = id_span(connection, None, before_us)
-    newest: sa.Select[Any] = sa.select(sa.func.max(message.c.id)).where(
-        message.c.turn_id.between(high - AT_ONCE, high)
-    )
-    last = connection.execute(newest).scalar() or 0
-    return last + 1 if below is None else min(below, last + 1)
+    newest = sa.select(sa.func.max(message.c.id)).where(message.c.turn_id.between(high - AT_ONCE, high))
+    start = int(connection.execute(newest).scalar() or 0) + 1
+    return start if below is None else min(below, start)
 
 
 def _newest_between(  # noqa: PLR0917
@@ -160,8 +165,8 @@ def _newest_filtered(  # noqa: PLR0917
     turns = newest_turns(connection, query, (filters.FEW if ids else MANY) + 1)
     if len(turns) > filters.FEW:
         if not ids and len(turns) <= MANY:  # none of them may be near the newest hits
-            last = connection.execute(_last_message(turns)).scalar() or 0
-            oldest = min(oldest, last + 1)
+            last = sa.select(sa.func.max(message.c.id)).where(message.c.turn_id.in_(among(turns)))
+            oldest = min(oldest, int(connection.execute(last).scalar() or 0) + 1)
         return ids + _newest(connection, index, matched, terms, conditions, limit - len(ids), oldest)
     messages = [id_ for id_ in _messages_of(connection, turns) if id_ < oldest]
     left = limit - len(ids)
@@ -223,10 +228,6 @@ def _best_of_few(  # noqa: PLR0917
     ranked = matching(index.name, match_expression(matched), [(id_, having.get(id_, "")) for id_ in messages])
     later = sorted((rank, -id_) for id_, rank in ranked if after is None or (rank, -id_) > (after[0], -after[1]))
     return [(-id_, rank) for rank, id_ in later[:limit]]
-
-
-def _last_message(turns: list[int]) -> sa.Select[Any]:
-    return sa.select(sa.func.max(message.c.id)).where(message.c.turn_id.in_(among(turns)))
 
 
 def _messages_of(connection: sa.Connection, turns: list[int]) -> list[int]:

@@ -171,6 +171,8 @@ async def test_few_are_tokenized_as_all_are(filled: Store):
 
 async def test_a_character_or_two_are_looked_for_in_the_index_of_such_messages(filled: Store):
     assert "SCAN message USING COVERING INDEX message_unspaced" in await steps(filled, "東京")
+    among_few = await steps(filled, "東京 channel:1")
+    assert "SEARCH message USING COVERING INDEX message_unspaced (id=?)" in among_few, among_few
 
 
 @pytest.mark.parametrize("order", ["newest", "best"])

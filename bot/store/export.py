@@ -322,5 +322,5 @@ def _cell(value: Any) -> Any:
 
 def _row(values: Sequence[Any]) -> str:
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerow(values)
-    return out.getvalue()
+    csv.writer(out, lineterminator="\r\n").writerow(values)  # quotes these two alone: "\r" begins a row, too
+    return out.getvalue().removesuffix("\r\n") + "\n"

@@ -215,6 +215,14 @@ async def test_csv(filled: Store):
     assert rows[0]["prompt"].startswith("'=1+1")
 
 
+async def test_no_line_end_of_a_text_begins_a_row_of_the_csv(store: Store):
+    said = ["a\r=HYPERLINK(1)", "b\n=1", "c\r\n@x"]
+    for each in said:
+        await ask(store, await store.start_session(), each)
+    rows = list(csv.DictReader(io.StringIO(await text(store, "csv"), newline="")))
+    assert [row["prompt"] for row in rows] == said
+
+
 class FullFile(io.StringIO):
     """Takes some pieces."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import textwrap
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -33,6 +34,9 @@ LATER = (60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
 """Seconds before each further try to show the end of a reply."""
 LONGEST_THOUGHT = 1500
 ROOM_FOR_NOTES = 700
+LONGEST_NOTE = 400
+HALF = "\ufffd"
+"""What stands for a character of which a reply that was cut has some bytes only: nobody misses it."""
 
 
 async def present(service: Service, running: Running, surface: Surface, notes: tuple[str, ...] = ()) -> None:
@@ -311,7 +315,7 @@ def final_texts(
 ) -> tuple[list[str], Attached | None]:
     """What the messages say at the end. The small print stands under the reply, in the last message if it fits."""
     file: Attached | None = None
-    visible = unforged(text)
+    visible = unforged(text.removesuffix(HALF))
     if not visible.strip() and not notes:
         notes = ["The model ended its turn without a word."]
     shown = heading + visible if visible.strip() else ""
@@ -325,7 +329,7 @@ def final_texts(
     texts = [part.text for part in split(shown)] if shown.strip() else []
     if hidden:
         texts = [part.text for part in split(f"{hidden}\n{shown}")]
-    print_ = "\n".join(small(note)[:300] for note in notes)
+    print_ = "\n".join(textwrap.shorten(small(note), LONGEST_NOTE, placeholder=" …") for note in notes)
     if print_ and texts and len(texts[-1]) + 1 + len(print_) <= LIMIT:
         texts[-1] += "\n" + print_
     elif print_:

@@ -20,10 +20,10 @@ MOST_LOOKED_UP = 5
 
 
 async def text_of(message: discord.Message, us: int) -> tuple[str, tuple[str, ...]]:
-    """What it says, readable files and what it forwards included, and which files were not read."""
+    """What it says, readable files and what it forwards included, and which files were not read, by the reason."""
     forwarded = message.message_snapshots
     parts = [_title(message), words_of(message, us), *besides(message), *map(_forwarded, forwarded)]
-    declined: list[str] = []
+    declined: dict[str, list[str]] = {}
     files = [*message.attachments, *(file for each in forwarded for file in each.attachments)]
     read = 0
     for file in files:
@@ -41,9 +41,10 @@ async def text_of(message: discord.Message, us: int) -> tuple[str, tuple[str, ..
             read += 1
             parts.append(quoted(file.filename, text))
         else:
-            declined.append(f"{plain(file.filename)} ({reason or NOT_UTF8})")
+            declined.setdefault(reason or NOT_UTF8, []).append(plain(file.filename))
             parts.append(mentioned(file.filename))
-    return "\n\n".join(part for part in parts if part), tuple(declined)
+    unread = tuple(f"{', '.join(names)} ({why})" for why, names in declined.items())
+    return "\n\n".join(part for part in parts if part), unread
 
 
 def _title(message: discord.Message) -> str:

@@ -296,7 +296,7 @@ class Talk(ServiceCog, name="Glasshead"):
             requester=message.author.id,
             model=self.service.model(message.channel, guild),
         )
-        notes = [f"Not read: {', '.join(declined)}."] if declined else []
+        notes = [f"Not read: {'; '.join(declined)}."] if declined else []
         question.read = text
         if self.service.private(message.author.id, message.channel):
             reply = self.service.chat.unlogged(self.history.single(text, message.channel), request)

@@ -91,6 +91,9 @@ def test_a_file_name_cannot_end_its_own_quotation() -> None:
         ("hello", "||thought||", [], ["||thought||\nhello"]),
         ("x" * 1999, "", ["note"], ["x" * 1999, "-# note"]),
         ("[a](https://b.c)", "", [], ["a (<https://b.c>)"]),
+        ("hello \ufffd", "", ["cut"], ["hello\n-# cut"]),
+        ("\ufffd", "", ["cut"], ["-# cut"]),
+        ("hello", "", ["file " * 90], ["hello\n-# " + "file " * 79 + "…"]),
         ("\u202e", "", [], ["-# The model ended its turn without a word."]),
     ],
 )

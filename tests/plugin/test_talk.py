@@ -163,7 +163,8 @@ async def test_a_few_files_are_read_whatever_stands_between_them(room: Room) -> 
     reply = await room.ask(room.alice, "Read.", files=files)
     text = (await room.read_by_model(reply))[-1][1]
     assert [n for n in range(5) if f"[file {n}.txt]" in text] == [0, 1, 2, 3]
-    assert "4.txt (after 4 others)" in reply.content
+    pictures = ", ".join(f"{n}.png" for n in range(5))
+    assert f"Not read: {pictures} (not text in UTF-8); 4.txt (after 4 others)." in reply.content
 
 
 async def test_nothing_pings(room: Room) -> None:

@@ -68,7 +68,7 @@ def models(settings: Settings) -> Iterator[Finding]:
             needed = footprint(ModelChoice(path, how))
             if usual + needed > room:
                 beside = f" beside the {usual >> 20} MB of {section.name}" if usual else ""
-                detail = f"{name}: takes {needed >> 20} MB{beside}, of {room >> 20} MB for models"
+                detail = f"{name}: takes {-(-needed >> 20)} MB{beside}, of {room >> 20} MB for models"
                 finding = Finding("fail", "model", detail, "lower streams or context, or raise memory_mb")
             usual = usual or needed
         yield finding

@@ -12,6 +12,8 @@ FORMAT = 1
 _ALIKE = 3.0
 """Maxima over a few dozen rows that differ by less than this factor are called about as much."""
 
+_NO_PROMISE = "equal bits are not promised: where they do not come out, what counts is how far off they are."
+
 _TITLES = {
     "A": "fresh context, the logged schedule",
     "B": "memory cleared before every token",
@@ -40,11 +42,9 @@ def certificate_lines(certificate: Certificate) -> list[str]:
     if env.recorded_cpu and made_on != machine(env.cpu, env.gpu_layers):
         lines.append(f"The reply was made on another machine, {made_on}: it may round differently.")
     if env.gpu_layers or env.recorded_gpu_layers:
-        lines.append("On a GPU equal bits are not promised: what counts is how far off they are.")
+        lines.append(f"On a GPU {_NO_PROMISE}")
     if env.tells_routes:
-        lines.append(
-            "With experts in this quantization equal bits are not promised: what counts is how far off they are."
-        )
+        lines.append(f"With experts in this quantization {_NO_PROMISE}")
     lines.append(conclusion(certificate))
     return lines
 

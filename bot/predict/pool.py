@@ -106,7 +106,7 @@ class ModelPool:
             at_work = f", and {', '.join(busy)} at work" if busy else ""
             raise EngineError(
                 "no_memory",
-                f"{name} takes {needed >> 20} MB of the {self._budget >> 20} MB for models{at_work}: "
+                f"{name} takes {-(-needed >> 20)} MB of the {self._budget >> 20} MB for models{at_work}: "
                 "lower streams or context, or raise memory_mb",
             )
         for other, loaded in list(self._loaded.items()):

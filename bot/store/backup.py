@@ -244,7 +244,7 @@ def _structure(connection: sqlite3.Connection) -> list[Finding]:
     if problems == ["ok"]:
         return []
     found = []
-    for part, problem in unreadable(connection, parts(connection)):
+    for part, problem in unreadable(connection, parts(connection, derived=True)):
         if part.is_table:
             found.append(Finding(f"the table {part.name} is damaged: {problem}", _SALVAGE))
         else:

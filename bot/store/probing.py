@@ -20,8 +20,9 @@ class Part:
         return self.name == self.table
 
 
-def parts(connection: sqlite3.Connection) -> list[Part]:
-    """All that rows lie in, tables first; the full-text indexes, which can be built from the messages, left out."""
+def parts(connection: sqlite3.Connection, *, derived: bool = False) -> list[Part]:
+    """All that rows lie in, tables first; without ``derived`` the full-text indexes, which can be built from the
+    messages, and SQLite's own tables left out."""
     made = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
     virtual = tuple(f"{name}_" for _, name, _, sql in made if is_virtual(sql))
     return sorted(
@@ -30,7 +31,7 @@ def parts(connection: sqlite3.Connection) -> list[Part]:
             for kind, name, table, sql in made
             if kind in ("table", "index")
             and not is_virtual(sql)
-            and not table.startswith((*virtual, "sqlite_"))
+            and (derived or not table.startswith((*virtual, "sqlite_")))
             and not (kind == "index" and sql is None and _without_rowid(made, table))  # the table itself
         ),
         key=lambda part: (not part.is_table, part.name),

@@ -403,3 +403,10 @@ async def test_a_log_has_one_owner_by_whatever_name(made: Path, tmp_path: Path):
     with pytest.raises(UserError, match="in use by process"):
         await Store.open(link)
     await store.close()
+
+
+@pytest.mark.parametrize("table", ["message_words_data", "message_trigrams_docsize", "sqlite_sequence"])
+async def test_what_is_derived_is_named_where_it_is_damaged_and_a_mend_loses_nothing(made: Path, table: str):
+    spoil(made, table, 0xFF)
+    assert check(made)[0].what.startswith(f"the table {table} is damaged")
+    assert mend(made).lost == () and check(made) == []

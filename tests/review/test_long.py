@@ -62,6 +62,7 @@ def test_a_long_session_is_read_stretch_by_stretch(long: Site) -> None:
     assert first is not None
     begin = long.ask(f"/session/1{first[1]}").text
     assert "Messages 1 to 200 of 480" in begin and "question 99<" in begin and "question 100<" not in begin
+    assert 'href="?at=5#m5"' in begin, "a link to a message finds it, however long the session becomes"
     later = re.search(r'rel="next" href="(\?at=\d+)', begin)
     assert later is not None and "question 100<" in long.ask(f"/session/1{later[1]}").text
 

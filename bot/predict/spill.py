@@ -211,7 +211,8 @@ class Spill:
             self._bound()
         except Exception as error:  # whatever it was: a reply matters more than what is kept of it
             if not self._failing:
-                log.warning("conversations' caches cannot be written, which costs time only: %s: %r", path, error)
+                why = error.strerror if isinstance(error, OSError) else repr(error)
+                log.warning("conversations' caches cannot be written, which costs time only: %s: %s", path, why)
             self._failing = True
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)

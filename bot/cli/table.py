@@ -38,6 +38,9 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, righ
 
     console = Console()
     lines = [[cell if isinstance(cell, Text) else Text(line(_plain(cell))) for cell in row] for row in rows]
+    if not lines:
+        print("nothing found")
+        return
     least = [
         # What is short stays whole: where there is little room, headings wrap and long texts are cut.
         min(

@@ -44,6 +44,8 @@ class Client(commands.Bot):
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # nobody misses it here
         intents = discord.Intents.default()
         intents.message_content = message_content
+        # This bot does not speak: that it could not needs no warning.
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,

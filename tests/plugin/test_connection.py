@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import discord
 import pytest
 from discord.backoff import ExponentialBackoff
 from discord_double import Double
@@ -33,6 +34,15 @@ async def test_what_ends_it_for_good_is_said_in_words(
     running = client._serve_on(made_settings(tmp_path, Path("none.gguf")), asyncio.Event())
     with pytest.raises(UserError, match=words):
         await asyncio.wait_for(running, 20)
+
+
+async def test_what_it_does_not_need_it_does_not_miss(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discord.VoiceClient, "warn_nacl", True)
+    monkeypatch.setattr(discord.VoiceClient, "warn_dave", True)
+    client.Client(made_settings(tmp_path, Path("none.gguf")), message_content=True)
+    assert caplog.messages == []
 
 
 async def test_a_rate_limit_of_the_whole_bot_that_typing_meets_ends(double: Double, started: Any) -> None:

@@ -17,7 +17,8 @@ from .logs import start_logging
 from .options import Config
 from .printing import print_json
 from .sitting import Sitting, check_typed
-from .typed import at_terminal, typed_messages
+from .terminal import at_terminal
+from .typed import typed_messages
 
 
 def chat(

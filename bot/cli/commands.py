@@ -8,10 +8,10 @@ from ..chat import Done
 from ..config import Settings
 from ..errors import UserError
 from ..explain.visible import neutral
-from .columns import columns, wrapped
 from .explain import show_turn
 from .interrupt import interruptible
 from .sitting import Sitting, check_typed
+from .terminal import columns, wrapped
 from .typed import unechoed
 from .verify import verify_turn
 

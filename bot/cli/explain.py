@@ -26,9 +26,9 @@ from ..explain.turn import Turn
 from ..store.relatives import relatives
 from ..store.store import Store
 from .actions import ModelActions
-from .columns import columns
 from .options import Config
 from .printing import print_json
+from .terminal import can_draw, columns
 from .written import write_file
 
 
@@ -104,7 +104,7 @@ async def _explain(settings: Settings, number: int | None, asked: Asked) -> None
             raise UserError("the log holds no turn yet: say something first, with glasshead chat")
         turn = await store.turn(number)
         other = await store.turn(asked.compare) if asked.compare is not None else None
-        family = await relatives(store, turn) if asked.as_tree or asked.html or not _is_terminal() else Family()
+        family = await relatives(store, turn) if asked.as_tree or asked.html or not can_draw() else Family()
     finally:
         await store.close()
     if other is not None:
@@ -132,7 +132,7 @@ async def _open(settings: Settings, turn: Turn, asked: Asked, family: Family) ->
         _tell(asked, scored_json(scored), lines)
     elif asked.as_json:
         _tell(asked, explanation_json(explanation), [])
-    elif asked.step is not None and not _is_terminal():
+    elif asked.step is not None and not can_draw():
         _print(step_lines(explanation, asked.step, columns()))
     else:
         await show_turn(turn, settings, step=asked.step or 0, family=family)
@@ -165,7 +165,7 @@ async def show_turn(
     """Open a reply where the person is: full-screen on a terminal, else as text, with the tree of its ``family``.
     ``chat`` is one that runs already."""
     explanation = explain_turn(turn)
-    if not _is_terminal():
+    if not can_draw():
         print(full(explanation, columns()), end="")
         if len(family) > 1:
             print(f"\nReplies to the same message\n{plain(family_lines(family, turn, columns()))}")
@@ -174,10 +174,6 @@ async def show_turn(
 
     async with ModelActions(settings, chat) as actions:
         await Screen(explanation, actions, step=step).run()
-
-
-def _is_terminal() -> bool:
-    return bool(sys.stdin and sys.stdin.isatty() and sys.stdout.isatty())
 
 
 def check_step(explanation: Explanation, step: int) -> None:
@@ -192,7 +188,7 @@ def check_step(explanation: Explanation, step: int) -> None:
 
 def _print(lines: list[Line]) -> None:
     """Tinted on a terminal, plain in a pipe or under NO_COLOR."""
-    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         print(plain(lines))
         return
     from prompt_toolkit import print_formatted_text  # noqa: PLC0415 - a pipe has no use for it

@@ -35,8 +35,8 @@ from ..explain.page import Extras, page_bytes
 from ..explain.text import headline, legend, prompt_lines, quoted, step_lines, whole, words_alone
 from ..explain.visible import neutral
 from .cells import CellControl, colours, keep_columns
-from .columns import wrapped
 from .screen_state import HELP, Actions, State, hint, what_if_about, what_if_of
+from .terminal import wrapped
 from .written import write_file
 
 WIDE = 118

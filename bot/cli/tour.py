@@ -1,7 +1,6 @@
 """`glasshead tour`: eight claims about next-token prediction, tested live on the configured model."""
 
 import asyncio
-import sys
 from contextlib import closing
 from typing import Annotated
 
@@ -14,8 +13,8 @@ from ..explain.proof import prove, threads_here
 from ..explain.tour import QUESTION, TOUR, Bench, Finding, report_lines, visit
 from ..explain.turn import Turn
 from ..wiring import load_model, open_chat
-from .columns import columns
 from .options import Config
+from .terminal import at_terminal, columns
 
 
 def tour(
@@ -48,7 +47,7 @@ async def _tour(settings: Settings, question: str, numbers: list[int] | range) -
             report = await visit(bench, number)
             print("\n".join(report_lines(report, columns())), flush=True)
             found.append(report.finding)
-            if sys.stdin and sys.stdin.isatty() and sys.stdout.isatty() and number != numbers[-1]:
+            if at_terminal() and number != numbers[-1]:
                 await asyncio.to_thread(input, "\n[Enter] ")
             print()
         return found

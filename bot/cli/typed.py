@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from .terminal import at_terminal
+
 FENCE = '"""'
 """A line of its own: everything up to the next such line is one message."""
 
@@ -25,11 +27,6 @@ class Typed:
     @property
     def is_command(self) -> bool:
         return not self.fenced and self.text.startswith("/")
-
-
-def at_terminal() -> bool:
-    """Whether a person types and reads."""
-    return bool(sys.stdin and sys.stdin.isatty() and sys.stdout.isatty())
 
 
 async def typed_messages() -> AsyncIterator[Typed]:

@@ -27,9 +27,9 @@ from ..store import Store
 from ..store.export import turns_found
 from ..store.search_syntax import Query
 from ..store.turns import count_turns
-from .columns import columns, wrapped
 from .options import Config
 from .printing import print_json
+from .terminal import columns, wrapped
 
 
 def verify(

@@ -95,6 +95,11 @@ def test_typing_at_a_real_terminal(home: Home) -> None:
     assert all(name.startswith("glasshead.db") or name.endswith(".kv") for name in kept), (
         "only the log and its cache"
     )
+    home.extra["TERM"] = "dumb"  # where nothing can be drawn, the reply is printed
+    screen = Screen()
+    process = screen.start(home, "explain", "1")
+    assert "\x1b" not in screen.until(None)
+    assert process.wait(30) == 0
 
 
 def test_help_is_cut_between_words_and_ctrl_z_lets_the_shell_have_the_terminal(home: Home) -> None:

@@ -1,5 +1,6 @@
-"""How wide a command writes."""
+"""What a command writes to: whether a person reads it, and how wide."""
 
+import os
 import shutil
 import sys
 import textwrap
@@ -7,6 +8,16 @@ from collections.abc import Sequence
 
 WIDEST = 100
 """Columns beyond which a line of prose is no longer read with ease."""
+
+
+def at_terminal() -> bool:
+    """Whether a person types and reads."""
+    return bool(sys.stdin and sys.stdin.isatty() and sys.stdout.isatty())
+
+
+def can_draw() -> bool:
+    """Whether there is a screen to draw on."""
+    return at_terminal() and os.environ.get("TERM") != "dumb"
 
 
 def columns() -> int:

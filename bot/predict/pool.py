@@ -85,37 +85,42 @@ class ModelPool:
                 await self._loaded.popitem()[1].engine.aclose()
 
     async def _take(self, name: str) -> _Loaded:
-        async with self._lock:
-            if name not in self._choices:
-                raise EngineError("no_model", f"there is no model {name!r}: there are {', '.join(self._choices)}")
-            if name not in self._loaded:
-                size = await self._make_room(name)
-                self._loaded[name] = _Loaded(await self._load(name), size)
-            self._loaded.move_to_end(name)
-            loaded = self._loaded[name]
-            loaded.users += 1
-            loaded.unused.clear()
-            return loaded
+        if name not in self._choices:
+            raise EngineError("no_model", f"there is no model {name!r}: there are {', '.join(self._choices)}")
+        if name not in self._loaded:  # one that is there does not wait while another is loaded
+            async with self._lock:
+                if name not in self._loaded:
+                    size = await self._make_room(name)
+                    self._loaded[name] = _Loaded(await self._load(name), size)
+        self._loaded.move_to_end(name)
+        loaded = self._loaded[name]
+        loaded.users += 1
+        loaded.unused.clear()
+        return loaded
 
     async def _make_room(self, name: str) -> int:
         """Unload unused models, the longest unused first, until this one fits; the bytes it takes."""
         needed = await asyncio.to_thread(footprint, self._choices[name])
-        busy = [other for other, loaded in self._loaded.items() if loaded.users]
-        staying = [*(self._loaded[other] for other in busy), *self._unloading]
-        if needed + _size(staying) > self._budget:
-            at_work = f", and {', '.join(busy)} at work" if busy else ""
-            raise EngineError(
-                "no_memory",
-                f"{name} takes {-(-needed >> 20)} MB of the {self._budget >> 20} MB for models{at_work}: "
-                "lower streams or context, or raise memory_mb",
-            )
+        self._require_room(name, needed, [loaded for loaded in self._loaded.values() if loaded.users])
         for other, loaded in list(self._loaded.items()):
             if needed + _size((*self._loaded.values(), *self._unloading)) <= self._budget:
                 break
             if not loaded.users:
                 del self._loaded[other]
                 await loaded.engine.aclose()
+        self._require_room(name, needed, self._loaded.values())  # one may have been taken up meanwhile
         return needed
+
+    def _require_room(self, name: str, needed: int, beside: Iterable[_Loaded]) -> None:
+        if needed + _size((*beside, *self._unloading)) <= self._budget:
+            return
+        busy = [other for other, loaded in self._loaded.items() if loaded.users]
+        at_work = f", and {', '.join(busy)} at work" if busy else ""
+        raise EngineError(
+            "no_memory",
+            f"{name} takes {-(-needed >> 20)} MB of the {self._budget >> 20} MB for models{at_work}: "
+            "lower streams or context, or raise memory_mb",
+        )
 
     async def _load(self, name: str) -> LocalEngine:
         choice, loop = self._choices[name], asyncio.get_running_loop()

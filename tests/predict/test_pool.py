@@ -5,6 +5,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+from glasshead.predict import pool as pool_module
 from glasshead.predict.engine import EngineError
 from glasshead.predict.local import EngineSettings
 from glasshead.predict.pool import ModelChoice, ModelPool, footprint
@@ -82,6 +83,23 @@ async def test_unloading_ends_its_replies_with_a_reason_and_no_others(pool):
     error, _ = await mine
     assert error.reason == "model_unloaded"
     assert (await other).finish == "length"
+
+
+async def test_one_that_is_loaded_does_not_wait_while_another_is_being_loaded(pool, monkeypatch):
+    async with pool.use("ann"):
+        pass
+    go_on, load = threading.Event(), pool_module.load_model
+    monkeypatch.setattr(pool_module, "load_model", lambda *args: go_on.wait() and load(*args))
+    loading = asyncio.create_task(made_by(pool, "bob"))
+    while not pool._lock.locked():
+        await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(20):
+            assert (await made_by(pool, "ann")).finish == "length"
+        assert not loading.done()
+    finally:
+        go_on.set()
+    assert (await loading).finish == "length"
 
 
 async def test_what_is_forgotten_while_a_model_is_unloaded_is_on_the_disk_before(choice, tmp_path, monkeypatch):

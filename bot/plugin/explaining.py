@@ -175,6 +175,7 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
         """From the button under a reply."""
         async with answering(interaction):
             await acknowledge(interaction, ephemeral=True, thinking=True)
+            await self.service.check_shown(interaction, turn)
             await self._show_first(interaction, turn, None)
 
     async def pressed(self, interaction: discord.Interaction[Any], verb: Verb, place: Place) -> None:

@@ -70,10 +70,12 @@ class ReplyButtons(ServiceCog, name="Glasshead buttons"):
     async def _pressed(self, interaction: discord.Interaction[Any], action: str, turn: int) -> None:
         async with answering(interaction):
             await acknowledge(interaction)
+            if action == "stop":
+                await self._stop(interaction, turn)
+                return
+            await self.service.check_shown(interaction, turn)
             if action in ("up", "down"):
                 await self._thumb(interaction, turn, 1 if action == "up" else -1)
-            elif action == "stop":
-                await self._stop(interaction, turn)
             elif not await self._may(interaction, turn):
                 await tell(interaction, NOT_YOURS)
             elif action == "version":

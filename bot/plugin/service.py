@@ -240,6 +240,15 @@ class Service:
         if self.private(interaction.user.id, interaction.channel):
             raise UserError("that would be kept, and nothing is to be kept of what you do here (`/privacy`)")
 
+    async def check_shown(self, interaction: discord.Interaction[Any], turn: int) -> None:
+        """Raise UserError if the number on a pressed button is another reply's by now, in a log begun anew
+        or restored from a backup."""
+        message = interaction.message
+        if message is None or await self.turn_shown(message.id, interaction.channel_id) is not None:
+            return
+        if await self.chat.store.discord_messages(turn):
+            raise UserError("I do not know that reply any more: my log was begun anew, or restored from a backup")
+
     def may_talk(self, user: discord.abc.User, channel: object, guild: int | None) -> bool:
         """Whether the server's staff, or the settings, let this person talk to the bot there."""
         if self.preferences.blocked(user.id):

@@ -113,6 +113,18 @@ async def test_chat_where_only_the_person_has_installed_it(room: Room) -> None:
     assert asked.messages == [reply]
 
 
+async def test_buttons_of_a_reply_that_the_log_has_lost_do_nothing_to_another(room: Room) -> None:
+    """A log that was begun anew counts from one again."""
+    old, new = await room.ask(room.alice, "One."), await room.ask(room.alice, "Two.")
+    store = room.service.chat.store
+    turn = await store.turn_of_discord_message(old.id)
+    assert turn is not None
+    await store.link_discord(turn, [new.id])
+    for label in ("Explain", "Retry", "👍"):
+        await (await room.alice.press(old, label)).shows(lambda m: m.text.startswith("I do not know that reply"))
+    assert "explained" in (await (await room.alice.press(new, "Explain")).answer()).text
+
+
 async def test_explain_names_what_it_cannot_explain(room: Room) -> None:
     assert "have not said anything here" in (await (await room.alice.slash("explain", room.channel)).answer()).text
     said = await room.bob.say(room.channel, "hello")

@@ -92,10 +92,17 @@ def _copy_rows(source: sqlite3.Connection, copy: sqlite3.Connection, table: Part
             ends.append(last)
     if by_key:
         return "some rows are lost"
-    first, end = (ends[0] or 0) + 1, ends[1] or _highest(source, table.name, ends[0] or 0) + 1
-    missing = [id_ for id_ in range(first, end) if not _one(source, copy, f"{rows} WHERE rowid = ?", insert, id_)]
+    read = ends[0] or 0
+    end = ends[1] or _end(source, table.name)
+    missing = [
+        id_
+        for id_ in range(read + 1, end or read + UNKNOWN)
+        if not _one(source, copy, f"{rows} WHERE rowid = ?", insert, id_)
+    ]
     if not missing:
         return ""
+    if end is None:
+        return f"rows are lost from {missing[0]} on"
     return f"up to {len(missing)} rows are lost, between {missing[0]} and {missing[-1]}"
 
 
@@ -110,13 +117,12 @@ def _one(source: sqlite3.Connection, copy: sqlite3.Connection, query: str, inser
     return row is not None
 
 
-def _highest(source: sqlite3.Connection, table: str, read: int) -> int:
-    """The highest id that a table can have."""
+def _end(source: sqlite3.Connection, table: str) -> int | None:
+    """The id behind the highest that a table ever gave; None where it keeps no count."""
     with contextlib.suppress(sqlite3.DatabaseError):
         row = source.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
-        if row is not None:
-            return int(row[0])
-    return read + UNKNOWN
+        return None if row is None else int(row[0]) + 1
+    return None
 
 
 def _sessions_anew(copy: sqlite3.Connection) -> list[str]:

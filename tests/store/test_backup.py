@@ -410,3 +410,11 @@ async def test_what_is_derived_is_named_where_it_is_damaged_and_a_mend_loses_not
     spoil(made, table, 0xFF)
     assert check(made)[0].what.startswith(f"the table {table} is damaged")
     assert mend(made).lost == () and check(made) == []
+
+
+async def test_where_a_table_keeps_no_count_no_number_of_lost_rows_is_made_up(path: Path):
+    store = await Store.open(path)
+    await store.append_message(await store.start_session(), "user", "hello", author="Ann", person=5)
+    await store.close()
+    spoil(path, "person", 0xFF)
+    assert "person: rows are lost from 1 on" in mend(path).lost

@@ -211,8 +211,9 @@ class Talk(ServiceCog, name="Glasshead"):
             return
         stopped = question.waiting.stopped.is_set() or (running is not None and running.stopped)
         why = LEFT if self.service.closing else STOPPED if stopped else ""
+        gone = question.message.id in self._deleting.lately or (running is not None and running.removed)
         with contextlib.suppress(Gone, discord.HTTPException, *TROUBLE):
-            if why and question.message.id not in self._deleting.lately:
+            if why and not gone:
                 await surface.show([small(why)])
             else:
                 await surface.withdraw(store, turn)

@@ -95,7 +95,8 @@ def sessions_of(connection: sa.Connection, person_id: int) -> list[int]:
 
 
 def places_of(connection: sa.Connection, discord_message_id: int) -> dict[int, set[int]]:
-    """The sessions where a Discord message stands, and there the replies of ours that it shows."""
+    """The sessions where a Discord message stands, and there the replies of ours that it shows; with a reply to a
+    command, what was said in that stands there, too (but not in the thread that was opened for it)."""
     typed = sa.select(message.c.session_id).where(message.c.discord_message_id == discord_message_id).distinct()
     shown = (
         sa.select(turn.c.session_id, turn.c.reply_message_id)
@@ -107,8 +108,19 @@ def places_of(connection: sa.Connection, discord_message_id: int) -> dict[int, s
         .join(discord_part, discord_part.c.turn_id == turn.c.id)
         .where(discord_part.c.discord_message_id == discord_message_id)
     )
+    above = message.alias("above")
+    asked = (
+        sa.select(turn.c.session_id, message.c.id)
+        .join(discord_part, discord_part.c.turn_id == turn.c.id)
+        .join(session, session.c.id == turn.c.session_id)
+        .join(message, message.c.id == turn.c.prompt_message_id)
+        .outerjoin(above, above.c.id == message.c.parent_id)
+        .where(discord_part.c.discord_message_id == discord_message_id, message.c.discord_message_id.is_(None))
+        .where(message.c.role == "user", ~message.c.erased)
+        .where((session.c.kind != "thread") | (above.c.role != "system"))
+    )
     places: dict[int, set[int]] = {session_id: set() for session_id in connection.execute(typed).scalars()}
-    for query in (shown, copied):
+    for query in (shown, copied, asked):
         for session_id, reply in connection.execute(query):
             places.setdefault(session_id, set()).add(reply)
     return places

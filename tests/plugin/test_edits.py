@@ -80,3 +80,17 @@ async def test_a_reply_that_loses_a_part_goes_as_a_whole(double: Double, started
         await asyncio.gather(*bot.service.tasks)
         assert (await store.turn(1 if written else 2)).reply == ""
         assert (before in double.said()) is not written and len(double.said()) == (0 if written else 3)
+
+
+async def test_a_reply_to_a_command_takes_what_was_asked_along(double: Double, started: Any) -> None:
+    alice = double.person("alice")
+    async with started() as bot:
+        await double.commands_synced()
+        kept = await (await alice.slash("chat", double.general, text="My cat is grey.")).shows(finished, timeout=40)
+        asked = await alice.slash("chat", double.general, text="My secret is a red balloon.")
+        reply = await asked.shows(finished, timeout=40)
+        told = bot.wait_for("raw_message_delete", timeout=10)
+        await asyncio.gather(told, double.person("owner").delete(reply))
+        await asyncio.gather(*bot.service.tasks)
+        said = [m.text for m in await bot.service.chat.store.messages(1) if m.role == "user"]
+        assert said == ["My cat is grey.", ""] and not kept.deleted

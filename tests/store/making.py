@@ -53,9 +53,13 @@ async def ask(
     given: Prompt | None = None,
     status: str = "ok",
     by: ModelIdentity = MODEL,
+    typed: int | None = None,
 ) -> tuple[int, int, int | None]:
-    """A message and its turn: (message, turn, reply's message). ``reply`` None leaves the turn pending."""
-    message = await store.append_message(session, "user", text, parent=parent, person=person, author=author)
+    """A message and its turn: (message, turn, reply's message). ``reply`` None leaves the turn pending; ``typed``:
+    the Discord message it is, if it is one."""
+    message = await store.append_message(
+        session, "user", text, parent=parent, person=person, author=author, discord_message_id=typed
+    )
     turn = await store.open_turn(
         session=session,
         prompt_message=message,

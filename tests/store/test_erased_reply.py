@@ -17,7 +17,7 @@ TOKENS = (901, 902, 903)
 async def talk(store: Store) -> tuple[int, int, int]:
     """A reply over two Discord messages, its sibling, and a later turn with it in the prompt."""
     session = await store.start_session()
-    question, turn, said = await ask(store, session, "one question", REPLY, person=5)
+    question, turn, said = await ask(store, session, "one question", REPLY, person=5, typed=70001)
     again = await store.open_turn(
         session=session, prompt_message=question, prompt=prompt("one question", question),
         model=(await store.turn(turn)).model, sampling=(await store.turn(turn)).sampling, seed=2, k=10,

@@ -137,9 +137,12 @@ class Context:
         """llama.cpp's answer: 0 is success."""
         if self._halt is None:
             return int(llama.llama_decode(self._context, self._batch))
-        halt = self._halt
-        with library.failing_is_no_error(lambda: halt.called):
-            return int(llama.llama_decode(self._context, self._batch))
+        with library.told_by_us() as errors:
+            code = int(llama.llama_decode(self._context, self._batch))
+        if not self._halt.called:  # else it failed because it was told to end
+            for line in errors:
+                library.log.error("%s", line)
+        return code
 
     def row(self, i: int) -> Logits:
         """The logits of the batch's i-th row: a view that the next decode overwrites."""

@@ -4,7 +4,7 @@ import ctypes
 import logging
 import platform
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,8 +22,7 @@ _DEBUG, _ERROR = 1, 4
 _started = threading.Lock()
 _is_started = False
 _here = threading.local()
-"""Of each thread that calls llama.cpp, as ``errors``: where they go instead of the log; as ``expects``: whether a
-failure of it is just what somebody wants."""
+"""Of each thread that calls llama.cpp, as ``errors``: where they go instead of the log."""
 
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
@@ -33,8 +32,6 @@ def _on_log(level: int, text: bytes, _: ctypes.c_void_p) -> None:
         return
     if level == _ERROR and (errors := getattr(_here, "errors", None)) is not None:
         errors.append(line)
-        level = _DEBUG
-    if level == _ERROR and getattr(_here, "expects", bool)():
         level = _DEBUG
     log.log(_LEVELS.get(level, logging.DEBUG), "%s", line)
 
@@ -59,16 +56,6 @@ def told_by_us() -> Iterator[list[str]]:
         yield _here.errors
     finally:
         del _here.errors
-
-
-@contextmanager
-def failing_is_no_error(when: Callable[[], bool]) -> Iterator[None]:
-    """Whatever fails in this block once ``when`` is true was told to: that is no error in the log."""
-    _here.expects = when
-    try:
-        yield
-    finally:
-        del _here.expects
 
 
 def build() -> str:

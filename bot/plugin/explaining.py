@@ -165,7 +165,7 @@ class Explaining(ServiceCog, name="Glasshead explanations"):
             if turn is None:
                 mine = self.bot.user is not None and message.author.id == self.bot.user.id
                 raise UserError(
-                    "that message is mine, but no model wrote it"
+                    "that message is mine, but my log has no reply that it shows"
                     if mine
                     else "I did not write that: nothing to explain"
                 )

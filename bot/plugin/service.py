@@ -241,13 +241,14 @@ class Service:
             raise UserError("that would be kept, and nothing is to be kept of what you do here (`/privacy`)")
 
     async def check_shown(self, interaction: discord.Interaction[Any], turn: int) -> None:
-        """Raise UserError if the number on a pressed button is another reply's by now, in a log begun anew
-        or restored from a backup."""
-        message = interaction.message
+        """Raise UserError if a pressed button belongs to a reply that the log has lost; its number may be another
+        one's by now."""
+        message, store = interaction.message, self.chat.store
         if message is None or await self.turn_shown(message.id, interaction.channel_id) is not None:
             return
-        if await self.chat.store.discord_messages(turn):
-            raise UserError("I do not know that reply any more: my log was begun anew, or restored from a backup")
+        if await store.discord_messages(turn) or not await store.turn_rows([turn]):
+            over = "its time there is over, or the log was begun anew or restored from a backup"
+            raise UserError(f"that reply is not in my log any more: {over}")
 
     def may_talk(self, user: discord.abc.User, channel: object, guild: int | None) -> bool:
         """Whether the server's staff, or the settings, let this person talk to the bot there."""

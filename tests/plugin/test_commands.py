@@ -120,8 +120,16 @@ async def test_buttons_of_a_reply_that_the_log_has_lost_do_nothing_to_another(ro
     turn = await store.turn_of_discord_message(old.id)
     assert turn is not None
     await store.link_discord(turn, [new.id])
+    gone = await room.ask(room.bob, "Three.")
+    its = await store.turn_of_discord_message(gone.id)
+    await store.database.write(
+        lambda c: c.exec_driver_sql(
+            "DELETE FROM session WHERE id = (SELECT session_id FROM turn WHERE id = ?)", (its,)
+        )
+    )
+    await (await room.bob.press(gone, "Explain")).shows(lambda m: m.text.startswith("That reply is not in my log"))
     for label in ("Explain", "Retry", "👍"):
-        await (await room.alice.press(old, label)).shows(lambda m: m.text.startswith("I do not know that reply"))
+        await (await room.alice.press(old, label)).shows(lambda m: m.text.startswith("That reply is not in my log"))
     assert "explained" in (await (await room.alice.press(new, "Explain")).answer()).text
 
 

@@ -235,13 +235,14 @@ class Presenter:
         self, texts: list[str], view: discord.ui.View | None, file: Attached | None, turn: int | None
     ) -> bool:
         """False if Discord is out of order for longer than anybody else's edits can wait."""
-        shown = True
+        shown = placed = True
         async with self._service.turnstile(self._running.channel):
             try:
                 shown = await self._surface.finish(texts, view, file)
             except (Gone, discord.DiscordException) as error:
                 log.warning("the end of a reply has no place: %s", error)
-            if not self._surface.untouched:
+                placed = not self._surface.untouched
+            if placed:
                 await self._surface.settle(self._service.chat.store, turn)
         if shown and self._running.turn:
             await unshown.settled(self._service.chat.store, self._running.turn)

@@ -191,7 +191,8 @@ def test_files(path: Path, tmp_path: Path):
     mended = json.loads(log(path, "check", "--mend", "--json"))
     assert mended == {"format": 1, "ok": True, "findings": [], "kept": None, "lost": []}
     other = tmp_path / "other" / "log.db"
-    assert "2 sessions imported" in log(other.parent.mkdir() or other, "import", everything)
+    other.parent.mkdir()
+    assert "2 sessions imported" in log(other, "import", everything)
     assert json.loads(log(other, "search", "hello", "--json"))["hits"][0]["turn"] == 1
 
 

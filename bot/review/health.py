@@ -81,7 +81,7 @@ def look_at(connection: sa.Connection, path: Path) -> Health:
         messages=_about(connection, message),
         turns=_about(connection, turn),
         pending=count(turn, sa.and_(_ODD, turn.c.status == "pending")),
-        odd=tuple(row._tuple() for row in odd),
+        odd=tuple((*row,) for row in odd),
         erasures=count(erasure, erasure.c.done_us.is_(None)),
         copies=_copies(path),
         noted=Backup(**last) if (last := backup_noted(connection)) is not None else None,

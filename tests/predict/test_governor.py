@@ -120,5 +120,5 @@ def test_a_container_is_what_it_was_given_and_not_its_machine(files, monkeypatch
     for name, text in files.items():
         (tmp_path / name).write_text(f"{text}\n")
     assert available_cores() == threads_here() == 1
-    assert wiring._memory(Settings()) == 3 << 18
-    assert wiring._memory(Settings(model=ModelSection(memory_mb=5))) == 5 << 20
+    assert wiring.memory_for_models(Settings()) == 3 << 18
+    assert wiring.memory_for_models(Settings(model=ModelSection(memory_mb=5))) == 5 << 20

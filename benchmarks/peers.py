@@ -329,24 +329,27 @@ class Logged:
         self.model = model
 
     async def together(self, n: int, tokens: int, prompt: int) -> dict[str, Any]:
-        """Tokens a second from the first text of any reply until the last is in the log."""
-        from glasshead.chat.events import Done, Text
+        """Tokens a second from the first text of any reply until the last is in the log, and how many the rendered
+        prompts have: the bare loop has to begin there, too."""
+        from glasshead.chat.events import Done, Started, Text
         from glasshead.chat.request import ReplyRequest
         from glasshead.config import EngineSection, ModelSection, Settings, StoreSection
         from glasshead.predict.sampling import Sampling
         from glasshead.wiring import open_chat
 
-        async def reply(number: int) -> tuple[float, float, int]:
+        async def reply(number: int) -> tuple[float, float, int, int]:
             session = await chat.store.start_session()
             text = "Tell me a long story with a dragon. " * (prompt // 8)
             message = await chat.store.append_message(session, "user", f"{text}({number})")
             first = 0.0
             async for event in chat.reply(ReplyRequest(session, message, sampling=sampling, seed=number)):
+                if isinstance(event, Started):
+                    given = event.n_prompt
                 if isinstance(event, Text) and not first:
                     first = time.perf_counter()
                 if isinstance(event, Done):
                     ended, made = time.perf_counter(), event.n_tokens
-            return first, ended, made
+            return first, ended, made, given
 
         with tempfile.TemporaryDirectory() as folder:
             settings = Settings(
@@ -358,8 +361,8 @@ class Logged:
                 sampling = Sampling(max_tokens=tokens)  # no ban on its end: it would be a cost of its own
                 await reply(n)  # the first of a program pays for what is loaded lazily
                 replies = await asyncio.gather(*(reply(number) for number in range(n)))
-        took = max(end for _, end, _ in replies) - min(first for first, _, _ in replies)
-        return {"tok_s": sum(made - 1 for _, _, made in replies) / took}
+        took = max(end for _, end, *_ in replies) - min(first for first, *_ in replies)
+        return {"tok_s": sum(made - 1 for _, _, made, _ in replies) / took, "prompt": replies[0][-1]}
 
 
 SYSTEMS = {

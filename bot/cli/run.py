@@ -11,9 +11,7 @@ from .logs import start_logging
 from .options import Config
 
 
-def run(
-    config: Config = None,
-) -> None:
+def run(config: Config = None) -> None:
     """Start the bot: it joins Discord if DISCORD_TOKEN is set, else it talks here."""
     settings = load_settings(config)
     on_discord = bool(settings.discord.token.get_secret_value())

@@ -13,7 +13,7 @@ from wcwidth import iter_graphemes
 ELLIPSIS = "…"
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _JOINERS = "\u200c\u200d"
-_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 """Letters and marks that Python calls printable and no font draws: Hangul fillers and the like."""
 _TAGGED_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]+\U000e007f")
 """A region's flag: the black flag and its letters as tag characters, which alone would be unseen text."""
@@ -64,7 +64,7 @@ def neutral(data: bytes | str) -> str:
 
 
 def _neutral(char: str) -> str:
-    if char in _UNSEEN:
+    if char in UNSEEN:
         return _escape(char)
     if char in "\n\t" or char in _JOINERS or char.isprintable() or ord(char) in _PICTOGRAPHS:
         return char

@@ -41,10 +41,9 @@ class Client(commands.Bot):
     """The host of the plugin when nobody else is."""
 
     def __init__(self, settings: Settings, *, message_content: bool) -> None:
-        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # nobody misses it here
         intents = discord.Intents.default()
         intents.message_content = message_content
-        # This bot does not speak: that it could not needs no warning.
+        # This bot does not speak: that it could not, needs no warning.
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         super().__init__(
             command_prefix=commands.when_mentioned,

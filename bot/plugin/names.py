@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from ..explain.visible import UNSEEN
+
 LONGEST_NAME = 32
-_UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
-"""What people make names of that nobody is to see: letters and marks without a shape."""
+_UNSEEN = UNSEEN | {"\u2800"}
+"""What people make names of that nobody is to see; braille's blank is a space where it stands among others."""
 
 _CODE = re.compile(
     r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+|/(?P<command>[^:>]+):\d+"

@@ -98,24 +98,19 @@ def places_of(connection: sa.Connection, discord_message_id: int) -> dict[int, s
     """The sessions where a Discord message stands, and there the replies of ours that it shows; with a reply to a
     command, what was said in that stands there, too (but not in the thread that was opened for it)."""
     typed = sa.select(message.c.session_id).where(message.c.discord_message_id == discord_message_id).distinct()
-    shown = (
-        sa.select(turn.c.session_id, turn.c.reply_message_id)
-        .join(discord_part, discord_part.c.turn_id == turn.c.id)
-        .where(discord_part.c.discord_message_id == discord_message_id, turn.c.reply_message_id.is_not(None))
+    parts = sa.select(discord_part.c.turn_id).where(discord_part.c.discord_message_id == discord_message_id)
+    of_shown = turn.c.id.in_(parts)
+    shown = sa.select(turn.c.session_id, turn.c.reply_message_id).where(
+        of_shown, turn.c.reply_message_id.is_not(None)
     )
-    copied = (
-        COPIES.add_columns(message.c.id)
-        .join(discord_part, discord_part.c.turn_id == turn.c.id)
-        .where(discord_part.c.discord_message_id == discord_message_id)
-    )
+    copied = COPIES.add_columns(message.c.id).where(of_shown)
     above = message.alias("above")
     asked = (
         sa.select(turn.c.session_id, message.c.id)
-        .join(discord_part, discord_part.c.turn_id == turn.c.id)
         .join(session, session.c.id == turn.c.session_id)
         .join(message, message.c.id == turn.c.prompt_message_id)
         .outerjoin(above, above.c.id == message.c.parent_id)
-        .where(discord_part.c.discord_message_id == discord_message_id, message.c.discord_message_id.is_(None))
+        .where(of_shown, message.c.discord_message_id.is_(None))
         .where(message.c.role == "user", ~message.c.erased)
         .where((session.c.kind != "thread") | (above.c.role != "system"))
     )

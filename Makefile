@@ -11,6 +11,11 @@ WHEELS ?=
 # What packages are built with is locked too.
 BUILD  := --build-constraint requirements-build.lock
 LLAMA  := $(shell sed -n 's/^llama-cpp-python==\([0-9.]*\).*/\1/p' requirements.lock)
+# ggml's flash attention goes number by number through heads of less than 128 where the compiler may use AVX512-FP16:
+# a reply at 1,000 tokens is made half as fast. pip takes a cached wheel whatever the flags: so this one is kept apart.
+FP16   := $(findstring __AVX512FP16__,$(shell c++ -march=native -dM -E -x c++ /dev/null 2>/dev/null))
+FLAGS  := $(if $(FP16),CFLAGS="$(CFLAGS) -mno-avx512fp16" CXXFLAGS="$(CXXFLAGS) -mno-avx512fp16" \
+            PIP_CACHE_DIR="$${XDG_CACHE_HOME:-$$HOME/.cache}/glasshead/pip")
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Programs start faster where their compiled code is kept, and tests start many.
@@ -84,6 +89,8 @@ $(VENV)/.llama: $(VENV)/.pip
 	@$(BIN)/python -m pip --no-input show --quiet llama-cpp-python 2>/dev/null || c++ --version >/dev/null 2>&1 || g++ --version >/dev/null 2>&1 || clang++ --version >/dev/null 2>&1 || \
 	  { echo "glasshead: no C++ compiler: install one (Debian: apt install g++), or WHEELS=cpu for a prebuilt llama.cpp" >&2; exit 2; }
 	@echo "Installing. The first time, llama.cpp is compiled for this machine: 5 to 8 minutes on two cores."
+	@sed -n '/^llama-cpp-python==/,/^    # via/p' requirements.lock > $(VENV)/llama.lock
+	@$(FLAGS) $(BIN)/python -m pip install --quiet --no-deps --require-hashes $(BUILD) -r $(VENV)/llama.lock
 	@touch $@
 
 # A wheel takes the place of what is there, and stays until another is asked for.

@@ -4,6 +4,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -33,6 +35,20 @@ def test_a_wheel_stays_until_another_is_asked_for(tmp_path: Path) -> None:
     assert "pip install" not in planned("run", venv)
     assert "pip install" not in planned("run", venv, "WHEELS=cpu")
     assert "whl/cu124" in planned("run", venv, "WHEELS=cu124")
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_avx512_fp16_is_left_out_where_the_compiler_knows_it_and_pip_s_cache_with_it(
+    tmp_path: Path, is_known: bool
+) -> None:
+    compiler = tmp_path / "c++"
+    compiler.write_text(f"#!/bin/sh\necho '#define {'__AVX512FP16__' if is_known else '__AVX512F__'} 1'\n")
+    compiler.chmod(0o755)
+    (venv := tmp_path / "venv").mkdir()
+    steps = planned("run", environment(venv), path=str(tmp_path)).splitlines()
+    (llama,) = (step for step in steps if "llama.lock" in step and "pip install" in step)
+    assert ('CXXFLAGS=" -mno-avx512fp16"' in llama) is is_known
+    assert ("PIP_CACHE_DIR=" in llama) is is_known
 
 
 def test_a_newer_python_is_found_beside_one_that_is_too_old(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ import platform
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import llama_cpp
+import xxhash
 from llama_cpp._ggml import libggml
 
 log = logging.getLogger("glasshead.llama.cpp")
@@ -66,9 +68,14 @@ def build() -> str:
     return f"llama-cpp-python {llama_cpp.__version__}, llama.cpp {llama_cpp.llama_version().decode()}, ggml {ggml}"
 
 
+@cache
 def kernels() -> str:
-    """What the library was built for and found here, as it says itself: ``CPU : SSE3 = 1 | AVX = 1 | …``."""
-    return bytes(llama_cpp.llama_print_system_info()).decode(errors="replace")
+    """The code that computes: what the library found here, and a checksum of its own files. The same version rounds
+    otherwise where it was compiled otherwise, and does not say so."""
+    found = bytes(llama_cpp.llama_print_system_info()).decode(errors="replace")
+    files = sorted(path for path in (Path(llama_cpp.__file__).parent / "lib").iterdir() if path.is_file())
+    sums = {xxhash.xxh3_64_hexdigest(path.read_bytes()) for path in files}
+    return f"{found}{' '.join(sorted(sums))}"
 
 
 def cpu_name() -> str:

@@ -70,6 +70,11 @@ class Governor:
             self._watch(key, seconds)
         return self.threads
 
+    @property
+    def is_trying(self) -> bool:
+        """Whether the present threads are on trial: they may be too few."""
+        return self._trial is not None
+
     def _watch(self, key: Key, seconds: float) -> None:
         first = not self._expected
         expected = self._expected.get((key, self.threads), seconds)

@@ -84,10 +84,12 @@ def _weighted(logits: Logits, shift: float, total: float, scratch: Scratch) -> t
     """How many logits are finite, and Σ (logit - shift) exp(logit - shift): the exponentials and their ``total``
     are there."""
     weights = scratch.exponentials
-    if abs(shift) < _NEAR and np.minimum.reduce(logits) > -np.inf:  # -inf times 0 would be NaN
+    if abs(shift) < _NEAR:
         parts = [slice(start, start + _PART) for start in range(0, logits.size, _PART)]
-        weighted = sum([float(np.dot(logits[part], weights[part])) for part in parts])
-        return logits.size, weighted - shift * total
+        with np.errstate(invalid="ignore"):
+            weighted = sum([float(np.dot(logits[part], weights[part])) for part in parts])
+        if not math.isnan(weighted):  # -inf times 0
+            return logits.size, weighted - shift * total
     with np.errstate(over="ignore"):  # -3e38 - 3e38
         shifted = np.subtract(logits, np.float32(shift), out=scratch.shifted)
     np.maximum(shifted, np.float32(_FAR), out=shifted)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from .batch import LEAST_CHUNK, TILE, chunk, decode_classes
+from .batch import LEAST_CHUNK, TILE, Chunk, chunk, decode_classes
 from .context import Context, DecodeFailed, Place
 from .draw import draw
 from .engine import EngineError
@@ -32,7 +32,7 @@ from .prefix import PrefixCache
 from .replay import state
 from .reply import End, Reply, now_us
 from .sampler import sample
-from .schedule import Run
+from .schedule import Rows, Run
 from .scoring import MOST_ROWS, Scorer
 from .sessions import is_of
 from .streams import Streams
@@ -48,9 +48,9 @@ LATE_S = 0.03
 ALONE_S = 0.3
 """And how long it may take where nobody waits: a newcomer or a cancellation does."""
 ALONE_ROWS = TILE + TILE // 2
-"""But so many rows it has there at least: in a long context, flash attention is half as fast below a tile."""
+"""But so many rows it has there at least: tiles are quicker."""
 
-HELD_S = 0.03
+HELD_S = 0.06
 """So long a step may wait to be sent with those that follow it at once: nobody sees it, and the loop wakes less."""
 
 
@@ -171,17 +171,19 @@ class Rounds:
             self._streams.take(reply)
             self._prefilling.append(reply)
 
-    def _limit(self) -> int:
-        """Rows of a prefill chunk, by how long they take just now."""
+    def _limit(self, depth: int) -> int:
+        """Rows of a prefill chunk at this depth, by how long they take just now."""
         least, seconds = ALONE_ROWS, ALONE_S
         if self._decoding:
             spent = time.monotonic() - self._stepped
             least, seconds = LEAST_CHUNK, max(LEAST_S, GAP_S - self._step_s - spent)
-        return min(self._context.n_batch, max(least, self._pace.rows(self._context.threads, seconds)))
+        return min(self._context.n_batch, max(least, self._pace.rows(depth, self._context.threads, seconds)))
 
     def _is_late(self) -> bool:
-        """Whether running replies have waited for copies already: a chunk can wait for the next round, then."""
-        return bool(self._decoding) and time.monotonic() - self._stepped > LATE_S
+        """Whether a chunk can wait for the next round: running replies have waited for copies already, or their
+        steps are a trial of threads, and fewer would make the chunk slow, too."""
+        late = self._governor.is_trying or time.monotonic() - self._stepped > LATE_S
+        return bool(self._decoding) and late
 
     def _hold(self) -> float:
         """How long steps may be held back: not at all unless the next follows at once."""
@@ -192,8 +194,8 @@ class Rounds:
         """Whether something is computed between the steps."""
         return bool(self._prefilling or self._jobs or self._mending)
 
-    def _measure(self, rows: int, began: float) -> None:
-        self._pace.note(self._context.threads, rows, time.monotonic() - began)
+    def _measure(self, kind: Rows, depth: int, rows: int, began: float) -> None:
+        self._pace.note(kind, depth, self._context.threads, rows, time.monotonic() - began)
 
     def _govern(self, key: Key, seconds: float) -> None:
         before = self._governor.threads
@@ -208,7 +210,7 @@ class Rounds:
         try:
             self._scorer.begin(job)
             began, before = time.monotonic(), job.computed  # what it need not compute took no time
-            done = job.future.cancelled() or self._scorer.advance(job, self._limit())
+            done = job.future.cancelled() or self._scorer.advance(job, self._limit(before))
         except EngineError as error:
             self._jobs.popleft()
             self._scorer.forget()
@@ -216,7 +218,7 @@ class Rounds:
             self._mailbox.post(settle, job.future, error)
             return True
         if (rows := job.computed - before) > 0:
-            self._measure(rows, began)
+            self._measure("some", before, rows, began)
             if rows == MOST_ROWS and not self._decoding:  # chunks for context alone have no logits
                 self._govern(("score", int(bool(job.scores))), (time.monotonic() - began) / rows)
         if done:
@@ -239,10 +241,14 @@ class Rounds:
             return True
         left = len(reply.ids) - reply.computed
         room = self._context.cells - len(reply.ids) if self._can_trim else 0
-        part = chunk(left, self._limit(), room)
+        limit = self._limit(reply.computed)
+        part = chunk(left, limit, room)
         if part is None:
             self._begin_decoding(reply)  # what is left goes in decode steps
             return True
+        fits = limit >= TILE and part.rows + room >= TILE
+        if fits and self._pace.is_quicker_as_tile(part, reply.computed, self._context.threads):
+            part = Chunk(part.rows, TILE - part.rows)
         start, stop = reply.computed, reply.computed + part.rows
         last = stop == len(reply.ids)
         ids = reply.ids[start:stop] + reply.ids[:1] * part.padding
@@ -253,7 +259,7 @@ class Rounds:
         except DecodeFailed as error:
             self._finish(reply, End("error", error))
             return True
-        self._measure(len(rows), began)
+        self._measure(part.kind, start, len(rows), began)
         if len(rows) >= 64 and not self._decoding:
             self._govern(("prefill", 0), (time.monotonic() - began) / len(rows))
         reply.count(Run(part.kind, part.rows))

@@ -87,7 +87,7 @@ def sample(
     return Step(
         id=chosen,
         logprob=float(logits[chosen]) - row.log_normaliser,
-        rank=listed.index(chosen) + 1 if chosen in listed else rank(logits, chosen),
+        rank=row.ids.index(chosen) + 1 if chosen in row.ids else rank(logits, chosen),
         entropy=row.entropy,
         log_normaliser=row.log_normaliser,
         top=row.candidates(k, removed),

@@ -1,6 +1,5 @@
 """`glasshead chat`: talk to the bot in the terminal, or ask one thing from a script."""
 
-import asyncio
 from typing import Annotated
 
 import typer
@@ -13,6 +12,7 @@ from ..explain.visible import neutral
 from ..predict.draw import SEED_LIMIT
 from ..wiring import open_chat
 from .commands import HELP, Commands, require_whole
+from .interrupt import run_until_told
 from .logs import start_logging
 from .options import Config
 from .printing import print_json
@@ -36,9 +36,9 @@ def chat(
     settings = load_settings(config)
     start_logging(settings, quiet=True)
     if once is None:
-        asyncio.run(converse(settings, session, seed))
+        run_until_told(converse(settings, session, seed))
     else:
-        asyncio.run(_once(settings, once, session, seed, as_json))
+        run_until_told(_once(settings, once, session, seed, as_json))
 
 
 async def converse(settings: Settings, session: int | None = None, seed: int | None = None) -> None:

@@ -7,6 +7,7 @@ import typer
 
 from ..config import load_settings, token_under_another_name
 from .chat import converse
+from .interrupt import run_until_told
 from .logs import start_logging
 from .options import Config
 
@@ -24,4 +25,4 @@ def run(config: Config = None) -> None:
     other = token_under_another_name(os.environ)
     meant = f" ({other} is set: was that meant?)" if other else ""
     typer.echo(f"No DISCORD_TOKEN{meant}: the bot talks in this terminal. /help lists what it can do.", err=True)
-    asyncio.run(converse(settings))
+    run_until_told(converse(settings))

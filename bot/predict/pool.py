@@ -66,10 +66,12 @@ class ModelPool:
             if loaded is None:
                 return
             self._unloading.append(loaded)
-        await loaded.engine.stop(EngineError("model_unloaded", f"the model {name} was unloaded"))
-        await loaded.unused.wait()
-        await loaded.engine.aclose()
-        self._unloading.remove(loaded)
+        try:
+            await loaded.engine.stop(EngineError("model_unloaded", f"the model {name} was unloaded"))
+            await loaded.unused.wait()
+            await loaded.engine.aclose()
+        finally:
+            self._unloading.remove(loaded)
 
     async def forget(self, sessions: Collection[int] | None = None) -> None:
         """Drop the KV that models keep of earlier prompts, of these sessions or of all. One that is just unloaded

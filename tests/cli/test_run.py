@@ -1,6 +1,7 @@
 """A conversation through a pipe: `glasshead run` as a process, everything typed at it in one go."""
 
 import re
+import signal
 import sqlite3
 from pathlib import Path
 
@@ -157,3 +158,21 @@ def test_a_session_taken_up_again_can_be_retried(home: Home, said: Said, log: sq
     assert "turn " in err.decode()
     answers = log.execute("SELECT parent_id FROM message WHERE role = 'assistant' AND session_id = 2").fetchall()
     assert len(answers) == 2 and answers[0] == answers[1]
+
+
+def test_when_it_is_told_to_end_the_running_reply_is_stopped_and_logged(
+    shallow_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path, shallow_path, capsys, monkeypatch)
+    home.write_config("[sampling]\nmax_tokens = 400\nlogit_bias = [[0, -inf], [2, -inf]]\n")
+    process = home.start("run")
+    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+    process.stdin.write(b"Hello\n")
+    process.stdin.flush()
+    printed = process.stdout.read(1)
+    process.send_signal(signal.SIGTERM)
+    printed += process.stdout.read()
+    error = process.stderr.read().decode()
+    assert (process.wait(30), "Traceback" in error) == (128 + signal.SIGTERM, False)
+    (turn,) = home.run("log", "show", "1", "--json").json["turns"]
+    assert turn["status"] == "stopped"

@@ -13,6 +13,7 @@ from glasshead.predict import replay
 from glasshead.predict.context import Context, Place
 from glasshead.predict.logits import hash_row
 from glasshead.predict.model import Model
+from glasshead.predict.pace import Pace
 from glasshead.predict.schedule import Run
 
 from .replies import WILD, Made, read
@@ -116,6 +117,15 @@ async def test_two_hundred_arrivals_and_long_prompts_are_replayed_bitwise(
                 steps = [0, len(made.steps) - 1]
                 rows = replay.again(model, made.ids, len(made.prompt), made.schedule, steps, threads=2)
                 assert [hash_row(row) for _, row in rows] == [made.hashes[step] for step in steps]
+
+
+async def test_a_prompt_that_was_filled_up_to_a_tile_is_replayed_bitwise(start, loaded, monkeypatch):
+    monkeypatch.setattr(Pace, "is_quicker_as_tile", lambda self, part, depth, threads: part.kind == "some")
+    engine = await start(loaded, threads=1)
+    prompt = tuple(range(100, 130))
+    made = await read(prompt, engine.generate(prompt, replace(WILD, max_tokens=6), 1))
+    assert made.schedule == (Run("tile", len(prompt)), Run("one", 5))
+    assert wrong_rows(loaded, made, threads=1) == []
 
 
 def test_records_from_before_flash_attention_are_replayed_bitwise(shallow_model):

@@ -26,6 +26,8 @@ NEEDLESS, HOPELESS = 1.25, 2.0
 after two."""
 RETRY_S, LONGEST_RETRY_S = 4.0, 16.0
 """Until the next trial of more threads (or fewer, if all run); three times as long after each one in vain."""
+AGAIN_S = 1.0
+"""But where other work broke off a trial of more: too few cost much for as long as it takes."""
 FREE = 0.5
 """More threads are not tried where the cores were idle for less than this part of one: a step without a core takes
 so long that the trial itself would be felt."""
@@ -65,7 +67,7 @@ class Governor:
             self._judge(self._trial, seconds)
         elif self._trial is not None:
             self.threads, self._trial = self._trial.before, None  # another kind of work came between
-            self._due = self._clock() + RETRY_S
+            self._due = self._clock() + (RETRY_S if self.threads == self._most else AGAIN_S)
         else:
             self._watch(key, seconds)
         return self.threads
@@ -103,8 +105,8 @@ class Governor:
 
     def _begin(self, key: Key, counts: list[int]) -> None:
         self._trial = _Trial(key, self.threads, counts)
-        if self._slow:  # what called for the trial speaks in it
-            self._trial.times[self.threads] = self._slow[-SAMPLES:]
+        if self._slow:  # what called for the trial speaks in it, but not alone: it may be over
+            self._trial.times[self.threads] = self._slow[-1:]
         self._slow = []
         self.threads = counts[0]
 

@@ -89,6 +89,28 @@ def test_threads_come_back_when_the_neighbours_are_gone():
     assert machine.run(alone, 20) > 0.97 * 100
 
 
+def test_a_moment_of_slowness_is_no_reason_for_fewer_threads():
+    machine = Machine(2)
+    machine.run(alone, 10)
+    for _ in range(3):
+        machine.governor.observe(("decode", 1), 0.03)  # three steps, as when something is copied
+    for _ in range(20):
+        machine.run(alone, 0.001)
+    assert machine.governor.threads == 2
+
+
+def test_threads_come_back_though_every_burst_of_work_begins_with_changing_kinds():
+    machine = Machine(2)
+    machine.run(alone, 1)
+    machine.run(squeezed, 1)
+    assert machine.governor.threads == 1
+    machine.now += 30
+    for replies in range(1, 8):
+        machine.run(alone, 0.02, ("decode", replies))
+    machine.run(alone, 3, ("decode", 8))
+    assert machine.governor.threads == 2
+
+
 @pytest.mark.parametrize("free", [1, 2, 3, 5, 8])
 def test_many_cores_settle_near_what_is_free(free):
     machine = Machine(8)

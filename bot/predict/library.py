@@ -1,6 +1,7 @@
 """The one place that starts llama.cpp: its log and its version."""
 
 import ctypes
+import hashlib
 import logging
 import platform
 import threading
@@ -20,6 +21,8 @@ log.addHandler(logging.NullHandler())  # a front end that sets up no logging is 
 # a flood at every load, so it counts as debug here, and its warnings (most are about metadata) as info.
 _LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.INFO, 4: logging.ERROR}
 _DEBUG, _ERROR = 1, 4
+
+_LIBRARIES = {".so", ".dylib", ".dll"}
 
 _started = threading.Lock()
 _is_started = False
@@ -73,9 +76,13 @@ def kernels() -> str:
     """The code that computes: what the library found here, and a checksum of its own files. The same version rounds
     otherwise where it was compiled otherwise, and does not say so."""
     found = bytes(llama_cpp.llama_print_system_info()).decode(errors="replace")
-    files = sorted(path for path in (Path(llama_cpp.__file__).parent / "lib").iterdir() if path.is_file())
-    sums = {xxhash.xxh3_64_hexdigest(path.read_bytes()) for path in files}
-    return f"{found}{' '.join(sorted(sums))}"
+    files = (Path(llama_cpp.__file__).parent / "lib").iterdir()
+    return " ".join([found, *(_sum(path) for path in sorted(files) if path.suffix in _LIBRARIES)])
+
+
+def _sum(path: Path) -> str:
+    with path.open("rb") as file:  # with a GPU's kernels it may have gigabytes
+        return hashlib.file_digest(file, xxhash.xxh3_64).hexdigest()
 
 
 def cpu_name() -> str:

@@ -36,6 +36,18 @@ def test_a_model_knows_what_it_is(model: Model, model_path: Path) -> None:
     assert not model.is_recurrent
 
 
+def test_the_same_version_compiled_otherwise_is_other_code(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "lib").mkdir()
+    monkeypatch.setattr(library.llama_cpp, "__file__", str(tmp_path / "__init__.py"))
+    told = []
+    for code in (b"one", b"one", b"another"):
+        (tmp_path / "lib" / "libggml-cpu.so").write_bytes(code)
+        library.kernels.cache_clear()
+        told.append(library.kernels())
+    library.kernels.cache_clear()
+    assert told[0] == told[1] != told[2]
+
+
 @pytest.mark.parametrize("layers", [0, 7, -1])
 def test_without_gpu_layers_no_batch_goes_to_a_gpu(loaded: Model, layers: int, monkeypatch) -> None:
     asked: list[bool] = []

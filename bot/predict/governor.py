@@ -74,8 +74,8 @@ class Governor:
 
     @property
     def is_trying(self) -> bool:
-        """Whether the present threads are on trial: they may be too few."""
-        return self._trial is not None
+        """Whether the present threads are others than usual, on trial: they may be too few."""
+        return self._trial is not None and self.threads != self._trial.before
 
     def _watch(self, key: Key, seconds: float) -> None:
         first = not self._expected

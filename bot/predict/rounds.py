@@ -180,8 +180,8 @@ class Rounds:
         return min(self._context.n_batch, max(least, self._pace.rows(depth, self._context.threads, seconds)))
 
     def _is_late(self) -> bool:
-        """Whether a chunk can wait for the next round: running replies have waited for copies already, or their
-        steps are a trial of threads, and fewer would make the chunk slow, too."""
+        """Whether a chunk can wait for the next round: running replies have waited for copies already, or this one
+        is a trial of other threads, and fewer would make the chunk slow, too."""
         late = self._governor.is_trying or time.monotonic() - self._stepped > LATE_S
         return bool(self._decoding) and late
 

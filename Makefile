@@ -13,8 +13,8 @@ BUILD  := --build-constraint requirements-build.lock
 LLAMA  := $(shell sed -n 's/^llama-cpp-python==\([0-9.]*\).*/\1/p' requirements.lock)
 # ggml's flash attention goes number by number through heads of less than 128 where the compiler may use AVX512-FP16:
 # a reply at 1,000 tokens is made half as fast. pip takes a cached wheel whatever the flags: so this one is kept apart.
-FP16   := $(findstring __AVX512FP16__,$(shell c++ -march=native -dM -E -x c++ /dev/null 2>/dev/null))
-FLAGS  := $(if $(FP16),CFLAGS="$(CFLAGS) -mno-avx512fp16" CXXFLAGS="$(CXXFLAGS) -mno-avx512fp16" \
+FP16    = $(findstring __AVX512FP16__,$(shell c++ -march=native -dM -E -x c++ /dev/null 2>/dev/null))
+FLAGS   = $(if $(FP16),CFLAGS="$(CFLAGS) -mno-avx512fp16" CXXFLAGS="$(CXXFLAGS) -mno-avx512fp16" \
             PIP_CACHE_DIR="$${XDG_CACHE_HOME:-$$HOME/.cache}/glasshead/pip")
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1

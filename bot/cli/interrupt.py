@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 import typer
@@ -13,59 +13,59 @@ from ..errors import UserError
 T = TypeVar("T")
 
 
+class _Told(Exception):
+    """The signal came."""
+
+
 @contextmanager
-def on_interrupt(action: Callable[[], object]) -> Iterator[None]:
-    """Ctrl-C calls ``action`` on the event loop."""
+def _on_signal(number: int, action: Callable[[], object]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
-    before = signal.getsignal(signal.SIGINT)
-    loop.add_signal_handler(signal.SIGINT, action)
+    before = signal.getsignal(number)
+    loop.add_signal_handler(number, action)
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
-        signal.signal(signal.SIGINT, before)
+        loop.remove_signal_handler(number)
+        signal.signal(number, before)
+
+
+def on_interrupt(action: Callable[[], object]) -> AbstractContextManager[None]:
+    """Ctrl-C calls ``action`` on the event loop."""
+    return _on_signal(signal.SIGINT, action)
 
 
 async def interruptible(work: Coroutine[Any, Any, T]) -> T:
     """Do ``work``; Ctrl-C cancels it, which is a UserError."""
-    task = asyncio.create_task(work)
-    stopped = False
-
-    def stop() -> None:
-        nonlocal stopped
-        stopped = True
-        task.cancel()
-
-    with on_interrupt(stop):
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if not stopped:
-                raise
-            raise UserError("stopped") from None
+    try:
+        return await _cancelled_by(signal.SIGINT, work)
+    except _Told:
+        raise UserError("stopped") from None
 
 
 def run_until_told(work: Coroutine[Any, Any, None]) -> None:
     """``asyncio.run``, but SIGTERM cancels ``work``, so that what it has open is closed: a running reply is stopped
     and logged. The exit code then is the usual one of a program ended by that signal."""
+    try:
+        asyncio.run(_cancelled_by(signal.SIGTERM, work))
+    except _Told:
+        raise typer.Exit(128 + signal.SIGTERM) from None
 
-    async def guarded() -> bool:
-        task = asyncio.ensure_future(work)
-        told = False
 
-        def stop() -> None:
-            nonlocal told
-            if not told:  # a second one must not break off the closing
-                told = True
-                task.cancel()
+async def _cancelled_by(number: int, work: Coroutine[Any, Any, T]) -> T:
+    """Do ``work``; the signal cancels it, and raises _Told."""
+    task = asyncio.create_task(work)
+    told = False
 
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+    def stop() -> None:
+        nonlocal told
+        if not told:  # a second one must not break off the closing
+            told = True
+            task.cancel()
+
+    with _on_signal(number, stop):
         try:
-            await task
+            return await task
         except asyncio.CancelledError:
             if not told:
                 raise
-        return told
-
-    if asyncio.run(guarded()):
-        raise typer.Exit(128 + signal.SIGTERM)
+            raise _Told from None

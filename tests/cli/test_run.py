@@ -169,9 +169,9 @@ def test_when_it_is_told_to_end_the_running_reply_is_stopped_and_logged(
     assert process.stdin is not None and process.stdout is not None and process.stderr is not None
     process.stdin.write(b"Hello\n")
     process.stdin.flush()
-    printed = process.stdout.read(1)
+    assert process.stdout.read(1)
     process.send_signal(signal.SIGTERM)
-    printed += process.stdout.read()
+    process.stdout.read()
     error = process.stderr.read().decode()
     assert (process.wait(30), "Traceback" in error) == (128 + signal.SIGTERM, False)
     (turn,) = home.run("log", "show", "1", "--json").json["turns"]

@@ -2,8 +2,8 @@
 
 Kernels change with the number of rows: at 2, 4 and 8, with blocks of four multiplied together and the rest done
 singly, and flash attention goes by tiles from 64 rows of one sequence on. Prefill therefore goes in chunks of whole
-blocks, 8 rows and more, so that the chunking shows nowhere but in the tiles; the schedule's classes say what
-happened.
+blocks, 8 rows and more (4 where no weight's kernel tells), so that the chunking shows nowhere but in the tiles; the
+schedule's classes say what happened.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from .schedule import Rows, Run
 
 BLOCK = 4
 LEAST_CHUNK = 8
-"""Prefill chunks have at least so many rows, and a multiple of BLOCK."""
+"""Prefill chunks have at least so many rows, whatever the weights, and a multiple of BLOCK."""
 TILE = 64
 """From so many rows of one sequence on, flash attention goes by tiles."""
 PAGE = 256
@@ -39,20 +39,27 @@ class Chunk:
         return "tile" if self.rows + self.padding >= TILE else "some"
 
 
-def chunk(left: int, limit: int, room: int) -> Chunk | None:
-    """The next prefill chunk of ``left`` positions, about ``limit`` rows at most, None if there is none to be had.
+def least_chunk(*, tells: bool, can_trim: bool) -> int:
+    """The fewest rows of a prefill chunk, for weights whose kernels tell how many there are or not. A replay may
+    have to fill it up to LEAST_CHUNK, and to forget the filling."""
+    return LEAST_CHUNK if tells or not can_trim else BLOCK
+
+
+def chunk(left: int, limit: int, room: int, least: int) -> Chunk | None:
+    """The next prefill chunk of ``left`` positions, ``least`` rows or about ``limit`` at most, None if there is
+    none to be had.
 
     ``room`` is how many positions can be padded behind the last one. What cannot be padded (the context ends, or
     the model cannot forget a part) is left for decode steps.
     """
-    limit = max(LEAST_CHUNK, limit // BLOCK * BLOCK)
+    limit = max(least, limit // BLOCK * BLOCK)
     if left >= limit:
         return Chunk(limit, 0)
-    padding = max(LEAST_CHUNK, -(-left // BLOCK) * BLOCK) - left
+    padding = max(least, -(-left // BLOCK) * BLOCK) - left
     if padding <= room:
         return Chunk(left, padding)
     whole = left // BLOCK * BLOCK
-    return Chunk(whole, 0) if whole >= LEAST_CHUNK else None
+    return Chunk(whole, 0) if whole >= least else None
 
 
 def tells_rows(header: Header) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from .batch import LEAST_CHUNK, TILE, Chunk, chunk, decode_classes
+from .batch import LEAST_CHUNK, TILE, Chunk, chunk, decode_classes, least_chunk
 from .context import Context, DecodeFailed, Place
 from .draw import draw
 from .engine import EngineError
@@ -43,6 +43,8 @@ GAP_S = 0.15
 """How long it may take from one step of the running replies to the next: a prefill chunk, and the step itself."""
 LEAST_S = 0.05
 """But so long a chunk may take even where steps are slow: else a newcomer would never get there."""
+FELT_S = 0.2
+"""And so long it may take for chunks of fewer than LEAST_CHUNK rows not to be made: they get a newcomer nowhere."""
 LATE_S = 0.03
 """After copies that took so long running replies get their step before the next chunk."""
 ALONE_S = 0.3
@@ -82,8 +84,9 @@ class Rounds:
         self._k = k
         self._tells = tells
         self._can_trim = not model.is_recurrent
+        self._least = least_chunk(tells=tells, can_trim=self._can_trim)
         self._scratch = Scratch(context.n_vocab)
-        self._scorer = Scorer(context, context.streams - 1, self._can_trim)
+        self._scorer = Scorer(context, context.streams - 1, self._can_trim, self._least)
         self._cache = cache
         self._governor = governor
         self._streams = Streams(context, context.streams - 1, cache, can_trim=self._can_trim)
@@ -173,11 +176,12 @@ class Rounds:
 
     def _limit(self, depth: int) -> int:
         """Rows of a prefill chunk at this depth, by how long they take just now."""
-        least, seconds = ALONE_ROWS, ALONE_S
-        if self._decoding:
-            spent = time.monotonic() - self._stepped
-            least, seconds = LEAST_CHUNK, max(LEAST_S, GAP_S - self._step_s - spent)
-        return min(self._context.n_batch, max(least, self._pace.rows(depth, self._context.threads, seconds)))
+        rows = partial(self._pace.rows, depth, self._context.threads)
+        if not self._decoding:
+            return min(self._context.n_batch, max(ALONE_ROWS, rows(ALONE_S)))
+        late = self._step_s + time.monotonic() - self._stepped
+        few = min(LEAST_CHUNK, rows(FELT_S - late))
+        return min(self._context.n_batch, max(self._least, few, rows(max(LEAST_S, GAP_S - late))))
 
     def _is_late(self) -> bool:
         """Whether a chunk can wait for the next round: running replies have waited for copies already, or this one
@@ -242,7 +246,7 @@ class Rounds:
         left = len(reply.ids) - reply.computed
         room = self._context.cells - len(reply.ids) if self._can_trim else 0
         limit = self._limit(reply.computed)
-        part = chunk(left, limit, room)
+        part = chunk(left, limit, room, self._least)
         if part is None:
             self._begin_decoding(reply)  # what is left goes in decode steps
             return True

@@ -4,7 +4,7 @@ llama.cpp rounds differently when it computes a position together with many othe
 computes it alone. Within a class the chunking does not matter: a replay that follows the schedule gets the same
 bits. That is all the record a proof needs.
 
-``one``: a decode step. ``some``: a prefill chunk of 8 to 63 rows. ``tile``: a chunk of 64 rows or more, whose
+``one``: a decode step. ``some``: a prefill chunk of 4 to 63 rows. ``tile``: a chunk of 64 rows or more, whose
 attention is computed in tiles. ``split``: a decode step alone in its batch over 512 cells or more, whose attention
 ``threads`` threads shared, each with a part of the cells.
 

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from .batch import BLOCK, LEAST_CHUNK, TILE
+from .batch import BLOCK, TILE
 from .context import Context, Place
 from .engine import EngineError
 from .logits import Scratch, score
@@ -31,10 +31,12 @@ class ScoreJob:
 class Scorer:
     """Owned by the engine's thread. Remembers what its stream holds: the next job often begins the same."""
 
-    def __init__(self, context: Context, stream: int, can_trim: bool) -> None:
+    def __init__(self, context: Context, stream: int, can_trim: bool, least: int) -> None:
+        """``least``: rows of a chunk."""
         self._context = context
         self._stream = stream
         self._can_trim = can_trim
+        self._least = least
         self._scratch = Scratch(context.n_vocab)
         self._held: list[int] = []
 
@@ -61,11 +63,11 @@ class Scorer:
         end = len(job.ids) - 1  # the last token's own prediction is not asked for
         # Rows are flagged from a block's border on, so that what they share a kernel with is always the same.
         border = (job.first - 1) // BLOCK * BLOCK
-        most = max(LEAST_CHUNK, min(limit, MOST_ROWS) // BLOCK * BLOCK)
+        most = max(self._least, min(limit, MOST_ROWS) // BLOCK * BLOCK)
         start = job.computed
-        stop = min(start + most, end, border if start + LEAST_CHUNK <= border else end)
+        stop = min(start + most, end, border if start + self._least <= border else end)
         rows = stop - start
-        padding = max(LEAST_CHUNK, -(-rows // BLOCK) * BLOCK) - rows
+        padding = max(self._least, -(-rows // BLOCK) * BLOCK) - rows
         if not self._can_trim or stop + padding > self._context.cells:
             padding = 0
         flagged = stop > border

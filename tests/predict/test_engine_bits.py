@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import math
 import random
 from contextlib import closing
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import llama_cpp
 import pytest
-from glasshead.predict import replay
+from glasshead.predict import replay, rounds
 from glasshead.predict.context import Context, Place
 from glasshead.predict.logits import hash_row
 from glasshead.predict.model import Model
@@ -126,6 +127,29 @@ async def test_a_prompt_that_was_filled_up_to_a_tile_is_replayed_bitwise(start, 
     made = await read(prompt, engine.generate(prompt, replace(WILD, max_tokens=6), 1))
     assert made.schedule == (Run("tile", len(prompt)), Run("one", 5))
     assert wrong_rows(loaded, made, threads=1) == []
+
+
+async def test_where_rows_are_slow_chunks_are_of_four_and_are_replayed_bitwise(start, shallow_model, monkeypatch):
+    sizes: list[int] = []
+    decode = Context.decode
+
+    def spy(self, rows):
+        sizes.append(len(rows))
+        decode(self, rows)
+
+    for name in ("GAP_S", "FELT_S", "LEAST_S"):
+        monkeypatch.setattr(rounds, name, 0.0)
+    engine = await start(n_ctx=256, max_running=2)
+    running = engine.generate((5, 6, 7), replace(WILD, max_tokens=200, logit_bias=((2, -math.inf),)), 1)
+    await anext(running)
+    monkeypatch.setattr(Context, "decode", spy)
+    prompt = tuple(range(100, 150))
+    made = await read(prompt, engine.generate(prompt, replace(WILD, max_tokens=6), 2))
+    monkeypatch.undo()
+    await running.aclose()
+    assert {size for size in sizes if size > 2} == {4}
+    assert made.schedule == (Run("some", len(prompt)), Run("one", 5))
+    assert wrong_rows(shallow_model, made, threads=1) == []
 
 
 def test_records_from_before_flash_attention_are_replayed_bitwise(shallow_model):

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from glasshead.errors import UserError
-from glasshead.predict.batch import TILE
+from glasshead.predict.batch import BLOCK, TILE
 from glasshead.predict.context import Context, DecodeFailed
 from glasshead.predict.engine import EngineError, QueueFull
 from glasshead.predict.generation import LocalGeneration
@@ -330,7 +330,7 @@ async def test_a_long_newcomer_goes_in_chunks_between_steps(start, monkeypatch):
         await anext(running)
     await running.aclose()
 
-    chunks = [i for i, (rows, _) in enumerate(batches) if rows >= 8][1:]  # the first was the running reply's own
+    chunks = [i for i, (rows, _) in enumerate(batches) if rows >= BLOCK][1:]  # the first was the running one's own
     assert len(chunks) > 2
     assert all(b - a >= 2 for a, b in itertools.pairwise(chunks))  # a step of the running reply in between
     paces: dict[bool, float] = {}  # of tiles and of what is below: seconds a row of the last one

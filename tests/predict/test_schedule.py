@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from glasshead.predict.batch import BLOCK, LEAST_CHUNK, TILE, chunk, decode_classes, tells_routes
+from glasshead.predict.batch import BLOCK, LEAST_CHUNK, TILE, chunk, decode_classes, least_chunk, tells_routes
 from glasshead.predict.gguf import Header, TensorInfo
 from glasshead.predict.reply import Reply
 from glasshead.predict.sampling import Sampling
@@ -38,19 +38,24 @@ def test_a_reply_counts_as_joining_does(parts):
     assert reply.computed == length(join(parts))
 
 
-@given(st.integers(1, 2000), st.integers(1, 512), st.integers(0, 12))
-def test_chunks_are_whole_blocks_and_cover_a_prompt(left, limit, room):
-    while part := chunk(left, limit, room):
+@given(st.integers(1, 2000), st.integers(1, 512), st.integers(0, 12), st.sampled_from([BLOCK, LEAST_CHUNK]))
+def test_chunks_are_whole_blocks_and_cover_a_prompt(left, limit, room, least):
+    while part := chunk(left, limit, room, least):
         assert (part.rows + part.padding) % BLOCK == 0
-        assert LEAST_CHUNK <= part.rows + part.padding <= max(LEAST_CHUNK, limit)
+        assert least <= part.rows + part.padding <= max(least, limit)
         assert part.padding <= room
         assert part.padding == 0 or part.rows == left
         assert part.kind == ("tile" if part.rows + part.padding >= TILE else "some")
         left -= part.rows
         if left == 0:
             break
-    assert left < LEAST_CHUNK
-    assert left == 0 or room < LEAST_CHUNK
+    assert left < least
+    assert left == 0 or room < least
+
+
+def test_four_rows_are_a_chunk_where_no_kernel_tells_and_a_replay_may_fill_it_up():
+    assert least_chunk(tells=False, can_trim=True) == 4
+    assert {least_chunk(tells=True, can_trim=True), least_chunk(tells=False, can_trim=False)} == {8}
 
 
 def test_rows_are_classed_by_the_company_they_keep():

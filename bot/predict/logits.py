@@ -14,7 +14,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from .engine import EngineError
-from .exponentials import exponentials
+from .exponentials import PART, sums
 from .sampling import StageName
 from .step import Candidate, Score
 
@@ -23,8 +23,6 @@ Ids = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _BLOCKS = 64
-_PART = 8192
-"""Summed in f32 at once: more would cost precision, and OpenBLAS would wake its threads for it."""
 _NEAR = 500.0  # logits so far from 0 at most lose nothing to speak of where the shift is taken out of a sum
 _FAR = -1000.0  # exp of it is 0 in f32, and 0 times it is 0: -inf would make NaN
 
@@ -37,11 +35,11 @@ class BadLogits(EngineError):
 
 
 class Scratch:
-    """Buffers of one row's size, reused from step to step; owned by one thread."""
+    """Buffers, reused from step to step; owned by one thread."""
 
     def __init__(self, n_vocab: int) -> None:
-        self.shifted: Logits = np.empty(n_vocab, np.float32)
-        self.exponentials: Logits = np.empty(n_vocab, np.float32)
+        self.part: Logits = np.empty(PART, np.float32)
+        """For exponentials."""
         self.working: Logits = np.empty(n_vocab, np.float32)
         """For the sampler: the row after its stages."""
 
@@ -67,34 +65,30 @@ class Row:
 def capture(logits: Logits, k: int, scratch: Scratch | None = None) -> Row:
     """Read a row, with its ``k`` likeliest tokens. Raises BadLogits.
 
-    The normaliser and the entropy are good to about 1e-6 nats: f32 exponentials, summed in blocks.
+    The normaliser and the entropy are good to about 1e-6 nats: f32 exponentials, summed in parts.
     """
     scratch = scratch or Scratch(logits.size)
     row_hash = hash_row(logits)
     maxima = _maxima(logits)
-    shift, total = _exponentials(logits, maxima, scratch)
-    finite, weighted = _weighted(logits, shift, total, scratch)
+    shift = _maximum(maxima)
+    total, weighted = sums(logits, shift, scratch.part)
+    finite = logits.size
+    if math.isnan(weighted) or abs(shift) > _NEAR:
+        finite, weighted = _weighted_from(shift, logits)
+    else:
+        weighted -= shift * total
     ids = largest(logits, k, maxima)
     log_total = math.log(total)
     entropy = max(log_total - weighted / total, 0.0)
     return Row(row_hash, finite, shift + log_total, entropy, ids.tolist(), logits[ids].tolist())
 
 
-def _weighted(logits: Logits, shift: float, total: float, scratch: Scratch) -> tuple[int, float]:
-    """How many logits are finite, and Σ (logit - shift) exp(logit - shift): the exponentials and their ``total``
-    are there."""
-    weights = scratch.exponentials
-    if abs(shift) < _NEAR:
-        parts = [slice(start, start + _PART) for start in range(0, logits.size, _PART)]
-        with np.errstate(invalid="ignore"):
-            weighted = sum([float(np.dot(logits[part], weights[part])) for part in parts])
-        if not math.isnan(weighted):  # -inf times 0
-            return logits.size, weighted - shift * total
+def _weighted_from(shift: float, logits: Logits) -> tuple[int, float]:
+    """How many logits are finite, and Σ (logit - shift) exp(logit - shift), for rows of any values."""
     with np.errstate(over="ignore"):  # -3e38 - 3e38
-        shifted = np.subtract(logits, np.float32(shift), out=scratch.shifted)
+        shifted = logits - np.float32(shift)
     np.maximum(shifted, np.float32(_FAR), out=shifted)
-    finite = int(np.count_nonzero(logits > -np.inf))
-    return finite, float(np.multiply(shifted, weights, out=shifted).sum())
+    return int(np.count_nonzero(logits > -np.inf)), float((shifted * np.exp(shifted)).sum())
 
 
 def hash_row(logits: Logits) -> int:
@@ -105,16 +99,17 @@ def hash_row(logits: Logits) -> int:
 def scan(logits: Logits, n: int, scratch: Scratch) -> tuple[float, Ids]:
     """log Σ exp(logit) over the row, in nats, and the ids of its ``n`` largest. Raises BadLogits."""
     maxima = _maxima(logits)
-    shift, total = _exponentials(logits, maxima, scratch)
+    shift = _maximum(maxima)
+    total, _ = sums(logits, shift, scratch.part)
     return shift + math.log(total), largest(logits, n, maxima)
 
 
-def _exponentials(logits: Logits, maxima: Logits, scratch: Scratch) -> tuple[float, float]:
-    """The row's maximum and Σ exp(logit - maximum); the exponentials stay in ``scratch``."""
+def _maximum(maxima: Logits) -> float:
+    """The row's maximum. Raises BadLogits."""
     shift = float(np.maximum.reduce(maxima))
     if not math.isfinite(shift):
         raise BadLogits("NaN" if math.isnan(shift) else "+inf" if shift > 0 else "nothing finite")
-    return shift, exponentials(logits, shift, scratch.exponentials)
+    return shift
 
 
 def _maxima(logits: Logits) -> Logits:

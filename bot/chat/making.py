@@ -25,8 +25,9 @@ log = logging.getLogger(__name__)
 PLACE_INTERVAL = 0.5
 """Seconds between two looks at a waiting reply's place in the queue."""
 PROGRESS_STEPS = 8
-"""After so many steps what was generated is saved, so that a crash keeps what people have read, and whenever it has
-doubled since."""
+"""After so many steps what was generated is saved, so that a crash keeps what people have read,"""
+PROGRESS_TIMES = 4
+"""and whenever it has become so many times as much."""
 PROGRESS_SECONDS = 2.0
 """And after so long, however few they are: who looks at a slow reply sees what is there."""
 
@@ -164,8 +165,8 @@ class _Making:
     def _is_due(self) -> bool:
         """Whether enough came since the last time to be saved: it is saved whole."""
         steps, began = self._saved
-        doubled = len(self._steps) >= max(PROGRESS_STEPS, 2 * steps)
-        return doubled or time.monotonic() - began >= PROGRESS_SECONDS
+        grown = len(self._steps) >= max(PROGRESS_STEPS, PROGRESS_TIMES * steps)
+        return grown or time.monotonic() - began >= PROGRESS_SECONDS
 
     async def _save_progress(self) -> None:
         """Keep what was generated so far. A log that cannot take it must not stop the reply."""

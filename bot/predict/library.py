@@ -63,26 +63,23 @@ def told_by_us() -> Iterator[list[str]]:
         del _here.errors
 
 
+@cache
 def build() -> str:
-    """What computes the numbers, for the record: ``llama-cpp-python 0.3.36, llama.cpp …, ggml …``."""
+    """What computes the numbers, for the record: ``llama-cpp-python 0.3.36, llama.cpp …, ggml …, compiled as …``.
+
+    The last is a checksum of the libraries' files and of what they found here: the same version rounds otherwise
+    where it was compiled otherwise, and does not say so.
+    """
     for function in (libggml.ggml_version, libggml.ggml_commit):
         function.restype = ctypes.c_char_p
+    version = f"llama-cpp-python {llama_cpp.__version__}, llama.cpp {llama_cpp.llama_version().decode()}"
     ggml = f"{libggml.ggml_version().decode()} ({libggml.ggml_commit().decode()})"
-    return f"llama-cpp-python {llama_cpp.__version__}, llama.cpp {llama_cpp.llama_version().decode()}, ggml {ggml}"
-
-
-@cache
-def kernels() -> str:
-    """The code that computes: what the library found here, and a checksum of its own files. The same version rounds
-    otherwise where it was compiled otherwise, and does not say so."""
-    found = bytes(llama_cpp.llama_print_system_info()).decode(errors="replace")
+    code = xxhash.xxh3_64(llama_cpp.llama_print_system_info())
     files = (Path(llama_cpp.__file__).parent / "lib").iterdir()
-    return " ".join([found, *(_sum(path) for path in sorted(files) if path.suffix in _LIBRARIES)])
-
-
-def _sum(path: Path) -> str:
-    with path.open("rb") as file:  # with a GPU's kernels it may have gigabytes
-        return hashlib.file_digest(file, xxhash.xxh3_64).hexdigest()
+    for path in sorted(path for path in files if path.suffix in _LIBRARIES):
+        with path.open("rb") as file:  # with a GPU's kernels it may have gigabytes
+            code.update(hashlib.file_digest(file, xxhash.xxh3_64).digest())
+    return f"{version}, ggml {ggml}, compiled as {code.hexdigest()}"
 
 
 def cpu_name() -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from . import library
 from .batch import tells_rows
 from .context import Context
 from .draw import SEED_LIMIT
@@ -237,7 +236,7 @@ class LocalEngine:
 def _cache_key(model: ModelIdentity, streams: int) -> str:
     """All that decides what a KV state means, its bits, and whether llama.cpp takes it back."""
     weights = [model.sha256, model.adapter_sha256, model.adapter_scale]
-    return json.dumps([*weights, model.llamacpp_build, library.kernels(), model.cpu, model.gpu_layers, streams])
+    return json.dumps([*weights, model.llamacpp_build, model.cpu, model.gpu_layers, streams])
 
 
 def _receive(weak: "weakref.WeakMethod[Callable[[Step | End], None]]", news: Step | End) -> None:

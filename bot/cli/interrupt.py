@@ -48,6 +48,7 @@ def run_until_told(work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(_cancelled_by(signal.SIGTERM, work))
     except _Told:
+        typer.echo(err=True)  # what comes next in the terminal is not of the line that was broken off
         raise typer.Exit(128 + signal.SIGTERM) from None
 
 

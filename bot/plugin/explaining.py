@@ -23,12 +23,12 @@ from .panel import FOR_OPENER, PICTURE, REVEAL, TEMPLATE, Panel, Place, PlainPan
 from .probes import Probes
 from .rights import surely_may_read
 from .service import NOBODY, Service, places
+from .surface import BAD_REQUEST
 from .views import PREFIX, button
 
 log = logging.getLogger(__name__)
 
 MENU = "Explain this reply"
-BAD_REQUEST = 400
 RECENT = 10
 """Replies offered to choose from."""
 _LINK = re.compile(r"(?:https?://\S+/channels/(?:\d+|@me)/\d+/)?(\d{1,20})/?$")

@@ -44,7 +44,7 @@ GAP_S = 0.15
 LEAST_S = 0.05
 """But so long a chunk may take even where steps are slow: else a newcomer would never get there."""
 FELT_S = 0.2
-"""And so long it may take for chunks of fewer than LEAST_CHUNK rows not to be made: they get a newcomer nowhere."""
+"""A chunk has fewer rows than LEAST_CHUNK only where a gap would be longer: it costs a newcomer time."""
 LATE_S = 0.03
 """After copies that took so long running replies get their step before the next chunk."""
 ALONE_S = 0.3

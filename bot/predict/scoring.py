@@ -32,7 +32,7 @@ class Scorer:
     """Owned by the engine's thread. Remembers what its stream holds: the next job often begins the same."""
 
     def __init__(self, context: Context, stream: int, can_trim: bool, least: int) -> None:
-        """``least``: rows of a chunk."""
+        """``least``: the fewest rows of a chunk."""
         self._context = context
         self._stream = stream
         self._can_trim = can_trim

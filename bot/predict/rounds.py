@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from .batch import LEAST_CHUNK, TILE, Chunk, chunk, decode_classes, least_chunk
+from .batch import BLOCK, LEAST_CHUNK, TILE, Chunk, chunk, decode_classes, least_chunk
 from .context import Context, DecodeFailed, Place
 from .draw import draw
 from .engine import EngineError
@@ -44,7 +44,9 @@ GAP_S = 0.15
 LEAST_S = 0.05
 """But so long a chunk may take even where steps are slow: else a newcomer would never get there."""
 FELT_S = 0.2
-"""A chunk has fewer rows than LEAST_CHUNK only where a gap would be longer: it costs a newcomer time."""
+"""It may take so long for the sake of LEAST_CHUNK rows, or of the little a newcomer has left."""
+LITTLE = TILE
+"""So many rows. And a newcomer that has no more goes on until it decodes: if they took turns, all would be late."""
 LATE_S = 0.03
 """After copies that took so long running replies get their step before the next chunk."""
 ALONE_S = 0.3
@@ -174,14 +176,15 @@ class Rounds:
             self._streams.take(reply)
             self._prefilling.append(reply)
 
-    def _limit(self, depth: int) -> int:
-        """Rows of a prefill chunk at this depth, by how long they take just now."""
+    def _limit(self, depth: int, left: int = LEAST_CHUNK) -> int:
+        """Rows of a prefill chunk at this depth, by how long they take just now, where ``left`` are to be read."""
         rows = partial(self._pace.rows, depth, self._context.threads)
         if not self._decoding:
             return min(self._context.n_batch, max(ALONE_ROWS, rows(ALONE_S)))
         late = self._step_s + time.monotonic() - self._stepped
-        few = min(LEAST_CHUNK, rows(FELT_S - late))
-        return min(self._context.n_batch, max(self._least, few, rows(max(LEAST_S, GAP_S - late))))
+        little = left + -left % BLOCK if left <= LITTLE else LEAST_CHUNK
+        least = max(self._least, min(little, rows(FELT_S - late)))
+        return min(self._context.n_batch, max(least, rows(max(LEAST_S, GAP_S - late))))
 
     def _is_late(self) -> bool:
         """Whether a chunk can wait for the next round: running replies have waited for copies already, or this one
@@ -233,7 +236,7 @@ class Rounds:
         return True
 
     def _prefill(self) -> bool:
-        """One chunk of one newcomer; they take turns."""
+        """One chunk of one newcomer; they take turns while there is much to read."""
         ready = (reply for reply in self._prefilling if not self._streams.waits(reply, self._prefilling))
         reply = next(ready, None)
         if reply is None:
@@ -245,7 +248,7 @@ class Rounds:
             return True
         left = len(reply.ids) - reply.computed
         room = self._context.cells - len(reply.ids) if self._can_trim else 0
-        limit = self._limit(reply.computed)
+        limit = self._limit(reply.computed, left)
         part = chunk(left, limit, room, self._least)
         if part is None:
             self._begin_decoding(reply)  # what is left goes in decode steps
@@ -269,7 +272,9 @@ class Rounds:
         reply.count(Run(part.kind, part.rows))
         if part.padding:
             self._context.trim(reply.stream, stop)  # the logits stay
-        if not last:
+        if not last and left - part.rows <= LITTLE:
+            self._prefilling.appendleft(reply)
+        elif not last:
             self._prefilling.append(reply)
         elif end := self._sample(reply, part.rows - 1):
             self._finish(reply, end)

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from glasshead.errors import UserError
+from glasshead.predict import rounds
 from glasshead.predict.batch import BLOCK, TILE
 from glasshead.predict.context import Context, DecodeFailed
 from glasshead.predict.engine import EngineError, QueueFull
@@ -21,7 +22,7 @@ from glasshead.predict.mailbox import Mailbox
 from glasshead.predict.pieces import gently
 from glasshead.predict.queue import FairQueue
 from glasshead.predict.reply import End, Reply
-from glasshead.predict.rounds import GAP_S, Rounds
+from glasshead.predict.rounds import FELT_S, GAP_S, LITTLE, Rounds
 from glasshead.predict.sampling import Sampling
 
 from .replies import WILD, read, settled
@@ -334,11 +335,43 @@ async def test_a_long_newcomer_goes_in_chunks_between_steps(start, monkeypatch):
     assert len(chunks) > 2
     assert all(b - a >= 2 for a, b in itertools.pairwise(chunks))  # a step of the running reply in between
     paces: dict[bool, float] = {}  # of tiles and of what is below: seconds a row of the last one
+    left = len(prompt)
     for rows, seconds in (batches[i] for i in chunks):
         is_tile = rows >= TILE
-        assert rows <= max(8, GAP_S / paces.get(is_tile, 1e-9))
+        may_take = FELT_S if left <= LITTLE else GAP_S
+        assert rows <= max(8, may_take / paces.get(is_tile, 1e-9))
         paces[is_tile] = seconds / rows
+        left -= rows
     assert len(paces) < len(chunks)  # some of a kind followed another
+
+
+async def test_newcomers_take_turns_until_one_has_little_left_and_goes_on(start, monkeypatch):
+    read_from: list[int] = []  # the first token of each chunk
+    decode = Context.decode
+
+    def spy(self, rows):
+        if len(rows) >= BLOCK:
+            read_from.append(rows[0].token)
+        decode(self, rows)
+
+    monkeypatch.setattr(Context, "decode", spy)
+    for limit in ("GAP_S", "LEAST_S", "FELT_S"):
+        monkeypatch.setattr(rounds, limit, 0.0)  # the least chunks there are
+    engine = await start(n_ctx=1024, max_running=3)
+    running = engine.generate(PROMPT, replace(LONG, logit_bias=((2, -math.inf),)), 1)
+    await anext(running)
+    read_from.clear()
+    ann, bob = (tuple(range(first, first + 2 * LITTLE)) for first in (300, 600))
+    one_token = replace(WILD, max_tokens=1)
+    newcomers = [asyncio.create_task(read(ids, engine.generate(ids, one_token, 2))) for ids in (ann, bob)]
+    while not all(newcomer.done() for newcomer in newcomers):
+        await anext(running)
+    await running.aclose()
+
+    whose = ["ann" if token in ann else "bob" for token in read_from]
+    goes_on, ends = read_from.index(ann[LITTLE]), len(whose) - whose[::-1].index("ann")
+    assert (set(whose[:goes_on:2]), set(whose[1:goes_on:2])) == ({"ann"}, {"bob"})
+    assert set(whose[goes_on:ends]) == {"ann"}
 
 
 async def test_scoring_has_limits_that_answer(start):

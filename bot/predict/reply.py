@@ -63,6 +63,11 @@ class Reply:
         else:
             self.schedule = (*self.schedule, run)
 
+    @property
+    def left(self) -> int:
+        """How many of ``ids`` are not computed yet."""
+        return len(self.ids) - self.computed
+
     def stamp(self) -> None:
         """A step was made just now."""
         self.last_us = now_us()

@@ -47,6 +47,9 @@ FELT_S = 0.2
 """It may take so long for the sake of LEAST_CHUNK rows, or of the little a newcomer has left."""
 LITTLE = TILE
 """So many rows. And a newcomer that has no more goes on until it decodes: if they took turns, all would be late."""
+BRIEF_STEPS = 4
+"""Where there was no more to read from the beginning, it may take as long as so many steps, too: the others wait
+once instead of several times, and the more rows steps have, the less each costs."""
 LATE_S = 0.03
 """After copies that took so long running replies get their step before the next chunk."""
 ALONE_S = 0.3
@@ -176,14 +179,18 @@ class Rounds:
             self._streams.take(reply)
             self._prefilling.append(reply)
 
-    def _limit(self, depth: int, left: int = LEAST_CHUNK) -> int:
-        """Rows of a prefill chunk at this depth, by how long they take just now, where ``left`` are to be read."""
+    def _limit(self, depth: int, newcomer: Reply | None = None) -> int:
+        """Rows of a chunk at this depth, by how long they take just now: of a newcomer, or of a text to score."""
         rows = partial(self._pace.rows, depth, self._context.threads)
         if not self._decoding:
             return min(self._context.n_batch, max(ALONE_ROWS, rows(ALONE_S)))
         late = self._step_s + time.monotonic() - self._stepped
-        little = left + -left % BLOCK if left <= LITTLE else LEAST_CHUNK
-        least = max(self._least, min(little, rows(FELT_S - late)))
+        few, felt = LEAST_CHUNK, FELT_S
+        if newcomer and newcomer.left <= LITTLE:
+            few = newcomer.left + -newcomer.left % BLOCK
+            if len(newcomer.ids) - newcomer.n_cached <= LITTLE:
+                felt = max(felt, BRIEF_STEPS * self._step_s)
+        least = max(self._least, min(few, rows(felt - late)))
         return min(self._context.n_batch, max(least, rows(max(LEAST_S, GAP_S - late))))
 
     def _is_late(self) -> bool:
@@ -246,9 +253,9 @@ class Rounds:
         if self._is_late():
             self._prefilling.appendleft(reply)
             return True
-        left = len(reply.ids) - reply.computed
+        left = reply.left
         room = self._context.cells - len(reply.ids) if self._can_trim else 0
-        limit = self._limit(reply.computed, left)
+        limit = self._limit(reply.computed, reply)
         part = chunk(left, limit, room, self._least)
         if part is None:
             self._begin_decoding(reply)  # what is left goes in decode steps
@@ -272,7 +279,7 @@ class Rounds:
         reply.count(Run(part.kind, part.rows))
         if part.padding:
             self._context.trim(reply.stream, stop)  # the logits stay
-        if not last and left - part.rows <= LITTLE:
+        if not last and reply.left <= LITTLE:
             self._prefilling.appendleft(reply)
         elif not last:
             self._prefilling.append(reply)

@@ -137,7 +137,7 @@ async def test_where_rows_are_slow_chunks_are_of_four_and_are_replayed_bitwise(s
         sizes.append(len(rows))
         decode(self, rows)
 
-    for name in ("GAP_S", "FELT_S", "LEAST_S"):
+    for name in ("GAP_S", "FELT_S", "LEAST_S", "BRIEF_STEPS"):
         monkeypatch.setattr(rounds, name, 0.0)
     engine = await start(n_ctx=256, max_running=2)
     running = engine.generate((5, 6, 7), replace(WILD, max_tokens=200, logit_bias=((2, -math.inf),)), 1)

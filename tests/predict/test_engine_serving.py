@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from glasshead.errors import UserError
 from glasshead.predict import rounds
-from glasshead.predict.batch import BLOCK, TILE
+from glasshead.predict.batch import BLOCK, LEAST_CHUNK, TILE
 from glasshead.predict.context import Context, DecodeFailed
 from glasshead.predict.engine import EngineError, QueueFull
 from glasshead.predict.generation import LocalGeneration
@@ -372,6 +372,34 @@ async def test_newcomers_take_turns_until_one_has_little_left_and_goes_on(start,
     goes_on, ends = read_from.index(ann[LITTLE]), len(whose) - whose[::-1].index("ann")
     assert (set(whose[:goes_on:2]), set(whose[1:goes_on:2])) == ({"ann"}, {"bob"})
     assert set(whose[goes_on:ends]) == {"ann"}
+
+
+@pytest.mark.parametrize(("steps", "at_once"), [(0, False), (10**6, True)])
+async def test_a_brief_newcomer_is_read_at_once_where_that_takes_no_more_than_a_few_steps(
+    start, monkeypatch, steps, at_once
+):
+    batches: list[int] = []
+    decode = Context.decode
+
+    def spy(self, rows):
+        batches.append(len(rows))
+        decode(self, rows)
+
+    monkeypatch.setattr(Context, "decode", spy)
+    for limit in ("GAP_S", "LEAST_S", "FELT_S"):
+        monkeypatch.setattr(rounds, limit, 0.0)
+    monkeypatch.setattr(rounds, "BRIEF_STEPS", steps)
+    engine = await start(n_ctx=1024, max_running=2)
+    running = engine.generate(PROMPT, replace(LONG, logit_bias=((2, -math.inf),)), 1)
+    await anext(running)
+    prompts = tuple(range(300, 340)), tuple(range(400, 400 + 2 * LITTLE))
+    made = []
+    for prompt in prompts:  # one is brief, one is not
+        batches.clear()
+        await read(prompt, engine.generate(prompt, replace(WILD, max_tokens=1), 2))
+        made.append(max(batches))
+    await running.aclose()
+    assert [rows > LEAST_CHUNK for rows in made] == [at_once, False]
 
 
 async def test_scoring_has_limits_that_answer(start):

@@ -253,10 +253,9 @@ class Rounds:
         if self._is_late():
             self._prefilling.appendleft(reply)
             return True
-        left = reply.left
         room = self._context.cells - len(reply.ids) if self._can_trim else 0
         limit = self._limit(reply.computed, reply)
-        part = chunk(left, limit, room, self._least)
+        part = chunk(reply.left, limit, room, self._least)
         if part is None:
             self._begin_decoding(reply)  # what is left goes in decode steps
             return True

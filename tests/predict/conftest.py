@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from glasshead.predict import rounds
+from glasshead.predict.context import Context, Place
 from glasshead.predict.local import EngineSettings, LocalEngine
 from glasshead.predict.model import Model
 from lent import lent
@@ -27,3 +29,24 @@ async def start(shallow_model: Model) -> AsyncIterator[Callable[..., Awaitable[L
     yield begin
     for engine in engines:
         await engine.aclose()
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[Place]]:
+    """The rows of each batch that is decoded."""
+    seen: list[list[Place]] = []
+    decode = Context.decode
+
+    def spy(self: Context, rows: list[Place]) -> None:
+        seen.append(rows)
+        decode(self, rows)
+
+    monkeypatch.setattr(Context, "decode", spy)
+    return seen
+
+
+@pytest.fixture
+def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside running replies chunks have the fewest rows there are."""
+    for limit in ("GAP_S", "LEAST_S", "FELT_S", "BRIEF_STEPS"):
+        monkeypatch.setattr(rounds, limit, 0.0)

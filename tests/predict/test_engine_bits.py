@@ -10,7 +10,7 @@ from pathlib import Path
 
 import llama_cpp
 import pytest
-from glasshead.predict import replay, rounds
+from glasshead.predict import replay
 from glasshead.predict.context import Context, Place
 from glasshead.predict.logits import hash_row
 from glasshead.predict.model import Model
@@ -129,25 +129,17 @@ async def test_a_prompt_that_was_filled_up_to_a_tile_is_replayed_bitwise(start, 
     assert wrong_rows(loaded, made, threads=1) == []
 
 
-async def test_where_rows_are_slow_chunks_are_of_four_and_are_replayed_bitwise(start, shallow_model, monkeypatch):
-    sizes: list[int] = []
-    decode = Context.decode
-
-    def spy(self, rows):
-        sizes.append(len(rows))
-        decode(self, rows)
-
-    for name in ("GAP_S", "FELT_S", "LEAST_S", "BRIEF_STEPS"):
-        monkeypatch.setattr(rounds, name, 0.0)
+async def test_where_rows_are_slow_chunks_are_of_four_and_are_replayed_bitwise(
+    start, shallow_model, no_time, batches
+):
     engine = await start(n_ctx=256, max_running=2)
     running = engine.generate((5, 6, 7), replace(WILD, max_tokens=200, logit_bias=((2, -math.inf),)), 1)
     await anext(running)
-    monkeypatch.setattr(Context, "decode", spy)
+    batches.clear()
     prompt = tuple(range(100, 150))
     made = await read(prompt, engine.generate(prompt, replace(WILD, max_tokens=6), 2))
-    monkeypatch.undo()
     await running.aclose()
-    assert {size for size in sizes if size > 2} == {4}
+    assert {len(rows) for rows in batches if len(rows) > 2} == {4}
     assert made.schedule == (Run("some", len(prompt)), Run("one", 5))
     assert wrong_rows(shallow_model, made, threads=1) == []
 

@@ -29,6 +29,7 @@ from .replies import WILD, read, settled
 from .tiny import tiny
 
 LONG = replace(WILD, max_tokens=400)
+ENDLESS = replace(LONG, logit_bias=((2, -math.inf),))
 PROMPT = tuple(range(100, 130))
 
 
@@ -140,7 +141,7 @@ async def test_limits_answer_and_are_lifted_again(start):
 
 async def test_an_abandoned_reply_makes_room(start):
     engine = await start(max_running=1)
-    abandoned = engine.generate(PROMPT, replace(LONG, logit_bias=((2, -math.inf),)), 1)
+    abandoned = engine.generate(PROMPT, ENDLESS, 1)
     await anext(abandoned)
     del abandoned
     gc.collect()
@@ -265,7 +266,7 @@ async def test_while_a_state_is_read_from_disk_others_go_on(start, tmp_path, mon
     slow, fromfile = threading.Event(), np.fromfile
     monkeypatch.setattr(np, "fromfile", lambda *given: (slow.wait(60), fromfile(*given))[1])
     engine = await start(spill_folder=tmp_path)
-    running = engine.generate(PROMPT, replace(LONG, logit_bias=((2, -math.inf),)), 1)
+    running = engine.generate(PROMPT, ENDLESS, 1)
     await anext(running)
     onward = (*prompt, 5, 6, 7)
     newcomer = engine.generate(onward, WILD, 1)
@@ -288,7 +289,7 @@ async def test_states_are_copied_one_at_a_time_between_steps(start, monkeypatch,
     engine = await start(tiny(tmp_path / "tiny.gguf"), max_running=6)
     prompts = [tuple(range(first, first + 30)) for first in (3, 43, 83)]
     ending = [engine.generate(prompt, replace(WILD, max_tokens=8), 1) for prompt in prompts]
-    running = engine.generate(PROMPT, replace(LONG, logit_bias=((2, -math.inf),)), 1)  # above them: it moves
+    running = engine.generate(PROMPT, ENDLESS, 1)  # above them: it moves
     await anext(running)
     for name in ("decode", "snapshot"):
         noted(name)
@@ -323,7 +324,7 @@ async def test_a_long_newcomer_goes_in_chunks_between_steps(start, monkeypatch):
 
     monkeypatch.setattr(Context, "decode", spy)
     engine = await start(n_ctx=1024, max_running=2)
-    running = engine.generate(PROMPT, replace(LONG, logit_bias=((2, -math.inf),)), 1)
+    running = engine.generate(PROMPT, ENDLESS, 1)
     await anext(running)
     prompt = tuple(range(100, 1000))
     newcomer = asyncio.create_task(read(prompt, engine.generate(prompt, replace(WILD, max_tokens=1), 2)))
@@ -345,22 +346,11 @@ async def test_a_long_newcomer_goes_in_chunks_between_steps(start, monkeypatch):
     assert len(paces) < len(chunks)  # some of a kind followed another
 
 
-async def test_newcomers_take_turns_until_one_has_little_left_and_goes_on(start, monkeypatch):
-    read_from: list[int] = []  # the first token of each chunk
-    decode = Context.decode
-
-    def spy(self, rows):
-        if len(rows) >= BLOCK:
-            read_from.append(rows[0].token)
-        decode(self, rows)
-
-    monkeypatch.setattr(Context, "decode", spy)
-    for limit in ("GAP_S", "LEAST_S", "FELT_S"):
-        monkeypatch.setattr(rounds, limit, 0.0)  # the least chunks there are
+async def test_newcomers_take_turns_until_one_has_little_left_and_goes_on(start, no_time, batches):
     engine = await start(n_ctx=1024, max_running=3)
-    running = engine.generate(PROMPT, replace(LONG, logit_bias=((2, -math.inf),)), 1)
+    running = engine.generate(PROMPT, ENDLESS, 1)
     await anext(running)
-    read_from.clear()
+    batches.clear()
     ann, bob = (tuple(range(first, first + 2 * LITTLE)) for first in (300, 600))
     one_token = replace(WILD, max_tokens=1)
     newcomers = [asyncio.create_task(read(ids, engine.generate(ids, one_token, 2))) for ids in (ann, bob)]
@@ -368,6 +358,7 @@ async def test_newcomers_take_turns_until_one_has_little_left_and_goes_on(start,
         await anext(running)
     await running.aclose()
 
+    read_from = [rows[0].token for rows in batches if len(rows) >= BLOCK]  # of each chunk
     whose = ["ann" if token in ann else "bob" for token in read_from]
     goes_on, ends = read_from.index(ann[LITTLE]), len(whose) - whose[::-1].index("ann")
     assert (set(whose[:goes_on:2]), set(whose[1:goes_on:2])) == ({"ann"}, {"bob"})
@@ -376,28 +367,18 @@ async def test_newcomers_take_turns_until_one_has_little_left_and_goes_on(start,
 
 @pytest.mark.parametrize(("steps", "at_once"), [(0, False), (10**6, True)])
 async def test_a_brief_newcomer_is_read_at_once_where_that_takes_no_more_than_a_few_steps(
-    start, monkeypatch, steps, at_once
+    start, monkeypatch, no_time, batches, steps, at_once
 ):
-    batches: list[int] = []
-    decode = Context.decode
-
-    def spy(self, rows):
-        batches.append(len(rows))
-        decode(self, rows)
-
-    monkeypatch.setattr(Context, "decode", spy)
-    for limit in ("GAP_S", "LEAST_S", "FELT_S"):
-        monkeypatch.setattr(rounds, limit, 0.0)
     monkeypatch.setattr(rounds, "BRIEF_STEPS", steps)
     engine = await start(n_ctx=1024, max_running=2)
-    running = engine.generate(PROMPT, replace(LONG, logit_bias=((2, -math.inf),)), 1)
+    running = engine.generate(PROMPT, ENDLESS, 1)
     await anext(running)
     prompts = tuple(range(300, 340)), tuple(range(400, 400 + 2 * LITTLE))
     made = []
     for prompt in prompts:  # one is brief, one is not
         batches.clear()
         await read(prompt, engine.generate(prompt, replace(WILD, max_tokens=1), 2))
-        made.append(max(batches))
+        made.append(max(map(len, batches)))
     await running.aclose()
     assert [rows > LEAST_CHUNK for rows in made] == [at_once, False]
 

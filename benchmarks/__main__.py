@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from . import ENVIRONMENT
 from .engine import DEFAULT_MODEL, RESULTS
 
 
@@ -27,7 +28,8 @@ def main() -> None:
 def run(module: str, *arguments: str) -> None:
     """Run a benchmark; what it prints is shown as it comes."""
     print(f"== {module}", flush=True)
-    code = subprocess.run([sys.executable, "-m", f"benchmarks.{module}", *arguments], check=False).returncode
+    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+    code = subprocess.run(command, check=False, env=ENVIRONMENT).returncode
     if code:
         sys.exit(f"{module} failed with code {code}")
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from glasshead.predict import library
 
+from . import ENVIRONMENT
 from .peers import SYSTEMS
 
 ROOT = Path(__file__).parent.parent
@@ -31,7 +32,7 @@ BARE = ("bare", "bare, unified", "bare, no flash")
 
 
 class Peer:
-    """A system in a process of its own."""
+    """A system in a process of its own, with the environment the benchmark was started with."""
 
     def __init__(self, name: str, model: Path, *server: Path) -> None:
         self._process = subprocess.Popen(
@@ -41,6 +42,7 @@ class Peer:
             stderr=subprocess.DEVNULL,
             text=True,
             cwd=ROOT,
+            env=ENVIRONMENT,
         )
         self._answer()
 

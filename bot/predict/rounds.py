@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from .batch import BLOCK, LEAST_CHUNK, TILE, Chunk, chunk, decode_classes, least_chunk
+from .batch import TILE, Chunk, chunk, decode_classes, least_chunk
 from .context import Context, DecodeFailed, Place
 from .draw import draw
 from .engine import EngineError
+from .gap import LITTLE, Gap
 from .governor import Governor, Key
 from .inbox import Inbox, forgotten, settle
 from .logits import BadLogits, Scratch
@@ -38,27 +39,6 @@ from .sessions import is_of
 from .streams import Streams
 
 log = logging.getLogger(__name__)
-
-GAP_S = 0.15
-"""How long it may take from one step of the running replies to the next: a prefill chunk, and the step itself."""
-LEAST_S = 0.05
-"""But so long a chunk may take even where steps are slow: else a newcomer would never get there."""
-FELT_S = 0.2
-"""It may take so long for the sake of LEAST_CHUNK rows, or of the little a newcomer has left."""
-LITTLE = TILE
-"""So many rows. And a newcomer that has no more goes on until it decodes: if they took turns, all would be late."""
-BRIEF_STEPS = 4
-"""Where there was no more to read from the beginning, it may take as long as so many steps, too: the others wait
-once instead of several times, and the more rows steps have, the less each costs."""
-LATE_S = 0.03
-"""After copies that took so long running replies get their step before the next chunk."""
-ALONE_S = 0.3
-"""And how long it may take where nobody waits: a newcomer or a cancellation does."""
-ALONE_ROWS = TILE + TILE // 2
-"""But so many rows it has there at least: tiles are quicker."""
-
-HELD_S = 0.06
-"""So long a step may wait to be sent with those that follow it at once: nobody sees it, and the loop wakes less."""
 
 
 class Rounds:
@@ -102,10 +82,7 @@ class Rounds:
         """Replies whose state a failed step took along, that step, and the state as it is computed again."""
         self._scores_turn = False
         self._pace = Pace()
-        self._step_s = 0.0
-        """How long a decode step takes just now,"""
-        self._stepped = 0.0
-        """and when the last one was made."""
+        self._gap = Gap(self._pace, least=self._least, most=context.n_batch)
 
     def wakes(self, wake: Callable[[], None]) -> None:
         """What to call, on another thread, when there is something new to see."""
@@ -159,7 +136,7 @@ class Rounds:
             worked = self._mend() or first() or second() or worked
         self._mailbox.send(hold=0.0 if worked else self._hold())
         worked = self._decode() or worked
-        self._stepped = time.monotonic()
+        self._gap.begin()
         # Not reply by reply: the loop would take the interpreter's lock between them.
         self._mailbox.send(hold=self._hold())
         return worked
@@ -180,28 +157,19 @@ class Rounds:
             self._prefilling.append(reply)
 
     def _limit(self, depth: int, newcomer: Reply | None = None) -> int:
-        """Rows of a chunk at this depth, by how long they take just now: of a newcomer, or of a text to score."""
-        rows = partial(self._pace.rows, depth, self._context.threads)
+        """Rows of a chunk at this depth, of a newcomer or of a text to score."""
         if not self._decoding:
-            return min(self._context.n_batch, max(ALONE_ROWS, rows(ALONE_S)))
-        late = self._step_s + time.monotonic() - self._stepped
-        few, felt = LEAST_CHUNK, FELT_S
-        if newcomer and newcomer.left <= LITTLE:
-            few = newcomer.left + -newcomer.left % BLOCK
-            if len(newcomer.ids) - newcomer.n_cached <= LITTLE:
-                felt = max(felt, BRIEF_STEPS * self._step_s)
-        least = max(self._least, min(few, rows(felt - late)))
-        return min(self._context.n_batch, max(least, rows(max(LEAST_S, GAP_S - late))))
+            return self._gap.rows_alone(depth, self._context.threads)
+        return self._gap.rows(depth, self._context.threads, newcomer)
 
     def _is_late(self) -> bool:
         """Whether a chunk can wait for the next round: running replies have waited for copies already, or this one
         is a trial of other threads, and fewer would make the chunk slow, too."""
-        late = self._governor.is_trying or time.monotonic() - self._stepped > LATE_S
-        return bool(self._decoding) and late
+        return bool(self._decoding) and (self._governor.is_trying or self._gap.is_late)
 
     def _hold(self) -> float:
         """How long steps may be held back: not at all unless the next follows at once."""
-        return max(0.0, HELD_S - self._step_s) if self._decoding and not self._has_chunks else 0.0
+        return self._gap.hold_s if self._decoding and not self._has_chunks else 0.0
 
     @property
     def _has_chunks(self) -> bool:
@@ -346,7 +314,7 @@ class Rounds:
         began = time.monotonic()
         self._context.decode([Place(r.ids[r.computed], r.computed, r.stream, True) for r in running])
         took = time.monotonic() - began
-        self._step_s = max(took, (took + self._step_s) / 2)
+        self._gap.note(took)
         self._govern(("decode", len(running)), took)
         ends: list[tuple[Reply, End]] = []
         for i, (reply, run) in enumerate(zip(running, classes, strict=True)):

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from glasshead.predict import rounds
+from glasshead.predict import gap
 from glasshead.predict.context import Context, Place
 from glasshead.predict.local import EngineSettings, LocalEngine
 from glasshead.predict.model import Model
@@ -49,4 +49,4 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[Place]]:
 def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside running replies chunks have the fewest rows there are."""
     for limit in ("GAP_S", "LEAST_S", "FELT_S", "BRIEF_STEPS"):
-        monkeypatch.setattr(rounds, limit, 0.0)
+        monkeypatch.setattr(gap, limit, 0.0)

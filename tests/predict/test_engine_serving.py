@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from glasshead.errors import UserError
-from glasshead.predict import rounds
+from glasshead.predict import gap
 from glasshead.predict.batch import BLOCK, LEAST_CHUNK, TILE
 from glasshead.predict.context import Context, DecodeFailed
 from glasshead.predict.engine import EngineError, QueueFull
@@ -22,7 +22,7 @@ from glasshead.predict.mailbox import Mailbox
 from glasshead.predict.pieces import gently
 from glasshead.predict.queue import FairQueue
 from glasshead.predict.reply import End, Reply
-from glasshead.predict.rounds import FELT_S, GAP_S, LITTLE, Rounds
+from glasshead.predict.rounds import Rounds
 from glasshead.predict.sampling import Sampling
 
 from .replies import WILD, read, settled
@@ -339,7 +339,7 @@ async def test_a_long_newcomer_goes_in_chunks_between_steps(start, monkeypatch):
     left = len(prompt)
     for rows, seconds in (batches[i] for i in chunks):
         is_tile = rows >= TILE
-        may_take = FELT_S if left <= LITTLE else GAP_S
+        may_take = gap.FELT_S if left <= gap.LITTLE else gap.GAP_S
         assert rows <= max(8, may_take / paces.get(is_tile, 1e-9))
         paces[is_tile] = seconds / rows
         left -= rows
@@ -351,7 +351,7 @@ async def test_newcomers_take_turns_until_one_has_little_left_and_goes_on(start,
     running = engine.generate(PROMPT, ENDLESS, 1)
     await anext(running)
     batches.clear()
-    ann, bob = (tuple(range(first, first + 2 * LITTLE)) for first in (300, 600))
+    ann, bob = (tuple(range(first, first + 2 * gap.LITTLE)) for first in (300, 600))
     one_token = replace(WILD, max_tokens=1)
     newcomers = [asyncio.create_task(read(ids, engine.generate(ids, one_token, 2))) for ids in (ann, bob)]
     while not all(newcomer.done() for newcomer in newcomers):
@@ -360,7 +360,7 @@ async def test_newcomers_take_turns_until_one_has_little_left_and_goes_on(start,
 
     read_from = [rows[0].token for rows in batches if len(rows) >= BLOCK]  # of each chunk
     whose = ["ann" if token in ann else "bob" for token in read_from]
-    goes_on, ends = read_from.index(ann[LITTLE]), len(whose) - whose[::-1].index("ann")
+    goes_on, ends = read_from.index(ann[gap.LITTLE]), len(whose) - whose[::-1].index("ann")
     assert (set(whose[:goes_on:2]), set(whose[1:goes_on:2])) == ({"ann"}, {"bob"})
     assert set(whose[goes_on:ends]) == {"ann"}
 
@@ -369,11 +369,11 @@ async def test_newcomers_take_turns_until_one_has_little_left_and_goes_on(start,
 async def test_a_brief_newcomer_is_read_at_once_where_that_takes_no_more_than_a_few_steps(
     start, monkeypatch, no_time, batches, steps, at_once
 ):
-    monkeypatch.setattr(rounds, "BRIEF_STEPS", steps)
+    monkeypatch.setattr(gap, "BRIEF_STEPS", steps)
     engine = await start(n_ctx=1024, max_running=2)
     running = engine.generate(PROMPT, ENDLESS, 1)
     await anext(running)
-    prompts = tuple(range(300, 340)), tuple(range(400, 400 + 2 * LITTLE))
+    prompts = tuple(range(300, 340)), tuple(range(400, 400 + 2 * gap.LITTLE))
     made = []
     for prompt in prompts:  # one is brief, one is not
         batches.clear()

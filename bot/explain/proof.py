@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import accumulate
 
 from ..errors import UserError
 from ..predict import replay
@@ -85,13 +86,12 @@ def prove(
             continue
         started = time.monotonic()
         steps = _steps(turn, level, every)
-        total, spent = sum(_cost(turn, level, step) for step in steps), 0.0
+        spent = list(accumulate(_costs(turn, level, model, steps)))
         checks[level] = []
         progress(level, 0, len(steps), 0.0)
-        for step, row in _rows(turn, level, model, steps, threads=threads, halt=halt):
+        for done, (step, row) in enumerate(_rows(turn, level, model, steps, threads=threads, halt=halt), 1):
             checks[level].append(judging.check(step, row))
-            spent += _cost(turn, level, step)
-            progress(level, len(checks[level]), len(steps), spent / total)
+            progress(level, done, len(steps), spent[done - 1] / spent[-1])
         results.append(judge(level, turn, checks[level], time.monotonic() - started))
     both = "A" in checks and "C" in checks
     return Certificate(
@@ -141,14 +141,19 @@ def _computed(
     if level == "A":
         return replay.follow(model, ids, first, turn.schedule, threads=threads, halt=halt)
     if level == "B":
-        return replay.again(model, ids, first, turn.schedule, steps, threads=threads, halt=halt)
+        hashes = [step.row_hash for step in turn.trace.steps]
+        return replay.again(model, ids, first, turn.schedule, steps, hashes=hashes, threads=threads, halt=halt)
     return replay.forced(model, ids, first, threads=threads, halt=halt)
 
 
-def _cost(turn: Turn, level: Level, step: int) -> float:
-    """What a step costs to replay, in decoded tokens. Prefill is about four times as quick as decoding."""
-    prefill = len(turn.prompt.ids) / 4
-    return 1 + step + prefill if level == "B" else 1 + (prefill if step == 0 else 0)
+def _costs(turn: Turn, level: Level, model: Model, steps: Sequence[int]) -> list[float]:
+    """What each step costs to replay, in any unit."""
+    first = len(turn.prompt.ids)
+    if level == "B":
+        costs = replay.costs(replay.in_chunks(model, turn.schedule))
+        return [costs[first - 1 + step] for step in steps]
+    costs = replay.costs(turn.schedule)
+    return [costs[first - 1] if step == 0 else 1.0 for step in steps]
 
 
 def threads_here(asked: int = 0) -> int:

@@ -79,7 +79,8 @@ async def test_a_crowd_is_replayed_bitwise(architecture, quantization, made, sta
             assert rows_of(replay.follow(*given, threads=1 + number % 2)) == reply.hashes
             if number % 5 == 0:
                 steps = (0, len(reply.steps) - 1)
-                assert rows_of(replay.again(*given, steps, threads=1)) == [reply.hashes[n] for n in steps]
+                again = replay.again(*given, steps, hashes=reply.hashes, threads=1)
+                assert rows_of(again) == [reply.hashes[n] for n in steps]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -116,7 +117,8 @@ async def test_attention_split_over_threads_is_replayed_bitwise(architecture, ma
         for threads in (1, 2):
             assert rows_of(replay.follow(model, reply.ids, 250, reply.schedule, threads=threads)) == reply.hashes
         last = [len(reply.steps) - 1]
-        assert rows_of(replay.again(model, reply.ids, 250, reply.schedule, last, threads=1)) == reply.hashes[-1:]
+        given = (model, reply.ids, 250, reply.schedule, last)
+        assert rows_of(replay.again(*given, hashes=reply.hashes, threads=1)) == reply.hashes[-1:]
         unsplit = tuple(Run("one", run.count) if run.rows == "split" else run for run in reply.schedule)
         rows = rows_of(replay.follow(model, reply.ids, 250, unsplit, threads=1))
     assert [run.rows for run in reply.schedule][-2:] == ["one", "split"]

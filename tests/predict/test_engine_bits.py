@@ -116,7 +116,8 @@ async def test_two_hundred_arrivals_and_long_prompts_are_replayed_bitwise(
                 assert wrong_rows(model, made, threads=1 + number % 2) == []
             if number % 20 == 0:
                 steps = [0, len(made.steps) - 1]
-                rows = replay.again(model, made.ids, len(made.prompt), made.schedule, steps, threads=2)
+                given = (model, made.ids, len(made.prompt), made.schedule, steps)
+                rows = replay.again(*given, hashes=made.hashes, threads=2)
                 assert [hash_row(row) for _, row in rows] == [made.hashes[step] for step in steps]
 
 
@@ -175,8 +176,29 @@ async def test_nothing_is_carried_from_token_to_token(start, loaded):
 
     steps = replay.choose(len(again), len(made.steps), every=False)
     assert steps == list(range(len(made.steps)))
-    rows = replay.again(loaded, made.ids, len(again), made.schedule, steps, threads=1)
+    rows = replay.again(loaded, made.ids, len(again), made.schedule, steps, hashes=made.hashes, threads=1)
     assert [hash_row(row) for _, row in rows] == made.hashes
+
+
+async def test_what_was_decoded_row_by_row_is_given_again_in_chunks_while_the_bits_are_the_same(
+    start, shallow_model, batches
+):
+    engine = await start(threads=1)
+    prompt = tuple(range(100, 130))
+    made = await read(prompt, engine.generate(prompt, replace(WILD, max_tokens=9), 1))
+    assert made.schedule[-1] == Run("one", 8)
+    given = (shallow_model, made.ids, len(prompt), made.schedule, range(9))
+
+    batches.clear()
+    rows = list(replay.again(*given, hashes=made.hashes, threads=1))
+    assert [hash_row(row) for _, row in rows] == made.hashes
+    assert len(batches) == 9  # one for each step
+
+    batches.clear()
+    others = [*made.hashes[:4], 0, *made.hashes[5:]]
+    rows = list(replay.again(*given, hashes=others, threads=1))
+    assert [(step, hash_row(row)) for step, row in rows] == list(enumerate(made.hashes))
+    assert sum(len(batch) == 1 for batch in batches) == 4 + 5 + 6 + 7 + 8  # from the fifth on as it was made
 
 
 async def test_teacher_forcing_is_near_and_a_score_is_of_one_class(start, shallow_model):

@@ -100,9 +100,9 @@ def ratios(ours: list[float], theirs: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
-def fastest(speeds: dict[str, list[float]]) -> list[float]:
-    """Of the bare loops, the fastest of each round."""
-    return [max(round_) for round_ in zip(*(speeds[name] for name in BARE), strict=True)]
+def fastest(speeds: dict[str, list[float]]) -> str:
+    """The bare loop that is fastest beside us, over all rounds: of each round it would be whoever was lucky."""
+    return min(BARE, key=lambda name: ratios(speeds["glasshead"], speeds[name]))
 
 
 @contextmanager
@@ -176,9 +176,9 @@ def measure(
     rows.append(
         row(
             "decode against the fastest layout",
-            ratios(one["glasshead"], fastest(one)),
+            ratios(one["glasshead"], one[fastest(one)]),
             at_least(0.95),
-            f"{statistics.median(fastest(one)):.0f} tok/s",
+            f"{mid[fastest(one)]:.0f} tok/s",
             "the price of bits that can be proven",
         )
     )
@@ -203,11 +203,13 @@ def measure(
     )
     for n in (1, 2, 4, 8, 16):
         say(f"{n} together")
-        many = speed(peers, ["glasshead", *(BARE if n == 8 else BARE[:1]), "server"], n, 48, rounds)
+        if n != 8:
+            many = speed(peers, ["glasshead", "bare", "server"], n, 48, rounds)
+        else:  # a few seconds each, and it is these that are judged
+            many = eight = speed(peers, ["glasshead", *BARE, "server"], n, 48, 3 * rounds)
         for name in curve:
             curve[name][n] = statistics.median(many[name])
-        if n == 8:
-            eight = many | {"the fastest layout": fastest(many)}
+    eight["the fastest layout"] = eight[fastest(eight)]
     for name, target, meaning in (
         ("bare", 0.95, "eight people at once share all the machine has"),
         ("the fastest layout", 0.95, "the price of bits that can be proven"),
@@ -222,7 +224,7 @@ def measure(
     for number in range(rounds):
         for name, speeds in prefills.items():
             speeds.append(peers[name].ask("prefill", n=1500, seed=5000 + number))
-    best = fastest(prefills)
+    best = prefills[fastest(prefills)]
     rows.append(
         row(
             "prefill of 1,500 tokens, against the fastest layout",

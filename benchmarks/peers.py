@@ -198,7 +198,7 @@ class Glasshead(Streaming):
                 counted["rows"] += len(hashes) + len(steps)
                 for step, row in replay.follow(model, ids, n, schedule, threads=2):
                     counted["A"] += hash_row(row) == hashes[step]
-                for step, row in replay.again(model, ids, n, schedule, steps, threads=2):
+                for step, row in replay.again(model, ids, n, schedule, steps, hashes=hashes, threads=2):
                     counted["B"] += hash_row(row) == hashes[step]
         return counted
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from .batch import tells_rows
 from .context import Context
 from .draw import SEED_LIMIT
 from .engine import EngineError, ModelIdentity, QueueFull
@@ -217,7 +216,7 @@ class LocalEngine:
             inbox=inbox,
             mailbox=self._mailbox,
             k=settings.k,
-            tells=context.has_gpu or model.adapter is not None or tells_rows(model.header),
+            tells=context.has_gpu or model.tells_rows,
         )
 
     def _checked(self, tokens: Sequence[int], most: int) -> list[int]:

@@ -13,7 +13,7 @@ import llama_cpp
 
 from ..errors import UserError
 from . import gguf, library
-from .batch import tells_routes
+from .batch import tells_routes, tells_rows
 from .engine import ModelIdentity
 from .vocabulary import Vocabulary
 
@@ -83,6 +83,11 @@ class Model:
             raise UserError(f"{path}: is corrupt: its vocabulary lacks byte tokens")
         model.limits = tuple(_limits(model, n_gpu_layers))
         return model
+
+    @property
+    def tells_rows(self) -> bool:
+        """Whether some weight's kernel tells how many rows it multiplies: then a schedule has to."""
+        return self.adapter is not None or tells_rows(self.header)
 
     @property
     def unfit(self) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from .batch import BLOCK, LEAST_CHUNK, TILE, is_split, tells_rows
+from .batch import BLOCK, LEAST_CHUNK, TILE, is_split
 from .context import Context, Place
 from .halt import Halt
 from .logits import Logits, hash_row
@@ -82,8 +82,7 @@ def again(
 def in_chunks(model: Model, schedule: Schedule) -> Schedule:
     """The schedule with what was decoded row by row in chunks, too, which take a quarter of the time: with weights
     whose kernels do not tell how many rows there are these may well give the same bits. Else as it is."""
-    tells = model.adapter is not None or tells_rows(model.header)
-    if tells or model.is_recurrent or any(run.rows == "many" for run in schedule):
+    if model.tells_rows or model.is_recurrent or any(run.rows == "many" for run in schedule):
         return schedule
     return join(Run("some", run.count) if run.rows == "one" else run for run in schedule)
 
